@@ -1,0 +1,46 @@
+//! Compiles `proto/` without `protoc`, and refuses a method without an access
+//! policy.
+
+#[path = "policy_rules.rs"]
+mod policy_rules;
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
+    let out = PathBuf::from(std::env::var("OUT_DIR")?);
+    println!("cargo:rerun-if-changed={}", root.display());
+    println!("cargo:rerun-if-changed=build");
+
+    let mut files = Vec::new();
+    collect(&root, &mut files)?;
+    files.sort();
+
+    let mut compiler = protox::Compiler::new([&root])?;
+    compiler.include_source_info(true).include_imports(true).open_files(&files)?;
+
+    // The encoded set keeps custom options; the typed one drops them.
+    let encoded = compiler.encode_file_descriptor_set();
+    let pool = prost_reflect::DescriptorPool::decode(encoded.as_slice())?;
+    let faults = policy_rules::faults(&pool);
+    if !faults.is_empty() {
+        return Err(format!("access policy: {}", faults.join("; ")).into());
+    }
+    std::fs::write(out.join("descriptor.bin"), encoded)?;
+
+    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    Ok(())
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else if path.extension().is_some_and(|extension| extension == "proto") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
