@@ -1,0 +1,106 @@
+//! Ages in completed years, and what they mean for registering.
+
+use time::Date;
+
+/// When a person has completed a year of age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AgeRule {
+    /// On the birthday itself.
+    #[default]
+    OnBirthday,
+    /// On the day after the birthday, the stricter reading that some authorities apply.
+    DayAfterBirthday,
+}
+
+/// What an age means for registering as a volunteer (中国注册志愿者管理办法).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgeClass {
+    /// Under 14: may not register.
+    TooYoung,
+    /// 14 to 17: registers with the consent of a guardian.
+    Minor,
+    /// 18 and over.
+    Adult,
+}
+
+/// Returns the completed years on a day, both dates those of Asia/Shanghai; 0 before the birth.
+///
+/// Who was born on a 29 February completes the year on 1 March where there is no such day.
+pub fn age_on(birth: Date, day: Date, rule: AgeRule) -> u8 {
+    let day = match rule {
+        AgeRule::OnBirthday => day,
+        AgeRule::DayAfterBirthday => day.previous_day().unwrap_or(day),
+    };
+    let in_year = |date: Date| (u8::from(date.month()), date.day());
+    let begun = in_year(day) < in_year(birth);
+    let years = day.year() - birth.year() - i32::from(begun);
+    u8::try_from(years.max(0)).unwrap_or(u8::MAX)
+}
+
+/// Tells whether a person may register on a day (Asia/Shanghai).
+pub fn registration_age(birth: Date, today: Date, rule: AgeRule) -> AgeClass {
+    match age_on(birth, today, rule) {
+        0..14 => AgeClass::TooYoung,
+        14..18 => AgeClass::Minor,
+        18.. => AgeClass::Adult,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::date;
+
+    use super::AgeRule::{DayAfterBirthday, OnBirthday};
+    use super::*;
+
+    #[test]
+    fn a_year_is_complete_on_the_birthday() {
+        let birth = date!(2008 - 11 - 23);
+        assert_eq!(age_on(birth, date!(2026 - 11 - 22), OnBirthday), 17);
+        assert_eq!(age_on(birth, date!(2026 - 11 - 23), OnBirthday), 18);
+        assert_eq!(age_on(birth, date!(2027 - 01 - 01), OnBirthday), 18);
+    }
+
+    #[test]
+    fn the_stricter_rule_waits_a_day() {
+        let birth = date!(2008 - 12 - 31);
+        assert_eq!(age_on(birth, date!(2026 - 12 - 31), DayAfterBirthday), 17);
+        assert_eq!(age_on(birth, date!(2027 - 01 - 01), DayAfterBirthday), 18);
+    }
+
+    #[test]
+    fn a_leap_day_child_waits_for_march_in_common_years() {
+        let birth = date!(2008 - 02 - 29);
+        assert_eq!(age_on(birth, date!(2026 - 02 - 28), OnBirthday), 17);
+        assert_eq!(age_on(birth, date!(2026 - 03 - 01), OnBirthday), 18);
+        assert_eq!(age_on(birth, date!(2028 - 02 - 28), OnBirthday), 19);
+        assert_eq!(age_on(birth, date!(2028 - 02 - 29), OnBirthday), 20);
+        assert_eq!(age_on(birth, date!(2028 - 02 - 29), DayAfterBirthday), 19);
+    }
+
+    #[test]
+    fn nobody_has_an_age_before_the_birth() {
+        assert_eq!(age_on(date!(2026 - 11 - 24), date!(2026 - 11 - 23), OnBirthday), 0);
+        assert_eq!(age_on(date!(2026 - 11 - 23), date!(2026 - 11 - 23), DayAfterBirthday), 0);
+        assert_eq!(age_on(Date::MIN, Date::MAX, OnBirthday), u8::MAX);
+    }
+
+    #[test]
+    fn registering_begins_at_14_and_needs_no_guardian_from_18() {
+        let today = date!(2026 - 11 - 23);
+        let class = |birth| registration_age(birth, today, OnBirthday);
+        assert_eq!(class(date!(2012 - 11 - 24)), AgeClass::TooYoung);
+        assert_eq!(class(date!(2012 - 11 - 23)), AgeClass::Minor);
+        assert_eq!(class(date!(2008 - 11 - 24)), AgeClass::Minor);
+        assert_eq!(class(date!(2008 - 11 - 23)), AgeClass::Adult);
+        assert_eq!(
+            registration_age(date!(2012 - 11 - 23), today, DayAfterBirthday),
+            AgeClass::TooYoung
+        );
+    }
+
+    #[test]
+    fn the_default_counts_from_the_birthday() {
+        assert_eq!(AgeRule::default(), OnBirthday);
+    }
+}

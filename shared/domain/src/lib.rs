@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+pub mod age;
+pub mod clock;
+pub mod id_number;
+pub mod ids;
+pub mod mobile;
+pub mod organization_code;
+pub mod password;
+pub mod person_name;
+pub mod region_code;
+pub mod violation;
+pub mod volunteer_number;
+mod width;
+
+pub use age::{AgeClass, AgeRule, age_on, registration_age};
+pub use clock::{Clock, ManualClock, SharedClock, SystemClock, shanghai_date};
+pub use id_number::{IdNumber, IdNumberKind, InvalidIdNumber, Sex};
+pub use ids::{
+    AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RequestId, VolunteerId, new_id,
+};
+pub use mobile::{InvalidMobile, Mobile};
+pub use organization_code::{InvalidOrganizationCode, OrganizationCode};
+pub use password::{InvalidPassword, Password, PersonalDetails};
+pub use person_name::{InvalidPersonName, PersonName};
+pub use region_code::{InvalidRegionCode, RegionCode};
+pub use violation::Violation;
+pub use volunteer_number::{InvalidVolunteerNumber, VolunteerNumber};
