@@ -1,0 +1,56 @@
+//! A key store for tests: it forgets everything when the process ends.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::{DataKey, KeyRing, KeyStore, KeyStoreError, WrappedKey};
+
+/// Keeps wrapped keys in memory, with the behaviour of the durable store. For tests.
+#[derive(Clone, Debug)]
+pub struct MemoryKeyStore {
+    ring: KeyRing,
+    /// `None` marks a destroyed subject.
+    keys: Arc<Mutex<HashMap<Uuid, Option<WrappedKey>>>>,
+}
+
+impl MemoryKeyStore {
+    /// Starts an empty store. Clones share their content.
+    pub fn new(ring: KeyRing) -> Self {
+        Self { ring, keys: Arc::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Uuid, Option<WrappedKey>>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl KeyStore for MemoryKeyStore {
+    async fn create(&self, subject: Uuid) -> Result<DataKey, KeyStoreError> {
+        match self.lock().entry(subject) {
+            Entry::Occupied(entry) => {
+                let wrapped = entry.get().as_ref().ok_or(KeyStoreError::Destroyed)?;
+                Ok(self.ring.unwrap(subject, wrapped)?)
+            }
+            Entry::Vacant(entry) => {
+                let data_key = DataKey::generate(1);
+                entry.insert(Some(self.ring.wrap(subject, &data_key)?));
+                Ok(data_key)
+            }
+        }
+    }
+
+    async fn get(&self, subject: Uuid) -> Result<Option<DataKey>, KeyStoreError> {
+        let wrapped = self.lock().get(&subject).cloned().flatten();
+        Ok(wrapped.map(|wrapped| self.ring.unwrap(subject, &wrapped)).transpose()?)
+    }
+
+    async fn destroy(&self, subject: Uuid) -> Result<(), KeyStoreError> {
+        self.lock().insert(subject, None);
+        Ok(())
+    }
+}
