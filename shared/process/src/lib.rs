@@ -1,0 +1,121 @@
+#![doc = include_str!("../README.md")]
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use serde::de::DeserializeOwned;
+use zhiyuan_lifecycle::{Stop, signals};
+use zhiyuan_telemetry::TelemetryConfig;
+
+/// Wrong arguments or configuration: `EX_CONFIG` of sysexits.
+const EX_CONFIG: u8 = 78;
+
+/// A service as a binary.
+pub trait Program: 'static {
+    /// The name, such as `credit-export`; names the environment variables.
+    const NAME: &'static str;
+    /// The defaults of the configuration, as TOML.
+    const DEFAULTS: &'static str;
+    /// The configuration.
+    type Config: DeserializeOwned + Send;
+
+    /// The section that telemetry is set up from.
+    fn telemetry(config: &Self::Config) -> &TelemetryConfig;
+
+    /// Looks for what parsing alone doesn't find, without I/O beyond files that
+    /// are named.
+    ///
+    /// # Errors
+    /// Names the key that is wrong, never a secret.
+    fn check(config: &Self::Config) -> anyhow::Result<()>;
+
+    /// Brings the schema up to date.
+    ///
+    /// # Errors
+    /// When the database can't be reached or a migration fails.
+    fn migrate(config: Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
+
+    /// Serves until `stop`.
+    ///
+    /// # Errors
+    /// When it can't start, or can't go on.
+    fn serve(config: Self::Config, stop: Stop) -> impl Future<Output = anyhow::Result<()>> + Send;
+}
+
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+    /// A TOML file that goes over the defaults; the environment goes over both.
+    #[arg(long, global = true)]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT.
+    Serve,
+    /// Bring the schema up to date, and end.
+    Migrate,
+    /// Check the configuration, and end.
+    CheckConfig,
+}
+
+/// Runs a binary: what its `main` does.
+pub fn run<P: Program>() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config =
+        zhiyuan_settings::load::<P::Config>(P::NAME, P::DEFAULTS, arguments.config.as_deref())
+            .map_err(anyhow::Error::from)
+            .and_then(|config| P::check(&config).map(|()| config));
+    let config = match config {
+        Ok(config) => config,
+        Err(error) => {
+            report(P::NAME, "configuration", &error);
+            return ExitCode::from(EX_CONFIG);
+        }
+    };
+    if matches!(arguments.command, Command::CheckConfig) {
+        say(P::NAME, "the configuration is good");
+        return ExitCode::SUCCESS;
+    }
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("runtime")
+        .and_then(|runtime| runtime.block_on(work::<P>(arguments.command, config)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            report(P::NAME, "ended", &error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn work<P: Program>(command: Command, config: P::Config) -> anyhow::Result<()> {
+    let telemetry = zhiyuan_telemetry::init(P::NAME, P::telemetry(&config)).context("telemetry")?;
+    let ended = match command {
+        Command::Serve => {
+            let stop = Stop::new();
+            signals::watch(&stop).context("signals")?;
+            P::serve(config, stop).await
+        }
+        Command::Migrate => P::migrate(config).await,
+        Command::CheckConfig => Ok(()),
+    };
+    telemetry.shutdown().await;
+    ended
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of a command to who typed it")]
+fn say(name: &str, text: &str) {
+    println!("{name}: {text}");
+}
+
+#[expect(clippy::print_stderr, reason = "telemetry may not be there yet, or not any more")]
+fn report(name: &str, what: &str, error: &anyhow::Error) {
+    eprintln!("{name}: {what}: {error:#}");
+}
