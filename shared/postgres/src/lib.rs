@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+pub mod config;
+pub mod constraint;
+mod error;
+pub mod migrate;
+pub mod pool;
+#[cfg(feature = "private-server")]
+pub mod private;
+pub mod roles;
+
+pub use config::DatabaseConfig;
+pub use constraint::{DatabaseFault, classify, constraint_of, ensure_affected};
+pub use error::Error;
+pub use migrate::{ensure_up_to_date, migrate};
+pub use pool::{connect, ping};
+pub use roles::{ServiceRoles, create_database_if_missing, provision};

@@ -1,0 +1,5 @@
+//! The `sql-cache` command, on a small workspace of its own.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod sql_cache;
