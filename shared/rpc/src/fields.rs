@@ -1,0 +1,51 @@
+//! Parsing all fields of a request before anything is answered.
+
+use zhiyuan_domain::Violation;
+
+use crate::error::{Error, FieldFault};
+
+/// Collects what is wrong with the fields of one request, so that a person is told
+/// everything at once.
+#[derive(Debug, Default)]
+pub struct Fields {
+    faults: Vec<FieldFault>,
+}
+
+impl Fields {
+    /// Starts with no faults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Keeps the value, or notes what is wrong with it.
+    pub fn take<T, E: Into<Violation>>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
+        match parsed {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.faults.push(FieldFault::new(field, error));
+                None
+            }
+        }
+    }
+
+    /// Notes a fault that is found by hand.
+    pub fn refuse(&mut self, field: &str, reason: &'static str, message: impl Into<String>) {
+        self.faults.push(FieldFault::new(field, Violation { reason, message: message.into() }));
+    }
+
+    /// The error that tells all faults, if there are any.
+    ///
+    /// # Errors
+    /// `INVALID_FIELDS` when a fault was noted.
+    pub fn finish(self) -> Result<(), Error> {
+        if self.faults.is_empty() { Ok(()) } else { Err(Error::invalid_fields(self.faults)) }
+    }
+
+    /// Ends the collection when a value that is needed is missing.
+    ///
+    /// # Errors
+    /// `INVALID_FIELDS` always; the signature serves `let … else`.
+    pub fn into_error(self) -> Error {
+        Error::invalid_fields(self.faults)
+    }
+}

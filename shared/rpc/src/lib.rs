@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+pub mod client;
+pub mod deadline;
+mod error;
+mod fields;
+mod guard;
+pub mod limits;
+pub mod page;
+mod remote;
+pub mod server;
+
+pub use client::{SuiteChannel, connect_lazy};
+pub use error::{Code, Error, FieldFault};
+pub use fields::Fields;
+pub use guard::{CallerIdentity, Guard};
+pub use remote::Remote;
