@@ -1,0 +1,23 @@
+//! Persons with an account, and who owns an ID number.
+//!
+//! An ID number belongs to whoever proves it best. A claim takes a free number and
+//! never displaces: what somebody else holds is `Taken`.
+
+pub(crate) mod db;
+
+use uuid::Uuid;
+
+/// How well a person has proved the ID number: name and number match the register.
+pub(crate) const LEVEL_REGISTER: i16 = 1;
+
+/// What became of a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// The number is the account's now.
+    Won,
+    /// It belongs to this account.
+    Taken {
+        /// The owner.
+        account_id: Uuid,
+    },
+}

@@ -1,0 +1,190 @@
+//! What an operator can set; the defaults stand in `config.default.toml`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use zhiyuan_auth::CallerConfig;
+use zhiyuan_crypto::{BlindIndexKeys, Key32, KeyRing, KeyedDigest, Suite};
+use zhiyuan_domain::AgeRule;
+use zhiyuan_postgres::DatabaseConfig;
+use zhiyuan_rpc::server::ServerConfig;
+use zhiyuan_settings::Secret;
+use zhiyuan_telemetry::TelemetryConfig;
+
+use crate::vendors::{RealNameConfig, SmsVendorConfig};
+
+/// The configuration of identity.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Logs and traces.
+    pub telemetry: TelemetryConfig,
+    /// Where and how to serve.
+    pub server: ServerConfig,
+    /// The database with the schema `identity`.
+    pub database: DatabaseConfig,
+    /// The database with the schema `keys`: another one, whose backups live shorter.
+    pub key_database: DatabaseConfig,
+    /// Services that may call, by name.
+    pub callers: BTreeMap<String, CallerConfig>,
+    /// Keys.
+    pub keys: KeysConfig,
+    /// How many passwords are hashed at once.
+    pub hashing: HashingConfig,
+    /// Codes by text message.
+    pub sms: SmsConfig,
+    /// The register of the public security authority.
+    pub real_name: RealNameConfig,
+    /// Rules of the field that can be set.
+    pub rules: RulesConfig,
+    /// Background work.
+    pub jobs: JobsConfig,
+}
+
+/// Keys by version, each 32 bytes in base64 or hexadecimal, from files in production.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeysConfig {
+    /// Wrap the data keys.
+    pub key_encryption: BTreeMap<String, Secret>,
+    /// The version that wraps new ones.
+    pub key_encryption_active: i16,
+    /// Make the blind indexes. Which are active is a table, not configuration.
+    pub blind_index: BTreeMap<String, Secret>,
+    /// Under which codes are compared.
+    pub code: BTreeMap<String, Secret>,
+    /// The version for new codes.
+    pub code_active: i16,
+}
+
+/// Bounds of password hashing; a hash costs some 20 ms of a core and 19 MiB.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HashingConfig {
+    /// Hashes at once; 0 stands for the number of cores.
+    pub concurrency: usize,
+    /// Callers that wait at most; the next is told to come again.
+    pub queue: usize,
+}
+
+/// Codes by text message.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SmsConfig {
+    /// Codes a minute for all phones together.
+    pub minute_budget: i32,
+    /// Whoever delivers them.
+    pub vendor: SmsVendorConfig,
+}
+
+/// Rules of the field that can be set.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesConfig {
+    /// From which day on a person has reached an age.
+    pub age: AgeReached,
+    /// Checks of the register that may fail, a day and phone.
+    pub failed_checks_per_phone: i32,
+    /// Checks of the register that may fail, a day and ID number.
+    pub failed_checks_per_number: i32,
+}
+
+/// From which day on a person has reached an age.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AgeReached {
+    /// From the birthday on.
+    OnBirthday,
+    /// From the day after it on.
+    DayAfterBirthday,
+}
+
+impl From<AgeReached> for AgeRule {
+    fn from(reached: AgeReached) -> Self {
+        match reached {
+            AgeReached::OnBirthday => Self::OnBirthday,
+            AgeReached::DayAfterBirthday => Self::DayAfterBirthday,
+        }
+    }
+}
+
+/// How often background work looks, in milliseconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JobsConfig {
+    /// Pending checks.
+    pub checks_ms: u64,
+    /// Queued notices.
+    pub notices_ms: u64,
+}
+
+/// What is wrong with the configured keys; never names a key.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// A version is no number.
+    #[error("keys.{section}: version {version:?} is no number")]
+    Version {
+        /// The section.
+        section: &'static str,
+        /// What stands there.
+        version: String,
+    },
+    /// A key has the wrong form.
+    #[error("keys.{section}.{version}: expected 32 bytes in base64 or hexadecimal")]
+    Form {
+        /// The section.
+        section: &'static str,
+        /// The version.
+        version: i16,
+    },
+    /// The active version is not there, or there is no key at all.
+    #[error("keys.{section}: there is no key of the active version")]
+    Missing {
+        /// The section.
+        section: &'static str,
+    },
+}
+
+impl KeysConfig {
+    pub(crate) fn ring(&self, suite: Arc<dyn Suite>) -> Result<KeyRing, KeysError> {
+        let section = "key_encryption";
+        let keys = parse(section, &self.key_encryption)?;
+        KeyRing::new(suite, self.key_encryption_active, keys)
+            .map_err(|_unknown| KeysError::Missing { section })
+    }
+
+    pub(crate) fn index(&self, suite: Arc<dyn Suite>) -> Result<BlindIndexKeys, KeysError> {
+        let section = "blind_index";
+        let keys = parse(section, &self.blind_index)?;
+        if keys.is_empty() {
+            return Err(KeysError::Missing { section });
+        }
+        Ok(BlindIndexKeys::new(suite, keys))
+    }
+
+    pub(crate) fn codes(&self, suite: Arc<dyn Suite>) -> Result<KeyedDigest, KeysError> {
+        let section = "code";
+        let keys = parse(section, &self.code)?;
+        KeyedDigest::new(suite, self.code_active, keys)
+            .map_err(|_unknown| KeysError::Missing { section })
+    }
+}
+
+fn parse(
+    section: &'static str,
+    keys: &BTreeMap<String, Secret>,
+) -> Result<BTreeMap<i16, Key32>, KeysError> {
+    keys.iter()
+        .map(|(text, secret)| {
+            let version = text
+                .parse::<i16>()
+                .map_err(|_no_number| KeysError::Version { section, version: text.clone() })?;
+            let key = secret
+                .expose()
+                .parse::<Key32>()
+                .map_err(|_form| KeysError::Form { section, version })?;
+            Ok((version, key))
+        })
+        .collect()
+}

@@ -1,0 +1,151 @@
+//! Consents: the texts in force, and whether somebody has agreed to what must be
+//! agreed to. Each purpose stands apart from the others.
+
+mod grpc;
+
+pub(crate) use grpc::Consents;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use zhiyuan_contracts::identity::v1::ConsentPurpose;
+
+const TEXTS: &str = include_str!("../../texts/consents.toml");
+
+/// A text in force.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Text {
+    pub(crate) purpose: Purpose,
+    pub(crate) version: String,
+    pub(crate) required: bool,
+    #[serde(deserialize_with = "rfc3339")]
+    pub(crate) effective: OffsetDateTime,
+    pub(crate) title: String,
+    pub(crate) body: String,
+}
+
+/// What a person consents to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum Purpose {
+    /// Registering, with the real-name check.
+    Registration,
+    /// Passing records on to the credit system.
+    CreditSharing,
+    /// Passing data on to the insurer.
+    Insurance,
+}
+
+impl Purpose {
+    /// From the wire; `None` for a purpose that is none.
+    pub(crate) fn from_wire(wire: i32) -> Option<Self> {
+        match ConsentPurpose::try_from(wire).ok()? {
+            ConsentPurpose::Unspecified => None,
+            ConsentPurpose::Registration => Some(Self::Registration),
+            ConsentPurpose::CreditSharing => Some(Self::CreditSharing),
+            ConsentPurpose::Insurance => Some(Self::Insurance),
+        }
+    }
+
+    /// To the wire, and to the column `purpose`.
+    pub(crate) fn to_wire(self) -> ConsentPurpose {
+        match self {
+            Self::Registration => ConsentPurpose::Registration,
+            Self::CreditSharing => ConsentPurpose::CreditSharing,
+            Self::Insurance => ConsentPurpose::Insurance,
+        }
+    }
+}
+
+/// A consent that was given.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+pub(crate) struct Given {
+    pub(crate) purpose: Purpose,
+    pub(crate) version: String,
+}
+
+/// What is wrong with the consents of an applicant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lack {
+    /// A required one is missing.
+    Missing,
+    /// One names a version that is not in force.
+    Outdated,
+}
+
+/// The texts in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Texts(Vec<Text>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    text: Vec<Text>,
+}
+
+impl Texts {
+    /// Reads the texts that are compiled in.
+    ///
+    /// # Errors
+    /// When the file is malformed; a test reads it.
+    pub(crate) fn load() -> Result<Self, toml::de::Error> {
+        Ok(Self(toml::from_str::<File>(TEXTS)?.text))
+    }
+
+    /// In the order in which they are shown.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Text> {
+        self.0.iter()
+    }
+
+    /// Whether an applicant has agreed to all that is required, and to nothing that
+    /// is not in force.
+    pub(crate) fn check(&self, given: &[Given]) -> Result<(), Lack> {
+        let in_force = |given: &Given| {
+            self.0.iter().any(|text| text.purpose == given.purpose && text.version == given.version)
+        };
+        if !given.iter().all(in_force) {
+            return Err(Lack::Outdated);
+        }
+        let agreed = |text: &Text| given.iter().any(|given| given.purpose == text.purpose);
+        if !self.0.iter().filter(|text| text.required).all(agreed) {
+            return Err(Lack::Missing);
+        }
+        Ok(())
+    }
+}
+
+fn rfc3339<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<OffsetDateTime, D::Error> {
+    let datetime = toml::value::Datetime::deserialize(deserializer)?;
+    OffsetDateTime::parse(&datetime.to_string(), &time::format_description::well_known::Rfc3339)
+        .map_err(serde::de::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(purpose: Purpose, version: &str) -> Given {
+        Given { purpose, version: version.into() }
+    }
+
+    #[test]
+    fn the_texts_that_are_compiled_in_can_be_read_one_for_each_purpose() {
+        let texts = Texts::load().unwrap();
+        let mut purposes: Vec<Purpose> = texts.iter().map(|text| text.purpose).collect();
+        let all = purposes.len();
+        purposes.dedup();
+        assert_eq!((purposes.len(), all), (3, 3));
+    }
+
+    #[test]
+    fn the_required_consent_must_be_there_in_the_version_in_force() {
+        let texts = Texts::load().unwrap();
+        let version = texts.iter().next().unwrap().version.clone();
+        assert_eq!(texts.check(&[]), Err(Lack::Missing));
+        assert_eq!(texts.check(&[given(Purpose::Insurance, &version)]), Err(Lack::Missing));
+        assert_eq!(texts.check(&[given(Purpose::Registration, "2019")]), Err(Lack::Outdated));
+        assert_eq!(texts.check(&[given(Purpose::Registration, &version)]), Ok(()));
+        let both = [given(Purpose::Registration, &version), given(Purpose::Insurance, "2019")];
+        assert_eq!(texts.check(&both), Err(Lack::Outdated));
+    }
+}

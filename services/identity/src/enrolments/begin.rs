@@ -1,0 +1,207 @@
+//! The first half: consents, age, code; then the applicant is kept and the register
+//! is asked for the first time.
+
+use std::sync::Arc;
+
+use sqlx::PgPool;
+use time::Date;
+use uuid::Uuid;
+use zhiyuan_contracts::identity::v1::SmsPurpose;
+use zhiyuan_crypto::digest;
+use zhiyuan_crypto::keys::KeyStoreError;
+use zhiyuan_crypto::password::PasswordHasher;
+use zhiyuan_domain::{
+    AgeClass, AgeRule, EnrolmentId, IdNumber, Mobile, Password, PersonName, SharedClock, new_id,
+    registration_age,
+};
+
+use super::{DECIDE_WITHIN, Enrolment, LEASE, Refusal, State, db};
+use crate::consents::{Given, Lack, Texts};
+use crate::error::{Error, Result};
+use crate::keys::{Column, Vault};
+use crate::sms_codes::{self, Outcome};
+use crate::vendors::RealNameRegister;
+
+/// What somebody applies with.
+#[derive(Debug)]
+pub(crate) struct Application {
+    pub(crate) enrolment_id: EnrolmentId,
+    pub(crate) name: PersonName,
+    pub(crate) id_number: IdNumber,
+    pub(crate) phone: Mobile,
+    pub(crate) challenge_id: Uuid,
+    pub(crate) code: String,
+    pub(crate) password: Password,
+    pub(crate) consents: Vec<Given>,
+}
+
+/// Enrolments, and what they need.
+#[derive(Debug, Clone)]
+pub(crate) struct Enrolments {
+    pub(crate) pool: PgPool,
+    pub(crate) vault: Vault,
+    pub(crate) hasher: Arc<PasswordHasher>,
+    pub(crate) register: Arc<RealNameRegister>,
+    pub(crate) texts: Texts,
+    pub(crate) clock: SharedClock,
+    pub(crate) rules: Rules,
+}
+
+/// What an operator can set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rules {
+    pub(crate) age_rule: AgeRule,
+    /// Failed checks a day for a phone.
+    pub(crate) failed_checks_per_phone: i32,
+    /// Failed checks a day for an ID number.
+    pub(crate) failed_checks_per_number: i32,
+}
+
+impl Enrolments {
+    /// Begins an enrolment or goes on with it, as far as it goes now. A repeated
+    /// call burns no try of the code.
+    ///
+    /// # Errors
+    /// Only what may work later: a refusal is a state.
+    pub(crate) async fn begin(&self, application: &Application) -> Result<Enrolment> {
+        let enrolment_id = application.enrolment_id.as_uuid();
+        let known = db::find(&mut *self.pool.acquire().await?, enrolment_id).await?;
+        let enrolment = match known {
+            Some(enrolment) => enrolment,
+            None => self.accept(application).await?,
+        };
+        if enrolment.state == State::Accepted {
+            self.keep(application, &enrolment).await
+        } else {
+            Ok(enrolment)
+        }
+    }
+
+    pub(crate) async fn load(&self, enrolment_id: Uuid) -> Result<Enrolment> {
+        db::find(&mut *self.pool.acquire().await?, enrolment_id)
+            .await?
+            .ok_or(Error::EnrolmentNotFound)
+    }
+
+    pub(crate) fn today(&self) -> Date {
+        zhiyuan_domain::shanghai_date(self.clock.now())
+    }
+
+    /// Why this person can't register at all, whatever the code. Decided before the
+    /// code is looked at, so that it burns no try.
+    fn refusal_before_code(&self, application: &Application) -> Option<Refusal> {
+        let birth = application.id_number.birth_date();
+        match registration_age(birth, self.today(), self.rules.age_rule) {
+            AgeClass::TooYoung => return Some(Refusal::UnderAge),
+            AgeClass::Minor => return Some(Refusal::GuardianRequired),
+            AgeClass::Adult => {}
+        }
+        self.texts.check(&application.consents).err().map(|lack| match lack {
+            Lack::Missing => Refusal::ConsentMissing,
+            Lack::Outdated => Refusal::ConsentOutdated,
+        })
+    }
+
+    /// The verdict on the code and the row that remembers it, in one transaction.
+    async fn accept(&self, application: &Application) -> Result<Enrolment> {
+        let now = self.clock.now();
+        let enrolment_id = application.enrolment_id.as_uuid();
+        let mut refusal = self.refusal_before_code(application);
+        let mut tx = self.pool.begin().await?;
+        let index_version = crate::keys::db::newest_index_key(&mut tx).await?;
+        let phone_index = self.vault.phone_index(index_version, &application.phone)?;
+        // The enrolment first: of two calls at once, the second waits here and then
+        // finds the verdict of the first instead of evaluating the code again.
+        let new = db::Accepted {
+            enrolment_id,
+            refusal,
+            account_id: new_id(self.clock.as_ref()),
+            challenge_id: application.challenge_id,
+            index_version,
+            phone_index: &phone_index,
+            consents: &application.consents,
+        };
+        let inserted = db::insert(&mut tx, &new, now).await?;
+        if inserted && refusal.is_none() {
+            refusal = Refusal::of_code(self.evaluate(&mut tx, application).await?);
+            if refusal.is_some() {
+                db::end(&mut tx, enrolment_id, State::Refused, refusal, now).await?;
+            }
+        }
+        tx.commit().await?;
+        self.load(enrolment_id).await
+    }
+
+    async fn evaluate(
+        &self,
+        tx: &mut sqlx::PgConnection,
+        application: &Application,
+    ) -> Result<Outcome> {
+        let id = application.challenge_id;
+        let Some(mut challenge) = sms_codes::db::lock_challenge(tx, id).await? else {
+            return Ok(Outcome::Wrong);
+        };
+        let phone_index = self.vault.phone_index(challenge.index_version, &application.phone)?;
+        let of_this_phone = digest::equal(&phone_index, &challenge.phone_index);
+        if !of_this_phone || challenge.purpose != sms_codes::purpose_column(SmsPurpose::Register) {
+            return Ok(Outcome::Wrong);
+        }
+        let mac = self.vault.code_mac(challenge.mac_version, id, &application.code)?;
+        let expected = challenge.code_mac.clone();
+        let outcome = challenge.evaluate(self.clock.now(), || digest::equal(&mac, &expected));
+        sms_codes::db::update_challenge(tx, id, &challenge).await?;
+        Ok(outcome)
+    }
+
+    /// Keeps the applicant, sealed under the data key of the account to be, and asks
+    /// the register.
+    async fn keep(&self, application: &Application, enrolment: &Enrolment) -> Result<Enrolment> {
+        let id = enrolment.enrolment_id;
+        let subject = enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
+        self.same_phone(application, enrolment)?;
+        let password_hash = self.hasher.hash(application.password.expose()).await?;
+        let key = match self.vault.make_key(subject).await {
+            Ok(key) => key,
+            // Undone meanwhile: the tombstone tells.
+            Err(Error::KeyStore(KeyStoreError::Destroyed)) => return self.load(id).await,
+            Err(error) => return Err(error),
+        };
+        let applicant = db::Applicant {
+            name: self.vault.seal(&key, Column::EnrolmentName, id, application.name.as_str())?,
+            id_number: self.vault.seal(
+                &key,
+                Column::EnrolmentIdNumber,
+                id,
+                application.id_number.as_str(),
+            )?,
+            phone: self.vault.seal(
+                &key,
+                Column::EnrolmentPhone,
+                id,
+                application.phone.as_e164(),
+            )?,
+            password_hash,
+        };
+        let now = self.clock.now();
+        let mut conn = self.pool.acquire().await?;
+        let (lease, by) = (now + LEASE, now + DECIDE_WITHIN);
+        let kept = db::keep_applicant(&mut conn, id, &applicant, lease, by, now).await?;
+        drop(conn);
+        if kept {
+            self.check(id).await?;
+        }
+        self.load(id).await
+    }
+
+    /// The proof was for one phone; going on with another one is none.
+    fn same_phone(&self, application: &Application, enrolment: &Enrolment) -> Result<()> {
+        let inconsistent = || Error::Inconsistent("identity.enrolment");
+        let version = enrolment.index_version.ok_or_else(inconsistent)?;
+        let proven = enrolment.phone_index.as_deref().ok_or_else(inconsistent)?;
+        if digest::equal(&self.vault.phone_index(version, &application.phone)?, proven) {
+            Ok(())
+        } else {
+            Err(Error::EnrolmentNotFound)
+        }
+    }
+}

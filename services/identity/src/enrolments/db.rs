@@ -1,0 +1,468 @@
+use sqlx::PgConnection;
+use sqlx::types::Json;
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+
+use super::{Enrolment, Refusal, State};
+use crate::consents::Given;
+use crate::error::{Error, Result};
+
+/// A row as it is stored.
+struct Row {
+    enrolment_id: Uuid,
+    state: String,
+    refusal: Option<String>,
+    account_id: Option<Uuid>,
+    phone_index: Option<Vec<u8>>,
+    index_version: Option<i16>,
+    next_check_at: Option<OffsetDateTime>,
+    decide_by: Option<OffsetDateTime>,
+    waited: bool,
+    created_at: OffsetDateTime,
+}
+
+impl TryFrom<Row> for Enrolment {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let inconsistent = || Error::Inconsistent("identity.enrolment");
+        let refusal = row
+            .refusal
+            .map(|column| Refusal::from_column(&column).ok_or_else(inconsistent))
+            .transpose()?;
+        Ok(Self {
+            enrolment_id: row.enrolment_id,
+            state: State::from_column(&row.state).ok_or_else(inconsistent)?,
+            refusal,
+            account_id: row.account_id,
+            phone_index: row.phone_index,
+            index_version: row.index_version,
+            next_check_at: row.next_check_at,
+            decide_by: row.decide_by,
+            waited: row.waited,
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// Finds an enrolment.
+#[tracing::instrument(name = "db.enrolment.find", skip_all)]
+pub(crate) async fn find(conn: &mut PgConnection, enrolment_id: Uuid) -> Result<Option<Enrolment>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT enrolment_id, state, refusal, account_id, phone_index, index_version,
+                next_check_at, decide_by, waited, created_at
+         FROM identity.enrolment WHERE enrolment_id = $1",
+        enrolment_id,
+    )
+    .fetch_optional(conn)
+    .await?
+    .map(Enrolment::try_from)
+    .transpose()
+}
+
+/// Locks an enrolment.
+#[tracing::instrument(name = "db.enrolment.lock", skip_all)]
+pub(crate) async fn lock(tx: &mut PgConnection, enrolment_id: Uuid) -> Result<Option<Enrolment>> {
+    sqlx::query_as!(
+        Row,
+        "SELECT enrolment_id, state, refusal, account_id, phone_index, index_version,
+                next_check_at, decide_by, waited, created_at
+         FROM identity.enrolment WHERE enrolment_id = $1 FOR UPDATE",
+        enrolment_id,
+    )
+    .fetch_optional(tx)
+    .await?
+    .map(Enrolment::try_from)
+    .transpose()
+}
+
+/// What the verdict on the code stores: all that is not personal.
+#[derive(Debug)]
+pub(crate) struct Accepted<'a> {
+    pub(crate) enrolment_id: Uuid,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) account_id: Uuid,
+    pub(crate) challenge_id: Uuid,
+    pub(crate) index_version: i16,
+    pub(crate) phone_index: &'a [u8],
+    pub(crate) consents: &'a [Given],
+}
+
+/// Stores the verdict on the code; `false` if the enrolment is known already.
+#[tracing::instrument(name = "db.enrolment.insert", skip_all)]
+pub(crate) async fn insert(
+    tx: &mut PgConnection,
+    new: &Accepted<'_>,
+    now: OffsetDateTime,
+) -> Result<bool> {
+    let state = if new.refusal.is_some() { State::Refused } else { State::Accepted };
+    let done = sqlx::query!(
+        "INSERT INTO identity.enrolment
+             (enrolment_id, state, refusal, account_id, challenge_id, index_version, phone_index,
+              consents, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+         ON CONFLICT (enrolment_id) DO NOTHING",
+        new.enrolment_id,
+        state.as_column(),
+        new.refusal.map(Refusal::as_column),
+        new.account_id,
+        new.challenge_id,
+        new.index_version,
+        new.phone_index,
+        Json(new.consents) as _,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// An applicant, sealed.
+#[derive(Debug)]
+pub(crate) struct Applicant {
+    pub(crate) name: Vec<u8>,
+    pub(crate) id_number: Vec<u8>,
+    pub(crate) phone: Vec<u8>,
+    pub(crate) password_hash: String,
+}
+
+/// Keeps the applicant of an accepted enrolment and takes the lease on asking the
+/// register; `false` if somebody else did.
+#[tracing::instrument(name = "db.enrolment.keep_applicant", skip_all)]
+pub(crate) async fn keep_applicant(
+    conn: &mut PgConnection,
+    enrolment_id: Uuid,
+    applicant: &Applicant,
+    lease_until: OffsetDateTime,
+    decide_by: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE identity.enrolment
+         SET state = 'PENDING', name = $2, id_number = $3, phone = $4, password_hash = $5,
+             attempts = 1, next_check_at = $6, decide_by = $7, updated_at = $8
+         WHERE enrolment_id = $1 AND state = 'ACCEPTED'",
+        enrolment_id,
+        applicant.name,
+        applicant.id_number,
+        applicant.phone,
+        applicant.password_hash,
+        lease_until,
+        decide_by,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Takes the lease on asking the register for an enrolment that is due; the person
+/// has waited.
+#[tracing::instrument(name = "db.enrolment.lease", skip_all)]
+pub(crate) async fn lease(
+    conn: &mut PgConnection,
+    enrolment_id: Uuid,
+    lease_until: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE identity.enrolment
+         SET next_check_at = $2, attempts = attempts + 1, waited = true, updated_at = $3
+         WHERE enrolment_id = $1 AND state = 'PENDING' AND next_check_at <= $3",
+        enrolment_id,
+        lease_until,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// What a check needs of an applicant.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) account_id: Uuid,
+    pub(crate) challenge_id: Uuid,
+    pub(crate) index_version: i16,
+    pub(crate) phone_index: Vec<u8>,
+    pub(crate) consents: Vec<Given>,
+    pub(crate) applicant: Applicant,
+    pub(crate) attempts: i32,
+    pub(crate) decide_by: OffsetDateTime,
+}
+
+/// The applicant of a pending enrolment; `None` once there is a verdict.
+#[tracing::instrument(name = "db.enrolment.pending", skip_all)]
+pub(crate) async fn pending(
+    conn: &mut PgConnection,
+    enrolment_id: Uuid,
+) -> Result<Option<Pending>> {
+    let row = sqlx::query!(
+        r#"SELECT account_id AS "account_id!", challenge_id AS "challenge_id!",
+                  index_version AS "index_version!", phone_index AS "phone_index!",
+                  consents AS "consents: Json<Vec<Given>>", name AS "name!",
+                  id_number AS "id_number!", phone AS "phone!",
+                  password_hash AS "password_hash!", attempts, decide_by AS "decide_by!"
+           FROM identity.enrolment WHERE enrolment_id = $1 AND state = 'PENDING'"#,
+        enrolment_id,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| Pending {
+        account_id: row.account_id,
+        challenge_id: row.challenge_id,
+        index_version: row.index_version,
+        phone_index: row.phone_index,
+        consents: row.consents.0,
+        applicant: Applicant {
+            name: row.name,
+            id_number: row.id_number,
+            phone: row.phone,
+            password_hash: row.password_hash,
+        },
+        attempts: row.attempts,
+        decide_by: row.decide_by,
+    }))
+}
+
+/// The register did not answer: asked again at `next_check_at`.
+#[tracing::instrument(name = "db.enrolment.postpone", skip_all)]
+pub(crate) async fn postpone(
+    conn: &mut PgConnection,
+    enrolment_id: Uuid,
+    next_check_at: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE identity.enrolment SET next_check_at = $2, waited = true, updated_at = $3
+         WHERE enrolment_id = $1 AND state = 'PENDING'",
+        enrolment_id,
+        next_check_at,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The register could not tell: a person decides.
+#[tracing::instrument(name = "db.enrolment.review", skip_all)]
+pub(crate) async fn send_to_review(
+    conn: &mut PgConnection,
+    enrolment_id: Uuid,
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE identity.enrolment
+         SET state = 'REVIEW', next_check_at = NULL, waited = true, updated_at = $2
+         WHERE enrolment_id = $1 AND state = 'PENDING'",
+        enrolment_id,
+        now,
+    )
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Ends an enrolment whose row is locked, and deletes the applicant.
+#[tracing::instrument(name = "db.enrolment.end", skip_all)]
+pub(crate) async fn end(
+    tx: &mut PgConnection,
+    enrolment_id: Uuid,
+    state: State,
+    refusal: Option<Refusal>,
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE identity.enrolment
+         SET state = $2, refusal = $3, name = NULL, id_number = NULL, phone = NULL,
+             password_hash = NULL, next_check_at = NULL, updated_at = $4,
+             claimed_at = CASE WHEN $2 = 'CLAIMED' THEN $4 ELSE claimed_at END
+         WHERE enrolment_id = $1",
+        enrolment_id,
+        state.as_column(),
+        refusal.map(Refusal::as_column),
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Names the account that a refused applicant turned out to be.
+#[tracing::instrument(name = "db.enrolment.set_account", skip_all)]
+pub(crate) async fn set_account(
+    tx: &mut PgConnection,
+    enrolment_id: Uuid,
+    account_id: Option<Uuid>,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE identity.enrolment SET account_id = $2 WHERE enrolment_id = $1",
+        enrolment_id,
+        account_id,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Leaves a tombstone for an enrolment that is not known.
+#[tracing::instrument(name = "db.enrolment.bury", skip_all)]
+pub(crate) async fn bury(
+    tx: &mut PgConnection,
+    enrolment_id: Uuid,
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO identity.enrolment (enrolment_id, state, created_at, updated_at)
+         VALUES ($1, 'DISCARDED', $2, $2) ON CONFLICT (enrolment_id) DO NOTHING",
+        enrolment_id,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// The challenge of an enrolment.
+#[tracing::instrument(name = "db.enrolment.challenge", skip_all)]
+pub(crate) async fn challenge_of(
+    conn: &mut PgConnection,
+    enrolment_id: Uuid,
+) -> Result<Option<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT challenge_id FROM identity.enrolment WHERE enrolment_id = $1",
+        enrolment_id,
+    )
+    .fetch_optional(conn)
+    .await?
+    .flatten())
+}
+
+/// Enrolments whose check is due, longest waiting first.
+#[tracing::instrument(name = "db.enrolment.due", skip_all)]
+pub(crate) async fn due(
+    conn: &mut PgConnection,
+    now: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT enrolment_id FROM identity.enrolment
+         WHERE state = 'PENDING' AND next_check_at <= $1 ORDER BY next_check_at LIMIT $2",
+        now,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// Reviews that nobody decided in time.
+#[tracing::instrument(name = "db.enrolment.overdue", skip_all)]
+pub(crate) async fn overdue_reviews(
+    conn: &mut PgConnection,
+    now: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT enrolment_id FROM identity.enrolment
+         WHERE state = 'REVIEW' AND decide_by <= $1 ORDER BY decide_by LIMIT $2",
+        now,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// A page of claimed enrolments, oldest first, with the time of the claim.
+#[tracing::instrument(name = "db.enrolment.page_claimed", skip_all)]
+pub(crate) async fn page_claimed(
+    conn: &mut PgConnection,
+    claimed_before: OffsetDateTime,
+    after: Option<(OffsetDateTime, Uuid)>,
+    limit: i64,
+) -> Result<Vec<(OffsetDateTime, Uuid, Uuid)>> {
+    let (after_at, after_id) = after.unwrap_or((OffsetDateTime::UNIX_EPOCH, Uuid::nil()));
+    let rows = sqlx::query!(
+        r#"SELECT claimed_at AS "claimed_at!", enrolment_id, account_id AS "account_id!"
+           FROM identity.enrolment
+           WHERE state = 'CLAIMED' AND claimed_at < $1 AND (claimed_at, enrolment_id) > ($2, $3)
+           ORDER BY claimed_at, enrolment_id LIMIT $4"#,
+        claimed_before,
+        after_at,
+        after_id,
+        limit,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.claimed_at, row.enrolment_id, row.account_id)).collect())
+}
+
+/// How many checks of a phone or a number failed today.
+#[tracing::instrument(name = "db.failed_check.count", skip_all)]
+pub(crate) async fn failed_checks(
+    conn: &mut PgConnection,
+    subject_index: &[u8],
+    day: Date,
+) -> Result<i32> {
+    Ok(sqlx::query_scalar!(
+        "SELECT count FROM identity.failed_check WHERE subject_index = $1 AND day = $2",
+        subject_index,
+        day,
+    )
+    .fetch_optional(conn)
+    .await?
+    .unwrap_or_default())
+}
+
+/// Counts a failed check.
+#[tracing::instrument(name = "db.failed_check.add", skip_all)]
+pub(crate) async fn add_failed_check(
+    tx: &mut PgConnection,
+    subject_index: &[u8],
+    day: Date,
+) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO identity.failed_check AS f (subject_index, day, count) VALUES ($1, $2, 1)
+         ON CONFLICT (subject_index, day) DO UPDATE SET count = f.count + 1",
+        subject_index,
+        day,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Deletes counts and tombstones that nothing asks for any more.
+#[tracing::instrument(name = "db.enrolment.purge", skip_all)]
+pub(crate) async fn purge(
+    conn: &mut PgConnection,
+    ended_before: OffsetDateTime,
+    day: Date,
+) -> Result<()> {
+    sqlx::query!(
+        "DELETE FROM identity.enrolment
+         WHERE state IN ('REFUSED', 'DISCARDED') AND updated_at < $1",
+        ended_before,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!("DELETE FROM identity.failed_check WHERE day < $1", day).execute(conn).await?;
+    Ok(())
+}
+
+/// The sealed phone of an applicant, and the subject of its data key.
+#[tracing::instrument(name = "db.enrolment.phone", skip_all)]
+pub(crate) async fn phone_of(
+    conn: &mut PgConnection,
+    enrolment_id: Uuid,
+) -> Result<Option<(Uuid, Vec<u8>)>> {
+    let row = sqlx::query!(
+        r#"SELECT account_id AS "account_id!", phone AS "phone!"
+           FROM identity.enrolment WHERE enrolment_id = $1 AND phone IS NOT NULL"#,
+        enrolment_id,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(row.map(|row| (row.account_id, row.phone)))
+}

@@ -1,0 +1,91 @@
+//! The second half: activation, and the way back.
+
+use time::Duration;
+use uuid::Uuid;
+
+use super::{Enrolment, Enrolments, State, db};
+use crate::accounts;
+use crate::error::{Error, Result};
+use crate::keys::Column;
+use crate::notices::{self, Notice};
+use crate::sms_codes;
+
+/// Who had to wait longer than this for the end of a registration is told by text
+/// message that it came.
+const TELL_AFTER: Duration = Duration::seconds(30);
+
+impl Enrolments {
+    /// Activates the account of a claimed enrolment.
+    ///
+    /// # Errors
+    /// `EnrolmentNotClaimed` in any other state but ACTIVE.
+    pub(crate) async fn activate(&self, id: Uuid) -> Result<Enrolment> {
+        let now = self.clock.now();
+        let mut tx = self.pool.begin().await?;
+        let enrolment = db::lock(&mut tx, id).await?.ok_or(Error::EnrolmentNotFound)?;
+        match enrolment.state {
+            State::Active => return Ok(enrolment),
+            State::Claimed => {}
+            State::Accepted
+            | State::Pending
+            | State::Review
+            | State::Refused
+            | State::Discarded => return Err(Error::EnrolmentNotClaimed),
+        }
+        let account_id = enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
+        accounts::db::activate(&mut tx, account_id, now).await?;
+        db::end(&mut tx, id, State::Active, None, now).await?;
+        if enrolment.waited || enrolment.created_at + TELL_AFTER < now {
+            let notice = Notice::registered(self.clock.as_ref(), id, account_id, now);
+            notices::db::queue(&mut tx, &notice, now).await?;
+        }
+        tx.commit().await?;
+        self.load(id).await
+    }
+
+    /// Undoes an enrolment for good, known or not.
+    ///
+    /// # Errors
+    /// `EnrolmentActive` when its account is active.
+    pub(crate) async fn discard(&self, id: Uuid) -> Result<Enrolment> {
+        let now = self.clock.now();
+        let mut tx = self.pool.begin().await?;
+        db::bury(&mut tx, id, now).await?;
+        let enrolment = db::lock(&mut tx, id).await?.ok_or(Error::EnrolmentNotFound)?;
+        let subject = match enrolment.state {
+            State::Refused | State::Discarded => None,
+            State::Active => return Err(Error::EnrolmentActive),
+            State::Accepted | State::Pending | State::Review => {
+                db::end(&mut tx, id, State::Discarded, None, now).await?;
+                enrolment.account_id
+            }
+            State::Claimed => {
+                let account_id =
+                    enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
+                accounts::db::delete_inactive(&mut tx, account_id).await?;
+                if let Some(challenge_id) = db::challenge_of(&mut tx, id).await? {
+                    sms_codes::db::release(&mut tx, challenge_id).await?;
+                }
+                db::end(&mut tx, id, State::Discarded, None, now).await?;
+                enrolment.account_id
+            }
+        };
+        tx.commit().await?;
+        if let Some(subject) = subject {
+            self.vault.destroy_key(subject).await?;
+        }
+        self.load(id).await
+    }
+
+    /// The name of an account with all but its first character hidden.
+    pub(crate) async fn masked_name(&self, account_id: Uuid) -> Result<String> {
+        let holder = accounts::db::find(&mut *self.pool.acquire().await?, account_id)
+            .await?
+            .ok_or(Error::Inconsistent("identity.account"))?;
+        let key = self.vault.key(account_id).await?;
+        let name = self.vault.open(&key, Column::AccountName, account_id, &holder.name)?;
+        zhiyuan_domain::PersonName::parse(&name)
+            .map(|name| name.masked())
+            .map_err(|_invalid| Error::Inconsistent("identity.account"))
+    }
+}

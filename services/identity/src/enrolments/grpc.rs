@@ -1,0 +1,200 @@
+use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
+use zhiyuan_contracts::identity::v1 as wire;
+use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentService;
+use zhiyuan_domain::{
+    ChallengeId, EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails,
+};
+use zhiyuan_rpc::page::Page;
+use zhiyuan_rpc::{Error as RpcError, Fields};
+
+use super::begin::Application;
+use super::{Enrolment, Enrolments, Refusal, State, db};
+use crate::consents::{Given, Purpose};
+use crate::error::Result;
+use crate::wire::{from_timestamp, timestamp};
+
+/// `zhiyuan.identity.v1.EnrolmentService`.
+#[derive(Debug)]
+pub(crate) struct EnrolmentRpc {
+    enrolments: Enrolments,
+}
+
+impl EnrolmentRpc {
+    pub(crate) fn new(enrolments: Enrolments) -> Self {
+        Self { enrolments }
+    }
+
+    async fn render(&self, enrolment: Enrolment) -> Result<wire::Enrolment> {
+        let owner = enrolment.refusal == Some(Refusal::AlreadyRegistered);
+        let holds = matches!(enrolment.state, State::Claimed | State::Active);
+        let account_id = enrolment.account_id.filter(|_| holds || owner);
+        let masked_name = match account_id {
+            Some(account_id) => self.enrolments.masked_name(account_id).await?,
+            None => String::new(),
+        };
+        let next = match enrolment.state {
+            State::Pending => enrolment.next_check_at,
+            State::Review => enrolment.decide_by,
+            _ => None,
+        };
+        Ok(wire::Enrolment {
+            enrolment_id: enrolment.enrolment_id.to_string(),
+            state: enrolment.state.to_wire().into(),
+            next_retry_time: next.map(timestamp),
+            account_id: account_id.map(|id| id.to_string()).unwrap_or_default(),
+            masked_name,
+            refusal: enrolment.refusal.map_or(0, |refusal| refusal.to_wire().into()),
+        })
+    }
+
+    async fn page(
+        &self,
+        request: wire::ListClaimedEnrolmentsRequest,
+    ) -> Result<wire::ListClaimedEnrolmentsResponse> {
+        let mut fields = Fields::new();
+        let before = request.claimed_before.as_ref().and_then(from_timestamp);
+        let Some(before) = before else {
+            fields.refuse("claimed_before", "TIME_INVALID", "请填写有效的时间");
+            return Err(fields.into_error().into());
+        };
+        let page = Page::parse(request.page_size, &request.page_token, &["claimed"])?;
+        let after = page.after.as_deref().and_then(parse_key);
+        let mut conn = self.enrolments.pool.acquire().await?;
+        let rows = db::page_claimed(&mut conn, before, after, page.fetch()).await?;
+        drop(conn);
+        let (rows, next_page_token) =
+            page.cut(rows, |(at, id, _)| format!("{}/{id}", at.unix_timestamp_nanos()));
+        let enrolments = rows
+            .into_iter()
+            .map(|(_, enrolment_id, account_id)| wire::Enrolment {
+                enrolment_id: enrolment_id.to_string(),
+                state: State::Claimed.to_wire().into(),
+                account_id: account_id.to_string(),
+                ..Default::default()
+            })
+            .collect();
+        Ok(wire::ListClaimedEnrolmentsResponse { enrolments, next_page_token })
+    }
+
+    fn parse(
+        &self,
+        request: &wire::BeginEnrolmentRequest,
+    ) -> std::result::Result<Application, RpcError> {
+        let mut fields = Fields::new();
+        let enrolment_id = fields.take("enrolment_id", EnrolmentId::parse(&request.enrolment_id));
+        let name = fields.take("name", PersonName::parse(&request.name));
+        let today = self.enrolments.today();
+        let number = fields.take("id_number", IdNumber::parse(&request.id_number, today));
+        let phone = fields.take("phone", Mobile::parse(&request.phone));
+        let challenge =
+            fields.take("sms_challenge_id", ChallengeId::parse(&request.sms_challenge_id));
+        let password = match (&number, &phone) {
+            (Some(id_number), Some(mobile)) => {
+                let details = PersonalDetails { id_number, mobile };
+                fields.take("password", Password::parse(&request.password, &details))
+            }
+            _ => None,
+        };
+        let mut consents = Vec::new();
+        for (index, consent) in request.consents.iter().enumerate() {
+            match Purpose::from_wire(consent.purpose) {
+                Some(purpose) => {
+                    consents.push(Given { purpose, version: consent.version.clone() });
+                }
+                None => fields.refuse(
+                    &format!("consents[{index}].purpose"),
+                    "CONSENT_PURPOSE_UNKNOWN",
+                    "请选择告知书的用途",
+                ),
+            }
+        }
+        match (enrolment_id, name, number, phone, challenge, password) {
+            (
+                Some(enrolment_id),
+                Some(name),
+                Some(id_number),
+                Some(phone),
+                Some(challenge),
+                Some(password),
+            ) => {
+                fields.finish()?;
+                Ok(Application {
+                    enrolment_id,
+                    name,
+                    id_number,
+                    phone,
+                    challenge_id: challenge.as_uuid(),
+                    code: request.sms_code.clone(),
+                    password,
+                    consents,
+                })
+            }
+            _ => Err(fields.into_error()),
+        }
+    }
+}
+
+fn parse_key(key: &str) -> Option<(time::OffsetDateTime, Uuid)> {
+    let (nanos, id) = key.split_once('/')?;
+    let at = time::OffsetDateTime::from_unix_timestamp_nanos(nanos.parse().ok()?).ok()?;
+    Some((at, id.parse().ok()?))
+}
+
+fn parse_id(text: &str) -> std::result::Result<Uuid, RpcError> {
+    let mut fields = Fields::new();
+    fields
+        .take("enrolment_id", EnrolmentId::parse(text))
+        .map(|id| id.as_uuid())
+        .ok_or_else(|| fields.into_error())
+}
+
+#[async_trait]
+impl EnrolmentService for EnrolmentRpc {
+    async fn begin_enrolment(
+        &self,
+        request: Request<wire::BeginEnrolmentRequest>,
+    ) -> std::result::Result<Response<wire::BeginEnrolmentResponse>, Status> {
+        let application = self.parse(&request.into_inner())?;
+        let enrolment = self.enrolments.begin(&application).await?;
+        let enrolment = Some(self.render(enrolment).await?);
+        Ok(Response::new(wire::BeginEnrolmentResponse { enrolment }))
+    }
+
+    async fn get_enrolment(
+        &self,
+        request: Request<wire::GetEnrolmentRequest>,
+    ) -> std::result::Result<Response<wire::GetEnrolmentResponse>, Status> {
+        let id = parse_id(&request.into_inner().enrolment_id)?;
+        let enrolment = self.enrolments.load(id).await?;
+        let enrolment = Some(self.render(enrolment).await?);
+        Ok(Response::new(wire::GetEnrolmentResponse { enrolment }))
+    }
+
+    async fn activate_enrolment(
+        &self,
+        request: Request<wire::ActivateEnrolmentRequest>,
+    ) -> std::result::Result<Response<wire::ActivateEnrolmentResponse>, Status> {
+        let id = parse_id(&request.into_inner().enrolment_id)?;
+        let enrolment = self.enrolments.activate(id).await?;
+        let enrolment = Some(self.render(enrolment).await?);
+        Ok(Response::new(wire::ActivateEnrolmentResponse { enrolment }))
+    }
+
+    async fn discard_enrolment(
+        &self,
+        request: Request<wire::DiscardEnrolmentRequest>,
+    ) -> std::result::Result<Response<wire::DiscardEnrolmentResponse>, Status> {
+        let id = parse_id(&request.into_inner().enrolment_id)?;
+        let enrolment = self.enrolments.discard(id).await?;
+        let enrolment = Some(self.render(enrolment).await?);
+        Ok(Response::new(wire::DiscardEnrolmentResponse { enrolment }))
+    }
+
+    async fn list_claimed_enrolments(
+        &self,
+        request: Request<wire::ListClaimedEnrolmentsRequest>,
+    ) -> std::result::Result<Response<wire::ListClaimedEnrolmentsResponse>, Status> {
+        Ok(Response::new(self.page(request.into_inner()).await?))
+    }
+}

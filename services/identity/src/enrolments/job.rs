@@ -1,0 +1,70 @@
+//! Background work: pending checks are tried again, overdue ones end, and what
+//! nobody needs any more is deleted.
+
+use std::time::Duration as StdDuration;
+
+use time::Duration;
+use tokio_util::sync::CancellationToken;
+
+use super::{Enrolments, LEASE, Refusal, db};
+use crate::error::Result;
+use crate::sms_codes;
+
+const BATCH: i64 = 32;
+const PURGE_EVERY: StdDuration = StdDuration::from_secs(600);
+const SMS_KEPT: Duration = Duration::days(2);
+const ENDED_KEPT: Duration = Duration::days(30);
+
+/// Tries pending checks again until `stop`.
+pub(crate) async fn checks(
+    enrolments: Enrolments,
+    every: StdDuration,
+    stop: CancellationToken,
+) -> Result<()> {
+    while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
+        if let Err(error) = pass(&enrolments).await {
+            tracing::warn!(error = ?error, "pending checks could not be tried");
+        }
+    }
+    Ok(())
+}
+
+async fn pass(enrolments: &Enrolments) -> Result<()> {
+    let now = enrolments.clock.now();
+    let mut conn = enrolments.pool.acquire().await?;
+    let due = db::due(&mut conn, now, BATCH).await?;
+    let overdue = db::overdue_reviews(&mut conn, now, BATCH).await?;
+    drop(conn);
+    for id in overdue {
+        enrolments.refuse(id, Refusal::IdCheckExpired).await?;
+    }
+    for id in due {
+        let now = enrolments.clock.now();
+        let mut conn = enrolments.pool.acquire().await?;
+        let leased = db::lease(&mut conn, id, now + LEASE, now).await?;
+        drop(conn);
+        if leased && let Err(error) = enrolments.check(id).await {
+            // The lease ends by itself; the others go on.
+            tracing::warn!(enrolment.id = %id, error = ?error, "a pending check failed");
+        }
+    }
+    Ok(())
+}
+
+/// Deletes what nobody needs any more, until `stop`.
+pub(crate) async fn purge(enrolments: Enrolments, stop: CancellationToken) -> Result<()> {
+    while stop.run_until_cancelled(tokio::time::sleep(PURGE_EVERY)).await.is_some() {
+        if let Err(error) = purge_once(&enrolments).await {
+            tracing::warn!(error = ?error, "purge failed");
+        }
+    }
+    Ok(())
+}
+
+async fn purge_once(enrolments: &Enrolments) -> Result<()> {
+    let now = enrolments.clock.now();
+    let mut conn = enrolments.pool.acquire().await?;
+    sms_codes::db::purge(&mut conn, now - SMS_KEPT).await?;
+    let yesterday = enrolments.today().previous_day().unwrap_or(time::Date::MIN);
+    db::purge(&mut conn, now - ENDED_KEPT, yesterday).await
+}

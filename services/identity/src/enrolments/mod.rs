@@ -1,0 +1,209 @@
+//! How an applicant becomes a person with an account: consents, age, code, the
+//! check against the register, the claim of the ID number, activation, and the way
+//! back.
+
+pub(crate) mod begin;
+pub(crate) mod db;
+mod ending;
+mod grpc;
+pub(crate) mod job;
+mod verdict;
+
+pub(crate) use begin::Enrolments;
+pub(crate) use grpc::EnrolmentRpc;
+
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+use zhiyuan_contracts::identity::v1::{EnrolmentRefusal, EnrolmentState};
+
+use crate::sms_codes::Outcome;
+
+/// A verdict is awaited, or a review waits for a person, that long.
+pub(crate) const DECIDE_WITHIN: Duration = Duration::days(7);
+/// While the register is asked, nobody else asks it.
+pub(crate) const LEASE: Duration = Duration::seconds(20);
+/// The longest wait between two tries.
+pub(crate) const LONGEST_WAIT: Duration = Duration::minutes(15);
+
+/// Where an enrolment stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Accepted,
+    Pending,
+    Review,
+    Claimed,
+    Active,
+    Refused,
+    Discarded,
+}
+
+impl State {
+    /// As in the column `state`.
+    pub(crate) fn as_column(self) -> &'static str {
+        match self {
+            Self::Accepted => "ACCEPTED",
+            Self::Pending => "PENDING",
+            Self::Review => "REVIEW",
+            Self::Claimed => "CLAIMED",
+            Self::Active => "ACTIVE",
+            Self::Refused => "REFUSED",
+            Self::Discarded => "DISCARDED",
+        }
+    }
+
+    /// From the column `state`.
+    pub(crate) fn from_column(column: &str) -> Option<Self> {
+        [
+            Self::Accepted,
+            Self::Pending,
+            Self::Review,
+            Self::Claimed,
+            Self::Active,
+            Self::Refused,
+            Self::Discarded,
+        ]
+        .into_iter()
+        .find(|state| state.as_column() == column)
+    }
+
+    pub(crate) fn to_wire(self) -> EnrolmentState {
+        match self {
+            Self::Accepted => EnrolmentState::Accepted,
+            Self::Pending => EnrolmentState::Pending,
+            Self::Review => EnrolmentState::Review,
+            Self::Claimed => EnrolmentState::Claimed,
+            Self::Active => EnrolmentState::Active,
+            Self::Refused => EnrolmentState::Refused,
+            Self::Discarded => EnrolmentState::Discarded,
+        }
+    }
+}
+
+/// Why an enrolment was refused; as `EnrolmentRefusal` of the contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    SmsCodeWrong,
+    SmsCodeExpired,
+    SmsCodeUsed,
+    SmsCodeTriesExhausted,
+    ConsentMissing,
+    ConsentOutdated,
+    UnderAge,
+    GuardianRequired,
+    IdNameMismatch,
+    IdNotFound,
+    IdCheckLimit,
+    IdCheckExpired,
+    AlreadyRegistered,
+}
+
+impl Refusal {
+    const ALL: [Self; 13] = [
+        Self::SmsCodeWrong,
+        Self::SmsCodeExpired,
+        Self::SmsCodeUsed,
+        Self::SmsCodeTriesExhausted,
+        Self::ConsentMissing,
+        Self::ConsentOutdated,
+        Self::UnderAge,
+        Self::GuardianRequired,
+        Self::IdNameMismatch,
+        Self::IdNotFound,
+        Self::IdCheckLimit,
+        Self::IdCheckExpired,
+        Self::AlreadyRegistered,
+    ];
+
+    pub(crate) fn to_wire(self) -> EnrolmentRefusal {
+        match self {
+            Self::SmsCodeWrong => EnrolmentRefusal::SmsCodeWrong,
+            Self::SmsCodeExpired => EnrolmentRefusal::SmsCodeExpired,
+            Self::SmsCodeUsed => EnrolmentRefusal::SmsCodeUsed,
+            Self::SmsCodeTriesExhausted => EnrolmentRefusal::SmsCodeTriesExhausted,
+            Self::ConsentMissing => EnrolmentRefusal::ConsentMissing,
+            Self::ConsentOutdated => EnrolmentRefusal::ConsentOutdated,
+            Self::UnderAge => EnrolmentRefusal::UnderAge,
+            Self::GuardianRequired => EnrolmentRefusal::GuardianRequired,
+            Self::IdNameMismatch => EnrolmentRefusal::IdNameMismatch,
+            Self::IdNotFound => EnrolmentRefusal::IdNotFound,
+            Self::IdCheckLimit => EnrolmentRefusal::IdCheckLimit,
+            Self::IdCheckExpired => EnrolmentRefusal::IdCheckExpired,
+            Self::AlreadyRegistered => EnrolmentRefusal::AlreadyRegistered,
+        }
+    }
+
+    /// As in the column `refusal`: the name of the wire value.
+    pub(crate) fn as_column(self) -> &'static str {
+        self.to_wire().as_str_name()
+    }
+
+    /// From the column `refusal`.
+    pub(crate) fn from_column(column: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| refusal.as_column() == column)
+    }
+
+    /// What a try of the code means for the enrolment; `None` if it goes on.
+    pub(crate) fn of_code(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Right => None,
+            Outcome::Wrong => Some(Self::SmsCodeWrong),
+            Outcome::Expired => Some(Self::SmsCodeExpired),
+            Outcome::Used => Some(Self::SmsCodeUsed),
+            Outcome::Exhausted => Some(Self::SmsCodeTriesExhausted),
+        }
+    }
+}
+
+/// An enrolment without what is sealed.
+#[derive(Debug, Clone)]
+pub(crate) struct Enrolment {
+    pub(crate) enrolment_id: Uuid,
+    pub(crate) state: State,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) account_id: Option<Uuid>,
+    pub(crate) phone_index: Option<Vec<u8>>,
+    pub(crate) index_version: Option<i16>,
+    pub(crate) next_check_at: Option<OffsetDateTime>,
+    pub(crate) decide_by: Option<OffsetDateTime>,
+    pub(crate) waited: bool,
+    pub(crate) created_at: OffsetDateTime,
+}
+
+/// How long to wait before the register is asked again: 2, 4, 8 … seconds, 15
+/// minutes at most.
+pub(crate) fn wait_after(attempts: i32) -> Duration {
+    let exponent = u32::try_from(attempts.clamp(1, 12)).unwrap_or(1);
+    Duration::seconds(1_i64 << exponent).min(LONGEST_WAIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_and_refusals_survive_their_columns() {
+        for state in ["ACCEPTED", "PENDING", "REVIEW", "CLAIMED", "ACTIVE", "REFUSED", "DISCARDED"]
+        {
+            assert_eq!(State::from_column(state).unwrap().as_column(), state);
+        }
+        for refusal in Refusal::ALL {
+            assert_eq!(Refusal::from_column(refusal.as_column()), Some(refusal));
+        }
+    }
+
+    #[test]
+    fn every_refusal_of_the_contract_can_be_stored() {
+        for wire in 1.. {
+            let Ok(wire) = EnrolmentRefusal::try_from(wire) else { break };
+            assert!(Refusal::from_column(wire.as_str_name()).is_some(), "{wire:?}");
+        }
+    }
+
+    #[test]
+    fn waits_grow_to_a_quarter_of_an_hour_and_no_longer() {
+        assert_eq!(wait_after(1), Duration::seconds(2));
+        assert_eq!(wait_after(3), Duration::seconds(8));
+        assert_eq!(wait_after(10), LONGEST_WAIT);
+        assert_eq!(wait_after(i32::MAX), LONGEST_WAIT);
+    }
+}

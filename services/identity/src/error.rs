@@ -1,0 +1,142 @@
+//! What can go wrong in identity, and what the caller is told.
+
+use std::time::Duration;
+
+use zhiyuan_contracts::identity::v1::ErrorReason as Reason;
+use zhiyuan_crypto::field::FieldError;
+use zhiyuan_crypto::keys::KeyStoreError;
+use zhiyuan_crypto::password::PasswordError;
+use zhiyuan_postgres::constraint::{DatabaseFault, classify};
+use zhiyuan_rpc::{Code, Error as RpcError};
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Less than a minute since the last code.
+    #[error("a code was sent less than a minute ago")]
+    SmsTooSoon { wait: Duration },
+    /// Ten codes in 24 hours.
+    #[error("ten codes were sent within 24 hours")]
+    SmsDailyLimit { wait: Duration },
+    /// The budget of all phones is used up.
+    #[error("the budget of this minute is used up")]
+    SmsBudgetExhausted { wait: Duration },
+    /// The vendor did not take the message.
+    #[error("the text message was not taken")]
+    SmsUnavailable,
+    /// There is no such enrolment.
+    #[error("there is no such enrolment")]
+    EnrolmentNotFound,
+    /// Only a claimed enrolment can be activated.
+    #[error("the enrolment is not claimed")]
+    EnrolmentNotClaimed,
+    /// An active account is not undone by discarding its enrolment.
+    #[error("the enrolment is active")]
+    EnrolmentActive,
+    /// Too many passwords wait to be hashed.
+    #[error("too many passwords wait to be hashed")]
+    HashingBusy,
+    /// Hashing failed.
+    #[error("failed to hash")]
+    Hashing(#[source] PasswordError),
+    /// Stored data failed its integrity check.
+    #[error("failed to open a sealed column")]
+    Sealed(#[from] FieldError),
+    /// The key store does not answer.
+    #[error("the key store does not answer")]
+    KeyStore(#[from] KeyStoreError),
+    /// The data key of a person is gone though the person is there.
+    #[error("a data key is missing")]
+    KeyMissing,
+    /// Cryptography failed for another reason.
+    #[error("cryptography failed: {0}")]
+    Cryptography(&'static str),
+    /// The database.
+    #[error("database")]
+    Database(#[from] sqlx::Error),
+    /// A row holds what no row may hold.
+    #[error("inconsistent row in {0}")]
+    Inconsistent(&'static str),
+    /// What a request says is wrong, already in its final form.
+    #[error(transparent)]
+    Request(#[from] RpcError),
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl From<Error> for RpcError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::SmsTooSoon { wait } => Self::new(
+                Code::Exhausted,
+                Reason::SmsTooSoon,
+                format!("验证码发送过于频繁，请 {} 秒后再试", seconds(wait)),
+            )
+            .with_retry_after(wait),
+            Error::SmsDailyLimit { wait } => Self::new(
+                Code::Exhausted,
+                Reason::SmsDailyLimit,
+                "该手机号 24 小时内获取验证码次数已达上限，请明天再试",
+            )
+            .with_retry_after(wait),
+            Error::SmsBudgetExhausted { wait } => Self::new(
+                Code::Exhausted,
+                Reason::SmsBudgetExhausted,
+                "当前获取验证码的人数较多，请一分钟后再试",
+            )
+            .with_retry_after(wait),
+            Error::SmsUnavailable => {
+                Self::new(Code::Unavailable, Reason::SmsUnavailable, "短信暂时无法发送，请稍后再试")
+                    .with_retry_after(Duration::from_secs(5))
+            }
+            Error::EnrolmentNotFound => {
+                Self::new(Code::NotFound, Reason::EnrolmentNotFound, "没有这份注册申请")
+            }
+            Error::EnrolmentNotClaimed => Self::new(
+                Code::Precondition,
+                Reason::EnrolmentNotClaimed,
+                "这份注册申请尚未通过实名核验",
+            ),
+            Error::EnrolmentActive => Self::new(
+                Code::Precondition,
+                Reason::EnrolmentActive,
+                "账号已经启用，不能撤销注册申请",
+            ),
+            Error::HashingBusy => Self::overloaded(Duration::from_secs(1)),
+            Error::Sealed(source) => Self::data_corrupt(source),
+            Error::KeyStore(source @ KeyStoreError::Unavailable(_)) => Self::unavailable(source),
+            Error::KeyStore(source @ KeyStoreError::Unwrap(_)) => Self::data_corrupt(source),
+            Error::KeyStore(source @ KeyStoreError::Destroyed) => Self::internal(source),
+            Error::Database(source) => match classify(&source) {
+                DatabaseFault::Conflict => Self::conflict(source),
+                DatabaseFault::Unavailable | DatabaseFault::Timeout => Self::unavailable(source),
+                DatabaseFault::Defect => Self::internal(source),
+            },
+            error @ (Error::Hashing(_)
+            | Error::KeyMissing
+            | Error::Cryptography(_)
+            | Error::Inconsistent(_)) => Self::internal(error),
+            Error::Request(error) => error,
+        }
+    }
+}
+
+impl From<PasswordError> for Error {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::HashingBusy,
+            other => Self::Hashing(other),
+        }
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        RpcError::from(error).into()
+    }
+}
+
+/// Whole seconds, rounded up, for people.
+fn seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}

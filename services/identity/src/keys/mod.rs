@@ -1,0 +1,160 @@
+//! What seals, opens, indexes and compares: the one place of identity that touches
+//! keys.
+
+pub(crate) mod db;
+pub(crate) mod job;
+mod store;
+
+pub(crate) use store::PostgresKeyStore;
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+use zeroize::Zeroizing;
+use zhiyuan_crypto::blind_index::BlindIndexKeys;
+use zhiyuan_crypto::digest::KeyedDigest;
+use zhiyuan_crypto::field::{Cell, FieldCipher};
+use zhiyuan_crypto::keys::{DataKey, KeyStore};
+use zhiyuan_domain::{IdNumber, Mobile};
+
+use crate::error::{Error, Result};
+
+const SCHEMA: &str = "identity";
+
+/// A sealed column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Column {
+    EnrolmentName,
+    EnrolmentIdNumber,
+    EnrolmentPhone,
+    AccountName,
+    AccountIdNumber,
+    AccountPhone,
+    NoticePhone,
+}
+
+impl Column {
+    fn cell(self, row: Uuid) -> Cell<'static> {
+        let (table, column) = match self {
+            Self::EnrolmentName => ("enrolment", "name"),
+            Self::EnrolmentIdNumber => ("enrolment", "id_number"),
+            Self::EnrolmentPhone => ("enrolment", "phone"),
+            Self::AccountName => ("account", "name"),
+            Self::AccountIdNumber => ("account", "id_number"),
+            Self::AccountPhone => ("account", "phone"),
+            Self::NoticePhone => ("notice", "phone"),
+        };
+        Cell { schema: SCHEMA, table, column, row }
+    }
+}
+
+/// Keys in use.
+#[derive(Clone)]
+pub(crate) struct Vault {
+    store: Arc<dyn KeyStore>,
+    cipher: FieldCipher,
+    index: Arc<BlindIndexKeys>,
+    codes: Arc<KeyedDigest>,
+}
+
+impl std::fmt::Debug for Vault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Vault").finish_non_exhaustive()
+    }
+}
+
+impl Vault {
+    pub(crate) fn new(
+        store: Arc<dyn KeyStore>,
+        cipher: FieldCipher,
+        index: BlindIndexKeys,
+        codes: KeyedDigest,
+    ) -> Self {
+        Self { store, cipher, index: Arc::new(index), codes: Arc::new(codes) }
+    }
+
+    /// The data key of a subject, made if need be. Committed before anything is
+    /// sealed with it.
+    pub(crate) async fn make_key(&self, subject: Uuid) -> Result<DataKey> {
+        Ok(self.store.create(subject).await?)
+    }
+
+    /// The data key of a subject that has one.
+    pub(crate) async fn key(&self, subject: Uuid) -> Result<DataKey> {
+        self.store.get(subject).await?.ok_or(Error::KeyMissing)
+    }
+
+    /// Destroys a data key for good.
+    pub(crate) async fn destroy_key(&self, subject: Uuid) -> Result<()> {
+        Ok(self.store.destroy(subject).await?)
+    }
+
+    pub(crate) fn seal(
+        &self,
+        key: &DataKey,
+        column: Column,
+        row: Uuid,
+        text: &str,
+    ) -> Result<Vec<u8>> {
+        self.cipher
+            .seal(key, &column.cell(row), text.as_bytes())
+            .map_err(|_failed| Error::Cryptography("seal"))
+    }
+
+    pub(crate) fn open(
+        &self,
+        key: &DataKey,
+        column: Column,
+        row: Uuid,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<String>> {
+        let bytes = self.cipher.open(key, &column.cell(row), sealed)?;
+        let text = std::str::from_utf8(&bytes).map_err(|_utf8| Error::Cryptography("utf-8"))?;
+        Ok(Zeroizing::new(text.to_owned()))
+    }
+
+    pub(crate) fn phone_index(&self, version: i16, phone: &Mobile) -> Result<[u8; 32]> {
+        self.compute(version, "identity.phone", phone.as_e164())
+    }
+
+    pub(crate) fn number_index(&self, version: i16, number: &IdNumber) -> Result<[u8; 32]> {
+        self.compute(version, "identity.number", number.as_str())
+    }
+
+    /// The key under which failed checks of a phone or a number are counted.
+    pub(crate) fn check_index(&self, version: i16, subject: &str) -> Result<[u8; 32]> {
+        self.compute(version, "identity.failed_check", subject)
+    }
+
+    fn compute(&self, version: i16, domain: &str, text: &str) -> Result<[u8; 32]> {
+        self.index.compute(version, domain, text.as_bytes()).map_err(|_unknown| {
+            Error::Cryptography("index key of an active version is not configured")
+        })
+    }
+
+    /// Index keys that this process was given.
+    pub(crate) fn index_versions(&self) -> Vec<i16> {
+        self.index.versions().collect()
+    }
+
+    /// The version of the key that new codes are compared under.
+    pub(crate) fn code_version(&self) -> i16 {
+        self.codes.version()
+    }
+
+    pub(crate) fn code_mac(
+        &self,
+        version: i16,
+        challenge_id: Uuid,
+        code: &str,
+    ) -> Result<[u8; 32]> {
+        let builder = self
+            .codes
+            .begin(version, "identity.sms_code")
+            .map_err(|_unknown| Error::Cryptography("code key of a challenge is not configured"))?;
+        Ok(builder
+            .field("challenge", challenge_id.as_bytes())
+            .field("code", code.as_bytes())
+            .finish())
+    }
+}

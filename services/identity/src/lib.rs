@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+
+mod accounts;
+mod config;
+mod consents;
+mod enrolments;
+mod error;
+mod keys;
+mod notices;
+mod run;
+mod sms_codes;
+mod vendors;
+mod wire;
+
+pub use config::{
+    AgeReached, Config, HashingConfig, JobsConfig, KeysConfig, KeysError, RulesConfig, SmsConfig,
+};
+pub use run::{Deps, Program, RunError, key_migrator, migrate, run};
+pub use vendors::{
+    Body, BreakerConfig, ClientConfig, ConfigError, ContentType, Method, RealNameConfig,
+    RequestShape, ResponseShape, SmsOutcome, SmsVendorConfig, Verdict,
+};
+
+/// The migrations of the schema `identity`.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// The defaults of the configuration, as TOML.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");

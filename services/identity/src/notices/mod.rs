@@ -1,0 +1,139 @@
+//! Text messages to people that are not codes: queued in the transaction of what
+//! they tell of, sent by a job, again until they are taken, once for each key.
+
+pub(crate) mod db;
+pub(crate) mod job;
+
+use time::{Date, OffsetDateTime};
+use uuid::Uuid;
+use zhiyuan_domain::{Clock, new_id};
+
+use crate::error::Result;
+use crate::keys::{Column, Vault};
+
+/// What is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Template {
+    /// A registration that had to wait is complete.
+    Registered,
+    /// A registration that had to wait was refused.
+    Refused,
+    /// Somebody else tried to register with the ID number of an account.
+    AttemptOnAccount,
+}
+
+impl Template {
+    /// As in the column `template`.
+    pub(crate) fn as_column(self) -> &'static str {
+        match self {
+            Self::Registered => "REGISTERED",
+            Self::Refused => "REFUSED",
+            Self::AttemptOnAccount => "ATTEMPT_ON_ACCOUNT",
+        }
+    }
+
+    /// From the column `template`.
+    pub(crate) fn from_column(column: &str) -> Option<Self> {
+        [Self::Registered, Self::Refused, Self::AttemptOnAccount]
+            .into_iter()
+            .find(|template| template.as_column() == column)
+    }
+
+    /// What the person reads. Nothing personal: others may see the screen.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::Registered => "您的志愿者注册已完成，请回到注册页面查看志愿者编号。",
+            Self::Refused => {
+                "您的志愿者注册未通过实名核验，请回到注册页面查看原因，核对后重新提交。"
+            }
+            Self::AttemptOnAccount => {
+                "有人使用您的身份证号码再次注册志愿者，系统已拒绝。如非本人操作，请联系所在团组织。"
+            }
+        }
+    }
+}
+
+/// Whom it goes to.
+#[derive(Debug)]
+pub(crate) enum Recipient {
+    /// The phone of an account, read when the notice is sent.
+    Account(Uuid),
+    /// A phone sealed under the data key of the notice.
+    Phone(Vec<u8>),
+}
+
+/// A notice to be queued.
+#[derive(Debug)]
+pub(crate) struct Notice {
+    pub(crate) notice_id: Uuid,
+    pub(crate) once: String,
+    pub(crate) template: Template,
+    pub(crate) recipient: Recipient,
+    pub(crate) at: OffsetDateTime,
+}
+
+impl Notice {
+    /// A registration that had to wait is complete.
+    pub(crate) fn registered(
+        clock: &dyn Clock,
+        enrolment_id: Uuid,
+        account_id: Uuid,
+        at: OffsetDateTime,
+    ) -> Self {
+        Self {
+            notice_id: new_id(clock),
+            once: format!("enrolment/{enrolment_id}"),
+            template: Template::Registered,
+            recipient: Recipient::Account(account_id),
+            at,
+        }
+    }
+
+    /// A registration that had to wait was refused; makes the key that the phone is
+    /// sealed with.
+    pub(crate) async fn refused(
+        vault: &Vault,
+        clock: &dyn Clock,
+        enrolment_id: Uuid,
+        phone: &str,
+        at: OffsetDateTime,
+    ) -> Result<Self> {
+        let notice_id = new_id(clock);
+        let key = vault.make_key(notice_id).await?;
+        Ok(Self {
+            notice_id,
+            once: format!("enrolment/{enrolment_id}"),
+            template: Template::Refused,
+            recipient: Recipient::Phone(vault.seal(&key, Column::NoticePhone, notice_id, phone)?),
+            at,
+        })
+    }
+
+    /// Somebody else tried the ID number of an account; at most one notice a day.
+    pub(crate) fn attempt_on_account(
+        clock: &dyn Clock,
+        account_id: Uuid,
+        day: Date,
+        at: OffsetDateTime,
+    ) -> Self {
+        Self {
+            notice_id: new_id(clock),
+            once: format!("attempt/{account_id}/{day}"),
+            template: Template::AttemptOnAccount,
+            recipient: Recipient::Account(account_id),
+            at,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_survive_their_column() {
+        for template in [Template::Registered, Template::Refused, Template::AttemptOnAccount] {
+            assert_eq!(Template::from_column(template.as_column()), Some(template));
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Wires identity together and runs it.
+
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use sqlx::PgPool;
+use sqlx::migrate::Migrator;
+use tokio::net::TcpListener;
+use tonic::service::Routes;
+use zhiyuan_auth::{AssertionVerifier, TrustedCallers};
+use zhiyuan_contracts::identity::v1::consent_service_server::{
+    ConsentServiceServer, SERVICE_NAME as CONSENTS,
+};
+use zhiyuan_contracts::identity::v1::enrolment_service_server::{
+    EnrolmentServiceServer, SERVICE_NAME as ENROLMENTS,
+};
+use zhiyuan_contracts::identity::v1::sms_code_service_server::{
+    SERVICE_NAME as SMS_CODES, SmsCodeServiceServer,
+};
+use zhiyuan_contracts::policy::Policies;
+use zhiyuan_crypto::password::{Params, PasswordHasher};
+use zhiyuan_crypto::{FieldCipher, International, Suite};
+use zhiyuan_domain::{SharedClock, SystemClock};
+use zhiyuan_lifecycle::{ReadySignal, Stop, Tasks};
+use zhiyuan_postgres::DatabaseConfig;
+use zhiyuan_rpc::limits::ClassLimits;
+use zhiyuan_rpc::{Guard, server};
+use zhiyuan_telemetry::TelemetryConfig;
+
+use crate::config::{Config, KeysError};
+use crate::consents::{Consents, Texts};
+use crate::enrolments::begin::Rules;
+use crate::enrolments::{self, EnrolmentRpc, Enrolments};
+use crate::keys::{self, PostgresKeyStore, Vault};
+use crate::notices;
+use crate::notices::job::Notices;
+use crate::sms_codes::{Sender, SmsCodes};
+use crate::vendors::{ConfigError, RealNameRegister, SmsVendor};
+use crate::{DEFAULTS, MIGRATOR};
+
+/// The name that other services call identity by.
+const NAME: &str = "identity";
+
+/// The migrations of the schema `keys`, in a database of its own.
+pub fn key_migrator() -> &'static Migrator {
+    static KEYS: LazyLock<Migrator> = LazyLock::new(|| {
+        let mut migrator = sqlx::migrate!("./key_migrations");
+        migrator.dangerous_set_table_name("keys._sqlx_migrations");
+        migrator
+    });
+    &KEYS
+}
+
+/// What identity is handed in.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The time.
+    pub clock: SharedClock,
+}
+
+/// Why identity did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configured keys are wrong.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// A vendor is configured wrongly.
+    #[error("vendor")]
+    Vendor(#[from] ConfigError),
+    /// A caller is configured wrongly.
+    #[error("callers")]
+    Callers(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An active index key was not handed in.
+    #[error("blind index key {0} is active and not configured")]
+    IndexKey(i16),
+    /// The database.
+    #[error("database")]
+    Database(#[from] zhiyuan_postgres::Error),
+    /// A query at start.
+    #[error("database")]
+    Query(#[from] sqlx::Error),
+    /// Something else at start.
+    #[error("failed to start: {0}")]
+    Start(String),
+    /// The transport.
+    #[error("transport")]
+    Transport(#[from] tonic::transport::Error),
+    /// A background task ended.
+    #[error("background task")]
+    Task(#[from] zhiyuan_lifecycle::Failure),
+}
+
+/// Applies the migrations of both databases, each as its owner.
+///
+/// # Errors
+/// When a database can't be reached or a migration fails.
+pub async fn migrate(config: &Config) -> Result<(), zhiyuan_postgres::Error> {
+    zhiyuan_postgres::migrate(owner_url(&config.database), &MIGRATOR).await?;
+    zhiyuan_postgres::migrate(owner_url(&config.key_database), key_migrator()).await
+}
+
+fn owner_url(config: &DatabaseConfig) -> &str {
+    config.migration_url.as_deref().unwrap_or(&config.url)
+}
+
+/// Runs identity until `stop`.
+///
+/// # Errors
+/// When it can't start, or a background task dies.
+pub async fn run(
+    config: Config,
+    deps: Deps,
+    listener: TcpListener,
+    stop: Stop,
+    ready: ReadySignal,
+) -> Result<(), RunError> {
+    let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-identity").await?;
+    zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
+    let key_pool = zhiyuan_postgres::connect(&config.key_database, "zhiyuan-identity-keys").await?;
+    zhiyuan_postgres::ensure_up_to_date(&key_pool, key_migrator()).await?;
+
+    let suite: Arc<dyn Suite> = Arc::new(International);
+    let ring = config.keys.ring(Arc::clone(&suite))?;
+    let store = Arc::new(PostgresKeyStore::new(key_pool.clone(), ring, deps.clock.clone()));
+    let vault = Vault::new(
+        Arc::clone(&store) as Arc<dyn zhiyuan_crypto::KeyStore>,
+        FieldCipher::new(Arc::clone(&suite)),
+        config.keys.index(Arc::clone(&suite))?,
+        config.keys.codes(suite)?,
+    );
+    begin_index_keys(&pool, &vault, &deps.clock).await?;
+
+    let vendor = Arc::new(SmsVendor::new(&config.sms.vendor, deps.clock.clone())?);
+    let enrolments = enrolments_of(&config, &deps, &pool, &vault)?;
+    let routes = routes(&config, &deps, &pool, &vault, &vendor, &enrolments).await?;
+    let callers =
+        TrustedCallers::new(&config.callers).map_err(|error| RunError::Callers(Box::new(error)))?;
+    let service = Guard::new(
+        routes.prepare(),
+        NAME,
+        Policies::load().map_err(|error| RunError::Start(error.to_string()))?,
+        AssertionVerifier::new(NAME, callers, deps.clock.clone()),
+        ClassLimits::new(&config.server.limits),
+        config.server.bounds(),
+    );
+
+    let tasks = Tasks::new(stop.clone());
+    let soft = || stop.soft();
+    let checks_every = Duration::from_millis(config.jobs.checks_ms);
+    let notices_every = Duration::from_millis(config.jobs.notices_ms);
+    let notices = Notices { pool: pool.clone(), vault, vendor, clock: deps.clock.clone() };
+    tasks.start("checks", enrolments::job::checks(enrolments.clone(), checks_every, soft()));
+    tasks.start("purge", enrolments::job::purge(enrolments, soft()));
+    tasks.start("notices", notices::job::send(notices, notices_every, soft()));
+    tasks.start("keys", keys::job::sweep(pool.clone(), store, deps.clock, soft()));
+
+    ready.ready();
+    let served = server::serve(listener, service, &config.server, soft()).await;
+    stop.request();
+    let ended = tasks.finish(config.server.drain()).await;
+    pool.close().await;
+    key_pool.close().await;
+    served?;
+    ended?;
+    Ok(())
+}
+
+/// Refuses to start without a key that is active: it would let a number in twice.
+async fn begin_index_keys(
+    pool: &PgPool,
+    vault: &Vault,
+    clock: &SharedClock,
+) -> Result<(), RunError> {
+    let configured = vault.index_versions();
+    let newest = configured.iter().copied().max().unwrap_or_default();
+    let mut tx = pool.begin().await?;
+    let active = keys::db::begin_index_keys(&mut tx, newest, clock.now())
+        .await
+        .map_err(|error| RunError::Start(error.to_string()))?;
+    tx.commit().await?;
+    match active.into_iter().find(|version| !configured.contains(version)) {
+        Some(version) => Err(RunError::IndexKey(version)),
+        None => Ok(()),
+    }
+}
+
+fn enrolments_of(
+    config: &Config,
+    deps: &Deps,
+    pool: &PgPool,
+    vault: &Vault,
+) -> Result<Enrolments, RunError> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let concurrency = match config.hashing.concurrency {
+        0 => cores,
+        set => set,
+    };
+    let hasher = PasswordHasher::new(Params::default(), concurrency, config.hashing.queue)
+        .map_err(|error| RunError::Start(error.to_string()))?;
+    let register = RealNameRegister::new(&config.real_name, deps.clock.clone())?;
+    Ok(Enrolments {
+        pool: pool.clone(),
+        vault: vault.clone(),
+        hasher: Arc::new(hasher),
+        register: Arc::new(register),
+        texts: texts()?,
+        clock: deps.clock.clone(),
+        rules: Rules {
+            age_rule: config.rules.age.into(),
+            failed_checks_per_phone: config.rules.failed_checks_per_phone,
+            failed_checks_per_number: config.rules.failed_checks_per_number,
+        },
+    })
+}
+
+fn texts() -> Result<Texts, RunError> {
+    Texts::load().map_err(|error| RunError::Start(error.to_string()))
+}
+
+async fn routes(
+    config: &Config,
+    deps: &Deps,
+    pool: &PgPool,
+    vault: &Vault,
+    vendor: &Arc<SmsVendor>,
+    enrolments: &Enrolments,
+) -> Result<Routes, RunError> {
+    let sender = Sender {
+        pool: pool.clone(),
+        vault: vault.clone(),
+        vendor: Arc::clone(vendor),
+        clock: deps.clock.clone(),
+        minute_budget: config.sms.minute_budget,
+    };
+    let standard = server::standard_routes(&[SMS_CODES, CONSENTS, ENROLMENTS])
+        .await
+        .map_err(|error| RunError::Start(error.to_string()))?;
+    Ok(standard
+        .add_service(SmsCodeServiceServer::new(SmsCodes::new(sender)))
+        .add_service(ConsentServiceServer::new(Consents::new(texts()?)))
+        .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments.clone()))))
+}
+
+/// Identity as a binary.
+#[derive(Debug)]
+pub struct Program;
+
+impl zhiyuan_process::Program for Program {
+    const NAME: &'static str = NAME;
+    const DEFAULTS: &'static str = DEFAULTS;
+    type Config = Config;
+
+    fn telemetry(config: &Config) -> &TelemetryConfig {
+        &config.telemetry
+    }
+
+    fn check(config: &Config) -> anyhow::Result<()> {
+        let suite: Arc<dyn Suite> = Arc::new(International);
+        config.keys.ring(Arc::clone(&suite))?;
+        config.keys.index(Arc::clone(&suite))?;
+        config.keys.codes(suite)?;
+        let clock: SharedClock = Arc::new(SystemClock);
+        SmsVendor::new(&config.sms.vendor, clock.clone())?;
+        RealNameRegister::new(&config.real_name, clock)?;
+        TrustedCallers::new(&config.callers)?;
+        Ok(())
+    }
+
+    async fn migrate(config: Config) -> anyhow::Result<()> {
+        Ok(migrate(&config).await?)
+    }
+
+    async fn serve(config: Config, stop: Stop) -> anyhow::Result<()> {
+        let listener = TcpListener::bind(&config.server.listen).await?;
+        tracing::info!(address = %listener.local_addr()?, "identity listens");
+        let deps = Deps { clock: Arc::new(SystemClock) };
+        Ok(run(config, deps, listener, stop, zhiyuan_lifecycle::Ready::channel().0).await?)
+    }
+}

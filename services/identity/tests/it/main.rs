@@ -1,0 +1,18 @@
+//! Identity as a service: real PostgreSQL, real gRPC, vendors that a test controls.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that can't go on has failed"
+)]
+
+mod codes;
+mod ending;
+mod harness;
+mod race;
+mod refusals;
+mod sealed;
+mod vendors;
+mod waiting;

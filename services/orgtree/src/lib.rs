@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod error;
+mod migrate;
+mod organizations;
+mod regions;
+mod run;
+
+pub use config::{Config, Seed};
+pub use migrate::{MigrateError, migrate};
+pub use organizations::{Fault, LoadError, Problem};
+pub use regions::DataError;
+pub use run::{Deps, Program, RunError, run};
+
+/// The migrations of the schema `orgtree`.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// The defaults of the configuration, as TOML.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");

@@ -1,0 +1,5 @@
+//! The binary of orgtree: `serve | migrate | check-config`.
+
+fn main() -> std::process::ExitCode {
+    zhiyuan_process::run::<zhiyuan_orgtree::Program>()
+}

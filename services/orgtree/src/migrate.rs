@@ -1,0 +1,70 @@
+//! Brings the schema and the data that come with the product up to date.
+
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::path::PathBuf;
+
+use zhiyuan_postgres::DatabaseConfig;
+
+use crate::MIGRATOR;
+use crate::config::{Config, Seed};
+use crate::organizations::{self, LoadError};
+use crate::regions::{self, DataError};
+
+/// Why the schema or the data could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// The database, or a migration.
+    #[error("database")]
+    Database(#[from] zhiyuan_postgres::Error),
+    /// A query.
+    #[error("database")]
+    Query(#[from] sqlx::Error),
+    /// The regions that come with the product.
+    #[error("regions")]
+    Regions(#[from] DataError),
+    /// The file of organizations can't be read.
+    #[error("failed to open {path}", path = path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The organizations were refused; none of them was loaded.
+    #[error("organizations")]
+    Organizations(#[from] LoadError),
+}
+
+/// Applies the migrations, loads the regions of the whole country, and the
+/// organizations of `seed_organizations`. All as the owner of the schema; may be
+/// repeated at any time.
+///
+/// # Errors
+/// When the database can't be reached, a migration fails, or a file is wrong. What
+/// was complete before stays.
+pub async fn migrate(config: &Config) -> Result<(), MigrateError> {
+    let owner = config.database.migration_url.as_deref().unwrap_or(&config.database.url);
+    zhiyuan_postgres::migrate(owner, &MIGRATOR).await?;
+    let database =
+        DatabaseConfig { url: owner.to_owned(), max_connections: 1, ..config.database.clone() };
+    let pool = zhiyuan_postgres::connect(&database, "zhiyuan-orgtree-migrate").await?;
+    let mut connection = pool.acquire().await?;
+    let changed = regions::load(&mut connection).await?;
+    tracing::info!(changed, "regions are loaded");
+    let loaded = match &config.seed_organizations {
+        Seed::None => None,
+        Seed::Anhui => Some(organizations::load(&mut connection, organizations::ANHUI).await?),
+        Seed::File(path) => {
+            let file = File::open(path)
+                .map_err(|source| MigrateError::File { path: path.clone(), source })?;
+            Some(organizations::load(&mut connection, BufReader::new(file)).await?)
+        }
+    };
+    if let Some(changed) = loaded {
+        tracing::info!(changed, "organizations are loaded");
+    }
+    drop(connection);
+    pool.close().await;
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Loads organizations from a file, all or none.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write as _;
+use std::io::Read;
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::db::{self, Existing, Moved};
+use super::file::{self, Entry, Fault, Problem};
+use super::tree::{self, Link, Place};
+use crate::regions;
+
+/// Rows of one statement.
+const BATCH: usize = 2_000;
+/// Faults that are told; whoever has more will want to begin with these.
+const TOLD: usize = 20;
+
+/// Why organizations were not loaded. None was.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file can't be read, or its header is not the expected one.
+    #[error("failed to read")]
+    Csv(#[from] csv::Error),
+    /// Lines are wrong.
+    #[error("{}", summary(.0))]
+    Faults(Vec<Fault>),
+    /// The database.
+    #[error("database")]
+    Database(#[from] sqlx::Error),
+}
+
+fn summary(faults: &[Fault]) -> String {
+    let mut text = format!("{} faults", faults.len());
+    for (index, fault) in faults.iter().take(TOLD).enumerate() {
+        // Writing to a string does not fail.
+        let _ = write!(text, "{} {fault}", if index == 0 { ":" } else { ";" });
+    }
+    text
+}
+
+/// Inserts the organizations that are new and updates those that differ; what the
+/// file doesn't name stays, and moves along when the one above it moves. Returns how
+/// many rows changed.
+///
+/// # Errors
+/// [`LoadError`]; nothing was changed then.
+pub(crate) async fn load(
+    connection: &mut PgConnection,
+    source: impl Read,
+) -> Result<u64, LoadError> {
+    let (entries, mut faults) = file::read(source)?;
+    let mut tx = connection.begin().await?;
+    db::lock(&mut tx).await?;
+    let existing = db::existing(&mut tx).await?;
+    let regions: HashSet<String> = regions::codes(&mut tx).await?.into_iter().collect();
+
+    let links = links(&existing, &entries);
+    faults.extend(unknown(&entries, &links, &regions));
+    let places = match tree::places(&links) {
+        Ok(places) if faults.is_empty() => places,
+        Ok(_) => return Err(LoadError::Faults(in_order(faults))),
+        Err(more) => {
+            faults.extend(more);
+            return Err(LoadError::Faults(in_order(faults)));
+        }
+    };
+
+    let mut changed = 0;
+    for batch in entries.chunks(BATCH) {
+        let rows: Vec<(&Entry, &Place<'_>)> = batch
+            .iter()
+            .filter_map(|entry| Some((entry, places.get(entry.code.as_str())?)))
+            .collect();
+        changed += db::upsert(&mut tx, &rows).await?;
+    }
+    let moved = moved(&existing, &links, &places);
+    for batch in moved.chunks(BATCH) {
+        changed += db::relocate(&mut tx, batch).await?;
+    }
+    if changed > 0 {
+        db::analyze(&mut tx).await?;
+    }
+    tx.commit().await?;
+    Ok(changed)
+}
+
+/// The tree as it will be: what the file says goes over what is there.
+fn links<'a>(existing: &'a [Existing], entries: &'a [Entry]) -> HashMap<&'a str, Link<'a>> {
+    let old = existing.iter().map(|old| {
+        (old.code.as_str(), Link { parent_code: old.parent_code.as_deref(), line: None })
+    });
+    let new = entries.iter().map(|new| {
+        let link = Link { parent_code: new.parent_code.as_deref(), line: Some(new.line) };
+        (new.code.as_str(), link)
+    });
+    old.chain(new).collect()
+}
+
+/// Codes that refer to nothing; parents are looked after by the tree.
+fn unknown(
+    entries: &[Entry],
+    links: &HashMap<&str, Link<'_>>,
+    regions: &HashSet<String>,
+) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for entry in entries {
+        if entry.region_code.as_ref().is_some_and(|code| !regions.contains(code)) {
+            faults.push(Fault { line: entry.line, problem: Problem::Unknown("region_code") });
+        }
+        if entry.successor_code.as_deref().is_some_and(|code| !links.contains_key(code)) {
+            faults.push(Fault { line: entry.line, problem: Problem::Unknown("successor_code") });
+        }
+    }
+    faults
+}
+
+fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {
+    faults.sort_by_key(|fault| fault.line);
+    faults
+}
+
+/// Those that the file doesn't name, and whose place changes nevertheless.
+fn moved<'a>(
+    existing: &[Existing],
+    links: &HashMap<&str, Link<'_>>,
+    places: &'a HashMap<&'a str, Place<'a>>,
+) -> Vec<Moved<'a>> {
+    let stays =
+        |old: &Existing| links.get(old.code.as_str()).is_some_and(|link| link.line.is_none());
+    existing
+        .iter()
+        .filter(|old| stays(old))
+        .filter_map(|old| {
+            let (&code, place) = places.get_key_value(old.code.as_str())?;
+            let same = place.leaf == old.leaf && place.ancestors == old.ancestors;
+            (!same).then_some(Moved { code, place })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_how_many_faults_and_the_first_of_them() {
+        let faults = (2..40).map(|line| Fault { line, problem: Problem::Kind }).collect();
+        let text = LoadError::Faults(faults).to_string();
+        assert!(text.starts_with("38 faults: line 2: kind is unknown; line 3: "), "{text}");
+        assert!(text.ends_with("line 21: kind is unknown"), "{text}");
+    }
+}

@@ -1,0 +1,11 @@
+//! Orgtree through a real gRPC client, against a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "whatever fails here fails the test")]
+
+mod harness;
+mod loading;
+mod organizations;
+mod plans;
+mod regions;
+mod searching;
+mod serving;

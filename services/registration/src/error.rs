@@ -1,0 +1,300 @@
+//! What can go wrong in registration, and what the caller is told.
+
+use zhiyuan_contracts::registration::v1::ErrorReason as Reason;
+use zhiyuan_crypto::keys::UnknownVersion;
+use zhiyuan_postgres::{DatabaseFault, classify, constraint_of};
+use zhiyuan_rpc::{Code, Error as RpcError, Remote};
+
+use crate::registering::Refusal;
+
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The `request_id` was used with another form.
+    #[error("the request id was used with another form")]
+    RequestIdReused,
+    /// There is no registration with this `request_id`.
+    #[error("there is no registration with this request id")]
+    RegistrationNotFound,
+    /// The registration is refused.
+    #[error("refused: {}", .0.as_column())]
+    Refused(Refusal),
+    /// Another service did not do what it was asked.
+    #[error("another service failed")]
+    Remote(#[from] Remote),
+    /// Another service answered what its contract does not allow.
+    #[error("answer against the contract: {0}")]
+    Contract(&'static str),
+    /// Two registrations made the same volunteer at once; one of them finds it
+    /// there when it is tried again.
+    #[error("the volunteer was made at the same time")]
+    Collision(#[source] sqlx::Error),
+    /// The database.
+    #[error("database")]
+    Database(#[source] sqlx::Error),
+    /// A row holds what no row may hold.
+    #[error("inconsistent row in {0}")]
+    Inconsistent(&'static str),
+    /// The key of a stored digest is not configured any more.
+    #[error("the key of a digest is missing")]
+    DigestKey(#[from] UnknownVersion),
+    /// What a request says is wrong, or its time is over: already in its final form.
+    #[error(transparent)]
+    Request(Box<RpcError>),
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether the same work may succeed later; anything else is worth a look by a
+    /// person.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Remote(remote) => remote.is_transient(),
+            Self::Collision(_) => true,
+            Self::Database(error) => classify(error) != DatabaseFault::Defect,
+            Self::Request(error) => matches!(error.code(), Code::Timeout | Code::Unavailable),
+            Self::RequestIdReused
+            | Self::RegistrationNotFound
+            | Self::Refused(_)
+            | Self::Contract(_)
+            | Self::Inconsistent(_)
+            | Self::DigestKey(_) => false,
+        }
+    }
+}
+
+impl From<RpcError> for Error {
+    fn from(error: RpcError) -> Self {
+        Self::Request(Box::new(error))
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match constraint_of(&error) {
+            Some("volunteer_pkey") => Self::Collision(error),
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<Error> for RpcError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::RequestIdReused => Self::new(
+                Code::AlreadyExists,
+                Reason::RequestIdReused,
+                "这次提交的内容与先前用同一请求标识提交的不同，请刷新页面后重新提交",
+            ),
+            Error::RegistrationNotFound => Self::new(
+                Code::NotFound,
+                Reason::RegistrationNotFound,
+                "没有找到这次注册的记录，请重新填写并提交",
+            ),
+            Error::Refused(refusal) => refusal.into(),
+            Error::Remote(remote) => remote.into_error(),
+            Error::Collision(source) => Self::conflict(source),
+            Error::Database(source) => match classify(&source) {
+                DatabaseFault::Conflict => Self::conflict(source),
+                DatabaseFault::Unavailable | DatabaseFault::Timeout => Self::unavailable(source),
+                DatabaseFault::Defect => Self::internal(source),
+            },
+            error @ (Error::Contract(_) | Error::Inconsistent(_) | Error::DigestKey(_)) => {
+                Self::internal(error)
+            }
+            Error::Request(error) => *error,
+        }
+    }
+}
+
+impl From<Error> for tonic::Status {
+    fn from(error: Error) -> Self {
+        RpcError::from(error).into()
+    }
+}
+
+impl From<Refusal> for RpcError {
+    fn from(refusal: Refusal) -> Self {
+        let (code, reason, message) = told(&refusal);
+        let error = Self::new(code, reason, message);
+        match refusal {
+            Refusal::OrganizationClosed { successor: Some(successor) } => {
+                error.with_metadata("successor_code", successor.as_str())
+            }
+            // The only purpose without which nobody can register.
+            Refusal::ConsentMissing => {
+                error.with_metadata("purpose", "CONSENT_PURPOSE_REGISTRATION")
+            }
+            _ => error,
+        }
+    }
+}
+
+/// How a refusal is told.
+fn told(refusal: &Refusal) -> (Code, Reason, &'static str) {
+    use Code::{AlreadyExists, Exhausted, NotFound, Precondition, Unauthenticated};
+    match refusal {
+        Refusal::OrganizationNotFound => {
+            (NotFound, Reason::OrganizationNotFound, "没有找到所选的组织，请重新选择所属组织")
+        }
+        Refusal::OrganizationClosed { successor: None } => (
+            Precondition,
+            Reason::OrganizationClosed,
+            "所选的组织已撤销，请重新选择所属组织后再提交",
+        ),
+        Refusal::OrganizationClosed { successor: Some(_) } => (
+            Precondition,
+            Reason::OrganizationClosed,
+            "所选的组织已撤销或合并，请改选承接它的组织后再提交",
+        ),
+        Refusal::OrganizationTakesNoRegistrations => (
+            Precondition,
+            Reason::OrganizationTakesNoRegistrations,
+            "所选的组织不直接接受注册，请选择它下面的乡镇（街道）、高校、企业或工作委员会的团组织",
+        ),
+        Refusal::SmsCodeWrong => (
+            Unauthenticated,
+            Reason::SmsCodeWrong,
+            "短信验证码不正确，请核对手机号码和验证码后重新提交",
+        ),
+        Refusal::SmsCodeExpired => {
+            (Unauthenticated, Reason::SmsCodeExpired, "短信验证码已过期，请重新获取后再提交")
+        }
+        Refusal::SmsCodeUsed => {
+            (Unauthenticated, Reason::SmsCodeUsed, "短信验证码已使用过，请重新获取后再提交")
+        }
+        Refusal::SmsCodeTriesExhausted => (
+            Exhausted,
+            Reason::SmsCodeTriesExhausted,
+            "短信验证码的尝试次数已用完，请重新获取后再提交",
+        ),
+        Refusal::ConsentMissing => {
+            (Precondition, Reason::ConsentMissing, "请先阅读并同意注册所需的告知书，再重新提交")
+        }
+        Refusal::ConsentOutdated => (
+            Precondition,
+            Reason::ConsentOutdated,
+            "告知书已更新，请重新阅读并同意最新版本后再提交",
+        ),
+        Refusal::UnderAge => (
+            Precondition,
+            Reason::UnderAge,
+            "未满 14 周岁不能注册成为志愿者，欢迎年满 14 周岁后再来",
+        ),
+        Refusal::GuardianRequired => (
+            Precondition,
+            Reason::GuardianRequired,
+            "14 至 17 周岁注册须经监护人同意，线上暂未开放，请联系所在的团组织",
+        ),
+        Refusal::IdNameMismatch => (
+            Precondition,
+            Reason::IdNameMismatch,
+            "姓名与身份证号码不一致，请核对后重新提交（验证码 30 分钟内仍然有效）",
+        ),
+        Refusal::IdNotFound => (
+            Precondition,
+            Reason::IdNotFound,
+            "公安机关人口库中没有这个身份证号码，请核对后重新提交（验证码 30 分钟内仍然有效）；\
+             如确认无误，请向户籍所在地公安机关咨询",
+        ),
+        Refusal::IdCheckLimit => (
+            Exhausted,
+            Reason::IdCheckLimit,
+            "今天实名核验未通过的次数已达上限，请核对姓名和身份证号码，明天再试",
+        ),
+        Refusal::IdCheckExpired => {
+            (Precondition, Reason::IdCheckExpired, "实名核验未能在 7 天内完成，请重新提交注册")
+        }
+        Refusal::AlreadyRegistered => (
+            AlreadyExists,
+            Reason::AlreadyRegistered,
+            "该身份证号码已注册，请直接登录；如不是本人注册，请联系所在的团组织",
+        ),
+        Refusal::Expired => (
+            Precondition,
+            Reason::RegistrationExpired,
+            "这次注册没有在规定时间内完成，已取消，请重新提交",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zhiyuan_contracts::reason::Reason as _;
+    use zhiyuan_domain::OrganizationCode;
+
+    use super::*;
+
+    #[test]
+    fn every_refusal_is_the_reason_of_its_name_with_a_message_in_chinese() {
+        let successor = OrganizationCode::parse("AH-340100").ok();
+        for refusal in Refusal::all(successor).into_iter().chain(Refusal::all(None)) {
+            let (_, reason, message) = told(&refusal);
+            assert_eq!(reason.wire(), refusal.as_column());
+            assert!(!message.is_ascii() && !message.contains("  "), "{message}");
+        }
+    }
+
+    #[test]
+    fn every_reason_of_the_contract_is_used() {
+        let mut used: Vec<&str> = Refusal::all(None).iter().map(|r| told(r).1.wire()).collect();
+        used.extend([Reason::RequestIdReused.wire(), Reason::RegistrationNotFound.wire()]);
+        for number in 1.. {
+            let Ok(reason) = Reason::try_from(number) else { break };
+            assert!(used.contains(&reason.wire()), "{}", reason.wire());
+        }
+    }
+
+    #[test]
+    fn each_error_has_its_code_and_reason() {
+        let remote =
+            |code| Remote { code, domain: String::new(), reason: String::new(), retry_after: None };
+        let table: Vec<(Error, Code, &str)> = vec![
+            (Error::RequestIdReused, Code::AlreadyExists, "REQUEST_ID_REUSED"),
+            (Error::RegistrationNotFound, Code::NotFound, "REGISTRATION_NOT_FOUND"),
+            (Error::Refused(Refusal::UnderAge), Code::Precondition, "UNDER_AGE"),
+            (Error::Remote(remote(tonic::Code::Unavailable)), Code::Unavailable, "UNAVAILABLE"),
+            (Error::Remote(remote(tonic::Code::InvalidArgument)), Code::Internal, "INTERNAL"),
+            (Error::Contract("x"), Code::Internal, "INTERNAL"),
+            (Error::Collision(sqlx::Error::PoolClosed), Code::Conflict, "CONFLICT"),
+            (Error::Database(sqlx::Error::PoolTimedOut), Code::Unavailable, "UNAVAILABLE"),
+            (Error::Database(sqlx::Error::RowNotFound), Code::Internal, "INTERNAL"),
+            (Error::Inconsistent("x"), Code::Internal, "INTERNAL"),
+            (Error::DigestKey(UnknownVersion(1)), Code::Internal, "INTERNAL"),
+            (RpcError::deadline_exceeded().into(), Code::Timeout, "DEADLINE_EXCEEDED"),
+        ];
+        for (error, code, reason) in table {
+            let told = RpcError::from(error);
+            assert_eq!((told.code(), told.reason()), (code, reason));
+        }
+    }
+
+    #[test]
+    fn codes_of_refusals() {
+        let table: Vec<String> = Refusal::all(None)
+            .iter()
+            .map(|refusal| format!("{:?} {}", told(refusal).0, refusal.as_column()))
+            .collect();
+        let expected = [
+            "NotFound ORGANIZATION_NOT_FOUND",
+            "Precondition ORGANIZATION_CLOSED",
+            "Precondition ORGANIZATION_TAKES_NO_REGISTRATIONS",
+            "Unauthenticated SMS_CODE_WRONG",
+            "Unauthenticated SMS_CODE_EXPIRED",
+            "Unauthenticated SMS_CODE_USED",
+            "Exhausted SMS_CODE_TRIES_EXHAUSTED",
+            "Precondition CONSENT_MISSING",
+            "Precondition CONSENT_OUTDATED",
+            "Precondition UNDER_AGE",
+            "Precondition GUARDIAN_REQUIRED",
+            "Precondition ID_NAME_MISMATCH",
+            "Precondition ID_NOT_FOUND",
+            "Exhausted ID_CHECK_LIMIT",
+            "Precondition ID_CHECK_EXPIRED",
+            "AlreadyExists ALREADY_REGISTERED",
+            "Precondition REGISTRATION_EXPIRED",
+        ];
+        assert_eq!(table, expected);
+    }
+}

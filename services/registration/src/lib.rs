@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod error;
+mod registering;
+mod run;
+mod volunteers;
+mod wire;
+
+pub use config::{AgeReached, Config, ConfigError, DigestsConfig, RecoveryConfig, RulesConfig};
+pub use run::{Deps, Program, RunError, migrate, run};
+
+/// The migrations of the schema `registration`.
+pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();
+
+/// The defaults of the configuration, as TOML.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");

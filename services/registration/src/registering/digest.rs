@@ -1,0 +1,33 @@
+//! How a form is recognised without being kept.
+
+use zhiyuan_crypto::KeyedDigest;
+
+use super::form::Form;
+use crate::error::Result;
+
+const PURPOSE: &str = "registration.Register";
+
+/// Digests a form under one version of the key: every field but `request_id`, in
+/// its parsed spelling, so that `ｘ` and `X` are the same form.
+///
+/// # Errors
+/// When there is no key of that version.
+pub(crate) fn digest(form: &Form, keys: &KeyedDigest, version: i16) -> Result<[u8; 32]> {
+    let mut builder = keys
+        .begin(version, PURPOSE)?
+        .field("name", form.name.as_str().as_bytes())
+        .field("id_number", form.id_number.as_str().as_bytes())
+        .field("region_code", form.region.as_str().as_bytes())
+        .field("organization_code", form.organization.as_str().as_bytes())
+        .field("phone", form.phone.as_e164().as_bytes())
+        .field("sms_challenge_id", form.challenge.as_uuid().as_bytes())
+        .field("sms_code", form.sms_code.as_bytes())
+        .field("password", form.password.expose().as_bytes())
+        .field("league_member", &[u8::from(form.league_member)]);
+    for (purpose, version) in &form.consents {
+        builder = builder
+            .field("consents.purpose", purpose.as_str_name().as_bytes())
+            .field("consents.version", version.as_bytes());
+    }
+    Ok(builder.finish())
+}

@@ -1,0 +1,194 @@
+//! identity, as this service asks it.
+
+use time::OffsetDateTime;
+use tonic::Status;
+use zhiyuan_contracts::identity::v1::enrolment_service_client::EnrolmentServiceClient;
+use zhiyuan_contracts::identity::v1::{
+    ActivateEnrolmentRequest, BeginEnrolmentRequest, Consent, DiscardEnrolmentRequest, Enrolment,
+    EnrolmentRefusal, EnrolmentState, ErrorReason, GetEnrolmentRequest,
+    ListClaimedEnrolmentsRequest,
+};
+use zhiyuan_contracts::reason::Reason as _;
+use zhiyuan_domain::{AccountId, EnrolmentId};
+use zhiyuan_rpc::{Remote, SuiteChannel};
+
+use super::form::Form;
+use super::{Heard, Refusal};
+use crate::error::{Error, Result};
+use crate::wire::{from_timestamp, timestamp};
+
+/// What identity tells of an enrolment.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) heard: Heard,
+    /// `ALREADY_REGISTERED`: the applicant's own active account.
+    pub(crate) owned: Option<AccountId>,
+    /// All but the first character hidden; empty while there is no account.
+    pub(crate) masked_name: String,
+}
+
+impl Told {
+    fn unknown() -> Self {
+        Self { heard: Heard::Unknown, owned: None, masked_name: String::new() }
+    }
+}
+
+/// A client of identity's `EnrolmentService`.
+#[derive(Debug, Clone)]
+pub(crate) struct Enrolments {
+    client: EnrolmentServiceClient<SuiteChannel>,
+}
+
+impl Enrolments {
+    pub(crate) fn new(channel: SuiteChannel) -> Self {
+        Self { client: EnrolmentServiceClient::new(channel) }
+    }
+
+    /// Sends the form; the same answer again and again.
+    pub(crate) async fn begin(&self, id: EnrolmentId, form: &Form) -> Result<Told> {
+        let consents = form
+            .consents
+            .iter()
+            .map(|(purpose, version)| Consent {
+                purpose: (*purpose).into(),
+                version: version.clone(),
+            })
+            .collect();
+        let request = BeginEnrolmentRequest {
+            enrolment_id: id.to_string(),
+            name: form.name.as_str().to_owned(),
+            id_number: form.id_number.as_str().to_owned(),
+            phone: form.phone.as_e164().to_owned(),
+            sms_challenge_id: form.challenge.to_string(),
+            sms_code: form.sms_code.clone(),
+            password: form.password.expose().to_owned(),
+            consents,
+        };
+        let answer = self.client.clone().begin_enrolment(request).await.map_err(Remote::from)?;
+        told(answer.into_inner().enrolment)
+    }
+
+    /// Asks how far an enrolment is.
+    pub(crate) async fn get(&self, id: EnrolmentId) -> Result<Told> {
+        let request = GetEnrolmentRequest { enrolment_id: id.to_string() };
+        match self.client.clone().get_enrolment(request).await {
+            Ok(answer) => told(answer.into_inner().enrolment),
+            Err(status) => unless(status, ErrorReason::EnrolmentNotFound).map(|()| Told::unknown()),
+        }
+    }
+
+    /// Activates the account. An enrolment that has none is told as it stands.
+    pub(crate) async fn activate(&self, id: EnrolmentId) -> Result<Told> {
+        let request = ActivateEnrolmentRequest { enrolment_id: id.to_string() };
+        let status = match self.client.clone().activate_enrolment(request).await {
+            Ok(answer) => return told(answer.into_inner().enrolment),
+            Err(status) => status,
+        };
+        let remote = Remote::from(status);
+        if is(&remote, ErrorReason::EnrolmentNotFound) {
+            Ok(Told::unknown())
+        } else if is(&remote, ErrorReason::EnrolmentNotClaimed) {
+            self.get(id).await
+        } else {
+            Err(remote.into())
+        }
+    }
+
+    /// Lets identity let go of an enrolment, known or not.
+    pub(crate) async fn discard(&self, id: EnrolmentId) -> Result<Heard> {
+        let request = DiscardEnrolmentRequest { enrolment_id: id.to_string() };
+        match self.client.clone().discard_enrolment(request).await {
+            Ok(answer) => Ok(told(answer.into_inner().enrolment)?.heard),
+            Err(status) => {
+                unless(status, ErrorReason::EnrolmentActive)?;
+                // Possible only after a service was restored to an older state. The
+                // owner adopts the account by registering again.
+                tracing::warn!(enrolment.id = %id, "an active account is left without a volunteer");
+                Ok(Heard::Discarded)
+            }
+        }
+    }
+
+    /// Lists enrolments claimed before a time whose account is not active, with the
+    /// token of the next page.
+    pub(crate) async fn list_claimed(
+        &self,
+        before: OffsetDateTime,
+        page_token: String,
+    ) -> Result<(Vec<EnrolmentId>, String)> {
+        let request = ListClaimedEnrolmentsRequest {
+            claimed_before: Some(timestamp(before)),
+            page_size: 0,
+            page_token,
+        };
+        let answer =
+            self.client.clone().list_claimed_enrolments(request).await.map_err(Remote::from)?;
+        let answer = answer.into_inner();
+        let ids = answer
+            .enrolments
+            .iter()
+            .map(|enrolment| {
+                EnrolmentId::parse(&enrolment.enrolment_id)
+                    .map_err(|_| Error::Contract("enrolment_id"))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok((ids, answer.next_page_token))
+    }
+}
+
+fn is(remote: &Remote, reason: ErrorReason) -> bool {
+    remote.domain == ErrorReason::DOMAIN && remote.reason == reason.wire()
+}
+
+/// Passes over one reason; any other is an error.
+fn unless(status: Status, reason: ErrorReason) -> Result<()> {
+    let remote = Remote::from(status);
+    if is(&remote, reason) { Ok(()) } else { Err(remote.into()) }
+}
+
+fn told(enrolment: Option<Enrolment>) -> Result<Told> {
+    let enrolment = enrolment.ok_or(Error::Contract("enrolment"))?;
+    let account =
+        || AccountId::parse(&enrolment.account_id).map_err(|_| Error::Contract("account_id"));
+    let retry_at = || {
+        let time = enrolment.next_retry_time.as_ref().and_then(from_timestamp);
+        time.ok_or(Error::Contract("next_retry_time"))
+    };
+    let mut owned = None;
+    let heard = match enrolment.state() {
+        EnrolmentState::Unspecified => return Err(Error::Contract("state")),
+        EnrolmentState::Accepted => Heard::Accepted,
+        EnrolmentState::Pending => Heard::Pending { retry_at: retry_at()? },
+        EnrolmentState::Review => Heard::Review { retry_at: retry_at()? },
+        EnrolmentState::Claimed => Heard::Claimed { account: account()? },
+        EnrolmentState::Active => Heard::Active { account: account()? },
+        EnrolmentState::Discarded => Heard::Discarded,
+        EnrolmentState::Refused => {
+            let refusal = refusal(enrolment.refusal()).ok_or(Error::Contract("refusal"))?;
+            if refusal == Refusal::AlreadyRegistered && !enrolment.account_id.is_empty() {
+                owned = Some(account()?);
+            }
+            Heard::Refused { refusal }
+        }
+    };
+    Ok(Told { heard, owned, masked_name: enrolment.masked_name })
+}
+
+fn refusal(wire: EnrolmentRefusal) -> Option<Refusal> {
+    Some(match wire {
+        EnrolmentRefusal::Unspecified => return None,
+        EnrolmentRefusal::SmsCodeWrong => Refusal::SmsCodeWrong,
+        EnrolmentRefusal::SmsCodeExpired => Refusal::SmsCodeExpired,
+        EnrolmentRefusal::SmsCodeUsed => Refusal::SmsCodeUsed,
+        EnrolmentRefusal::SmsCodeTriesExhausted => Refusal::SmsCodeTriesExhausted,
+        EnrolmentRefusal::ConsentMissing => Refusal::ConsentMissing,
+        EnrolmentRefusal::ConsentOutdated => Refusal::ConsentOutdated,
+        EnrolmentRefusal::UnderAge => Refusal::UnderAge,
+        EnrolmentRefusal::GuardianRequired => Refusal::GuardianRequired,
+        EnrolmentRefusal::IdNameMismatch => Refusal::IdNameMismatch,
+        EnrolmentRefusal::IdNotFound => Refusal::IdNotFound,
+        EnrolmentRefusal::IdCheckLimit => Refusal::IdCheckLimit,
+        EnrolmentRefusal::IdCheckExpired => Refusal::IdCheckExpired,
+        EnrolmentRefusal::AlreadyRegistered => Refusal::AlreadyRegistered,
+    })
+}

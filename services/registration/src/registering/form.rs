@@ -1,0 +1,203 @@
+//! The form of the notice, every field parsed.
+
+use time::OffsetDateTime;
+use zhiyuan_contracts::identity::v1::{Consent, ConsentPurpose};
+use zhiyuan_contracts::registration::v1::RegisterRequest;
+use zhiyuan_domain::{
+    AgeClass, AgeRule, ChallengeId, IdNumber, InvalidPassword, Mobile, OrganizationCode, Password,
+    PersonName, PersonalDetails, RegionCode, RequestId, registration_age, shanghai_date,
+};
+use zhiyuan_rpc::Fields;
+
+use super::Refusal;
+use crate::error::{Error, Result};
+
+/// More than there will ever be purposes.
+const MOST_CONSENTS: usize = 16;
+const LONGEST_VERSION: usize = 64;
+
+/// Nobody's: the oldest ID number and a phone that stand in for those that could
+/// not be parsed, so that the other rules for passwords are told all the same.
+const NOBODYS_ID: &str = "110101190001010014";
+const NOBODYS_PHONE: &str = "13000000000";
+
+/// A form without faults. Silent in `Debug`: all of it is personal.
+#[derive(Clone)]
+pub(crate) struct Form {
+    pub(crate) request_id: RequestId,
+    pub(crate) name: PersonName,
+    pub(crate) id_number: IdNumber,
+    pub(crate) region: RegionCode,
+    pub(crate) organization: OrganizationCode,
+    pub(crate) phone: Mobile,
+    pub(crate) challenge: ChallengeId,
+    pub(crate) sms_code: String,
+    pub(crate) password: Password,
+    pub(crate) league_member: bool,
+    /// By purpose, then version: their order on the form means nothing.
+    pub(crate) consents: Vec<(ConsentPurpose, String)>,
+}
+
+impl std::fmt::Debug for Form {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Form(***)")
+    }
+}
+
+impl Form {
+    /// Parses all fields.
+    ///
+    /// # Errors
+    /// `INVALID_FIELDS` with all faults at once.
+    pub(crate) fn parse(request: &RegisterRequest, now: OffsetDateTime) -> Result<Self> {
+        let today = shanghai_date(now);
+        let mut fields = Fields::new();
+        let request_id = fields.take("request_id", RequestId::parse(&request.request_id));
+        let name = fields.take("name", PersonName::parse(&request.name));
+        let id_number = fields.take("id_number", IdNumber::parse(&request.id_number, today));
+        let region = fields.take("region_code", RegionCode::parse(&request.region_code));
+        let organization =
+            fields.take("organization_code", OrganizationCode::parse(&request.organization_code));
+        let phone = fields.take("phone", Mobile::parse(&request.phone));
+        let challenge =
+            fields.take("sms_challenge_id", ChallengeId::parse(&request.sms_challenge_id));
+        let sms_code = sms_code(&request.sms_code);
+        if sms_code.is_none() {
+            fields.refuse("sms_code", "SMS_CODE_FORMAT", "短信验证码应为 6 位数字");
+        }
+        let password = match password(&request.password, id_number.as_ref(), phone.as_ref(), now) {
+            Some(parsed) => fields.take("password", parsed),
+            None => None,
+        };
+        let consents = consents(&mut fields, &request.consents);
+        match (
+            request_id,
+            name,
+            id_number,
+            region,
+            organization,
+            phone,
+            challenge,
+            sms_code,
+            password,
+            consents,
+        ) {
+            (
+                Some(request_id),
+                Some(name),
+                Some(id_number),
+                Some(region),
+                Some(organization),
+                Some(phone),
+                Some(challenge),
+                Some(sms_code),
+                Some(password),
+                Some(consents),
+            ) => {
+                fields.finish()?;
+                Ok(Self {
+                    request_id,
+                    name,
+                    id_number,
+                    region,
+                    organization,
+                    phone,
+                    challenge,
+                    sms_code,
+                    password,
+                    league_member: request.league_member,
+                    consents,
+                })
+            }
+            _ => Err(fields.into_error().into()),
+        }
+    }
+
+    /// Checks the age on the day, in Asia/Shanghai.
+    ///
+    /// # Errors
+    /// `UNDER_AGE` before 14; `GUARDIAN_REQUIRED` from 14 to 17
+    /// (中国注册志愿者管理办法).
+    pub(crate) fn check_age(&self, now: OffsetDateTime, rule: AgeRule) -> Result<()> {
+        match registration_age(self.id_number.birth_date(), shanghai_date(now), rule) {
+            AgeClass::TooYoung => Err(Error::Refused(Refusal::UnderAge)),
+            AgeClass::Minor => Err(Error::Refused(Refusal::GuardianRequired)),
+            AgeClass::Adult => Ok(()),
+        }
+    }
+}
+
+/// Six digits; full-width ones and white space, as phones paste them, are taken.
+fn sms_code(input: &str) -> Option<String> {
+    // No code is longer, whatever surrounds it.
+    if input.len() > 64 {
+        return None;
+    }
+    let code: String = input
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| match c {
+            '０'..='９' => u32::from(c).checked_sub(0xFEE0).and_then(char::from_u32).unwrap_or(c),
+            c => c,
+        })
+        .collect();
+    (code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit())).then_some(code)
+}
+
+/// `None` if the password can't be judged before ID number and phone are right.
+fn password(
+    input: &str,
+    id_number: Option<&IdNumber>,
+    phone: Option<&Mobile>,
+    now: OffsetDateTime,
+) -> Option<std::result::Result<Password, InvalidPassword>> {
+    if let (Some(id_number), Some(mobile)) = (id_number, phone) {
+        return Some(Password::parse(input, &PersonalDetails { id_number, mobile }));
+    }
+    let id_number =
+        id_number.cloned().or_else(|| IdNumber::parse(NOBODYS_ID, shanghai_date(now)).ok())?;
+    let mobile = phone.cloned().or_else(|| Mobile::parse(NOBODYS_PHONE).ok())?;
+    let details = PersonalDetails { id_number: &id_number, mobile: &mobile };
+    match Password::parse(input, &details) {
+        // Of nobody, perhaps; and this form is refused for another field anyway.
+        Ok(_) | Err(InvalidPassword::Personal) => None,
+        refused => Some(refused),
+    }
+}
+
+fn consents(fields: &mut Fields, given: &[Consent]) -> Option<Vec<(ConsentPurpose, String)>> {
+    if given.len() > MOST_CONSENTS {
+        fields.refuse("consents", "CONSENTS_TOO_MANY", "同意事项过多，请刷新页面后重新提交");
+        return None;
+    }
+    let mut parsed = Vec::with_capacity(given.len());
+    for (index, consent) in given.iter().enumerate() {
+        let purpose = ConsentPurpose::try_from(consent.purpose)
+            .ok()
+            .filter(|purpose| *purpose != ConsentPurpose::Unspecified);
+        if purpose.is_none() {
+            fields.refuse(
+                &format!("consents[{index}].purpose"),
+                "CONSENT_PURPOSE_UNKNOWN",
+                "同意事项的类别不存在，请刷新页面后重新提交",
+            );
+        }
+        let version = consent.version.trim();
+        let fits = !version.is_empty() && version.chars().count() <= LONGEST_VERSION;
+        if !fits {
+            fields.refuse(
+                &format!("consents[{index}].version"),
+                "CONSENT_VERSION_LENGTH",
+                "告知书版本应为 1 至 64 个字符，请刷新页面后重新提交",
+            );
+        }
+        if let (Some(purpose), true) = (purpose, fits) {
+            parsed.push((purpose, version.to_owned()));
+        }
+    }
+    parsed.sort();
+    Some(parsed)
+}
+
+#[cfg(test)]
+mod tests;

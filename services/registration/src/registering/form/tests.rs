@@ -1,0 +1,157 @@
+use time::macros::datetime;
+
+use super::*;
+
+const NOW: OffsetDateTime = datetime!(2026-11-23 4:00 UTC);
+
+fn request() -> RegisterRequest {
+    RegisterRequest {
+        request_id: "01938a6e-7c00-7abc-8def-0123456789ab".into(),
+        name: "汪嘉懿".into(),
+        id_number: "34182219980101005X".into(),
+        region_code: "341822".into(),
+        organization_code: "AH-341800-341822-341822100".into(),
+        phone: "13907351842".into(),
+        sms_challenge_id: "01938a6e-7c00-7abc-8def-0123456789ac".into(),
+        sms_code: "135246".into(),
+        password: "kz7-qm".into(),
+        league_member: true,
+        consents: vec![Consent { purpose: 1, version: "2026-11-01".into() }],
+    }
+}
+
+fn faults(request: &RegisterRequest) -> Vec<(String, String)> {
+    let error = Form::parse(request, NOW).unwrap_err();
+    let status = tonic::Status::from(error);
+    let details = tonic_types::StatusExt::get_error_details(&status);
+    let bad = details.bad_request().unwrap();
+    bad.field_violations.iter().map(|v| (v.field.clone(), v.reason.clone())).collect()
+}
+
+fn reasons(change: impl FnOnce(&mut RegisterRequest)) -> Vec<String> {
+    let mut request = request();
+    change(&mut request);
+    faults(&request).into_iter().map(|(field, reason)| format!("{field} {reason}")).collect()
+}
+
+#[test]
+fn an_empty_request_is_told_everything_at_once() {
+    let fields: Vec<String> =
+        faults(&RegisterRequest::default()).into_iter().map(|(field, _)| field).collect();
+    let all = [
+        "request_id",
+        "name",
+        "id_number",
+        "region_code",
+        "organization_code",
+        "phone",
+        "sms_challenge_id",
+        "sms_code",
+        "password",
+    ];
+    assert_eq!(fields, all);
+}
+
+#[test]
+fn spelling_does_not_matter() {
+    let mut spelled = request();
+    spelled.id_number = " ３４１８２２１９９８０１０１００５ｘ".into();
+    spelled.phone = "+86 139-0735-1842".into();
+    spelled.sms_code = "１３５ 246".into();
+    spelled.organization_code = "ah-341800-341822-341822100".into();
+    let (one, other) = (Form::parse(&request(), NOW).unwrap(), Form::parse(&spelled, NOW).unwrap());
+    assert_eq!(one.id_number, other.id_number);
+    assert_eq!(one.phone, other.phone);
+    assert_eq!(other.sms_code, "135246");
+    assert_eq!(one.organization, other.organization);
+}
+
+#[test]
+fn a_code_has_six_digits() {
+    for code in ["", "12345", "1234567", "12345x", "一二三四五六", &"1".repeat(100_000)] {
+        assert_eq!(reasons(|r| r.sms_code = code.into()), ["sms_code SMS_CODE_FORMAT"], "{code}");
+    }
+}
+
+#[test]
+fn a_request_id_is_random() {
+    for id in ["00000000-0000-0000-0000-000000000000", "01938a6e-7c00-1abc-8def-0123456789ab"] {
+        assert_eq!(reasons(|r| r.request_id = id.into()), ["request_id REQUEST_ID_VERSION"]);
+    }
+}
+
+#[test]
+fn a_consent_names_a_purpose_and_a_version() {
+    let consent = |purpose, version: &str| vec![Consent { purpose, version: version.into() }];
+    for purpose in [0, 99, -1] {
+        assert_eq!(
+            reasons(|r| r.consents = consent(purpose, "1")),
+            ["consents[0].purpose CONSENT_PURPOSE_UNKNOWN"]
+        );
+    }
+    for version in ["", "  ", &"1".repeat(65)] {
+        assert_eq!(
+            reasons(|r| r.consents = consent(1, version)),
+            ["consents[0].version CONSENT_VERSION_LENGTH"]
+        );
+    }
+    assert_eq!(
+        reasons(|r| r.consents = vec![Consent { purpose: 1, version: "1".into() }; 17]),
+        ["consents CONSENTS_TOO_MANY"]
+    );
+}
+
+#[test]
+fn the_order_of_consents_means_nothing() {
+    let mut one = request();
+    one.consents.push(Consent { purpose: 3, version: "2".into() });
+    let mut other = one.clone();
+    other.consents.reverse();
+    let (one, other) = (Form::parse(&one, NOW).unwrap(), Form::parse(&other, NOW).unwrap());
+    assert_eq!(one.consents, other.consents);
+}
+
+#[test]
+fn a_password_is_judged_even_if_it_can_not_be_compared() {
+    let told = reasons(|r| {
+        r.id_number = "1".into();
+        r.password = "123456".into();
+    });
+    assert_eq!(told, ["id_number ID_NUMBER_LENGTH", "password PASSWORD_DIGITS_ONLY"]);
+    // Part of nobody's number, but nobody's alone.
+    let told = reasons(|r| {
+        r.phone = "1".into();
+        r.password = "x300000".into();
+    });
+    assert_eq!(told, ["phone MOBILE_LENGTH"]);
+}
+
+#[test]
+fn a_part_of_the_own_number_is_no_password() {
+    assert_eq!(reasons(|r| r.password = "a19980101".into()), ["password PASSWORD_PERSONAL"]);
+}
+
+#[test]
+fn registering_begins_at_18_for_now() {
+    let form = Form::parse(&request(), NOW).unwrap();
+    let refused = |at: OffsetDateTime, rule| match form.check_age(at, rule) {
+        Ok(()) => None,
+        Err(Error::Refused(refusal)) => Some(refusal),
+        Err(other) => panic!("{other}"),
+    };
+    use AgeRule::{DayAfterBirthday, OnBirthday};
+    assert_eq!(refused(NOW, OnBirthday), None);
+    // 2015-12-31 16:00 UTC is 2016-01-01 in Shanghai.
+    let eighteen = datetime!(2015-12-31 16:00 UTC);
+    assert_eq!(refused(eighteen, OnBirthday), None);
+    assert_eq!(refused(eighteen, DayAfterBirthday), Some(Refusal::GuardianRequired));
+    let before = datetime!(2015-12-31 15:59:59 UTC);
+    assert_eq!(refused(before, OnBirthday), Some(Refusal::GuardianRequired));
+    let child = datetime!(2011-12-31 15:59:59 UTC);
+    assert_eq!(refused(child, OnBirthday), Some(Refusal::UnderAge));
+}
+
+#[test]
+fn debug_shows_nothing_personal() {
+    assert_eq!(format!("{:?}", Form::parse(&request(), NOW).unwrap()), "Form(***)");
+}

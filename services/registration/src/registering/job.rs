@@ -1,0 +1,184 @@
+//! The recovery task: finishes or undoes what no client carries on.
+
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
+use zhiyuan_domain::EnrolmentId;
+
+use super::saga::Registrar;
+use super::{Saga, Step, db, schedule};
+use crate::error::{Error, Result};
+
+/// Registrations worked on at once.
+const BATCH: i64 = 16;
+/// Rows deleted in one statement.
+const PURGE: i64 = 1000;
+/// Ends before the lease does.
+const LONGEST_WORK: Duration = Duration::from_secs(15);
+
+/// Carries on what is due, every `interval` until `stop`.
+///
+/// # Errors
+/// Never: what fails is tried again.
+pub(crate) async fn recover(
+    registrar: Registrar,
+    interval: Duration,
+    stop: CancellationToken,
+) -> Result<()> {
+    let span = tracing::info_span!("job.registering.recover", service = "registration");
+    while wait(interval, &stop).await {
+        if let Err(error) = recover_due(&registrar, &stop).instrument(span.clone()).await {
+            tracing::warn!(error = chain(&error), "failed to look for due registrations");
+        }
+    }
+    Ok(())
+}
+
+/// Lets identity let go of accounts that no registration knows, and deletes finished
+/// registrations, every `interval` until `stop`.
+///
+/// # Errors
+/// Never: what fails is tried again.
+pub(crate) async fn sweep(
+    registrar: Registrar,
+    interval: Duration,
+    stop: CancellationToken,
+) -> Result<()> {
+    let span = tracing::info_span!("job.registering.sweep", service = "registration");
+    while wait(interval, &stop).await {
+        if let Err(error) = sweep_orphans(&registrar, &stop).instrument(span.clone()).await {
+            tracing::warn!(error = chain(&error), "failed to sweep orphaned enrolments");
+        }
+        if let Err(error) = purge(&registrar).instrument(span.clone()).await {
+            tracing::warn!(error = chain(&error), "failed to purge finished registrations");
+        }
+    }
+    Ok(())
+}
+
+/// Waits for the next turn; `false` when there is none.
+async fn wait(interval: Duration, stop: &CancellationToken) -> bool {
+    stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some()
+}
+
+async fn recover_due(registrar: &Registrar, stop: &CancellationToken) -> Result<()> {
+    while !stop.is_cancelled() {
+        let now = registrar.clock.now();
+        let due = db::lease_due(&registrar.pool, now, schedule::LEASE, BATCH).await?;
+        let full = due.len() >= usize::try_from(BATCH).unwrap_or(usize::MAX);
+        let mut work = JoinSet::new();
+        for saga in due {
+            work.spawn(recover_one(registrar.clone(), saga).in_current_span());
+        }
+        while let Some(ended) = work.join_next().await {
+            if ended.is_err() {
+                tracing::error!("work on a registration panicked");
+            }
+        }
+        if !full {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// One registration, as far as it goes now.
+async fn recover_one(registrar: Registrar, saga: Saga) {
+    let (request_id, last_call_at) = (saga.request_id, saga.last_call_at);
+    let (enrolment_id, attempts) = (saga.enrolment_id, saga.attempts);
+    let mut step = saga.step;
+    let work = registrar.advance(saga, None);
+    let went = match zhiyuan_rpc::deadline::run(LONGEST_WORK, work).await {
+        Ok(went) => went,
+        Err(late) => Err(Error::from(late)),
+    };
+    match went {
+        // Final, or the change itself said when to look again.
+        Ok(saga) if saga.step.is_final() || saga.step.waits() => return,
+        Ok(saga) => step = saga.step,
+        Err(error) if error.is_transient() => tracing::warn!(
+            enrolment.id = %enrolment_id,
+            step = step.as_column(),
+            attempts,
+            error = chain(&error),
+            "registration has to wait"
+        ),
+        Err(error) => tracing::error!(
+            enrolment.id = %enrolment_id,
+            step = step.as_column(),
+            attempts,
+            error = chain(&error),
+            "registration does not go on"
+        ),
+    }
+    let next = schedule::after_attempt(step, attempts, last_call_at, registrar.clock.now());
+    // A registration that got further meanwhile has a lease, which is as good.
+    if let Err(error) = db::postpone(&registrar.pool, request_id, step, next).await {
+        tracing::warn!(error = chain(&error), "failed to postpone a registration");
+    }
+}
+
+/// Claimed accounts that are not active hold an ID number for nobody once their
+/// registration is gone: it was refused, or this service was restored to an older
+/// state.
+async fn sweep_orphans(registrar: &Registrar, stop: &CancellationToken) -> Result<()> {
+    let before = registrar.clock.now() - schedule::ORPHANED_AFTER;
+    let mut token = String::new();
+    loop {
+        let (enrolments, next) = registrar.enrolments.list_claimed(before, token).await?;
+        for id in enrolments {
+            if stop.is_cancelled() {
+                return Ok(());
+            }
+            if let Err(error) = settle(registrar, id).await {
+                tracing::warn!(enrolment.id = %id, error = chain(&error), "failed to settle a claim");
+            }
+        }
+        if next.is_empty() {
+            return Ok(());
+        }
+        token = next;
+    }
+}
+
+async fn settle(registrar: &Registrar, id: EnrolmentId) -> Result<()> {
+    match db::find_step_of_enrolment(&registrar.pool, id).await? {
+        None | Some(Step::Refused) => {
+            registrar.enrolments.discard(id).await?;
+            tracing::warn!(enrolment.id = %id, "orphaned enrolment discarded");
+        }
+        // identity was restored to a state before the activation.
+        Some(Step::Done) => {
+            registrar.enrolments.activate(id).await?;
+            tracing::warn!(enrolment.id = %id, "account of a volunteer activated again");
+        }
+        Some(
+            Step::Started
+            | Step::Pending
+            | Step::Review
+            | Step::Claimed
+            | Step::Registered
+            | Step::Undoing,
+        ) => {}
+    }
+    Ok(())
+}
+
+async fn purge(registrar: &Registrar) -> Result<()> {
+    let before = registrar.clock.now() - schedule::KEPT;
+    while db::delete_finished(&registrar.pool, before, PURGE).await? >= PURGE.unsigned_abs() {}
+    Ok(())
+}
+
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(next) = source {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        source = next.source();
+    }
+    text
+}

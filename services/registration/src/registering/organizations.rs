@@ -1,0 +1,86 @@
+//! orgtree, as this service asks it.
+
+use tonic::Status;
+use zhiyuan_contracts::orgtree::v1::organization_service_client::OrganizationServiceClient;
+use zhiyuan_contracts::orgtree::v1::region_service_client::RegionServiceClient;
+use zhiyuan_contracts::orgtree::v1::{
+    ErrorReason, GetOrganizationRequest, GetRegionRequest, OrganizationState,
+};
+use zhiyuan_contracts::reason::Reason as _;
+use zhiyuan_domain::{OrganizationCode, RegionCode};
+use zhiyuan_rpc::{Fields, Remote, SuiteChannel};
+
+use super::Refusal;
+use crate::error::{Error, Result};
+
+/// A client of orgtree.
+#[derive(Debug, Clone)]
+pub(crate) struct Organizations {
+    organizations: OrganizationServiceClient<SuiteChannel>,
+    regions: RegionServiceClient<SuiteChannel>,
+}
+
+impl Organizations {
+    pub(crate) fn new(channel: SuiteChannel) -> Self {
+        Self {
+            organizations: OrganizationServiceClient::new(channel.clone()),
+            regions: RegionServiceClient::new(channel),
+        }
+    }
+
+    /// Why an organization takes nobody; `None` if it does.
+    pub(crate) async fn refusal(&self, code: &OrganizationCode) -> Result<Option<Refusal>> {
+        let request = GetOrganizationRequest { code: code.as_str().to_owned() };
+        let organization = match self.organizations.clone().get_organization(request).await {
+            Ok(answer) => answer.into_inner().organization,
+            Err(status) => {
+                unless(status, ErrorReason::OrganizationNotFound)?;
+                return Ok(Some(Refusal::OrganizationNotFound));
+            }
+        };
+        let organization = organization.ok_or(Error::Contract("organization"))?;
+        Ok(match organization.state() {
+            OrganizationState::Unspecified => return Err(Error::Contract("organization.state")),
+            OrganizationState::Closed => {
+                let successor = OrganizationCode::parse(&organization.successor_code).ok();
+                Some(Refusal::OrganizationClosed { successor })
+            }
+            OrganizationState::Active if organization.takes_registrations => None,
+            OrganizationState::Active => Some(Refusal::OrganizationTakesNoRegistrations),
+        })
+    }
+
+    /// Checks that somebody can live in a region: a leaf of today's regions.
+    ///
+    /// # Errors
+    /// `INVALID_FIELDS` with `REGION_UNKNOWN` or `REGION_NOT_LEAF`.
+    pub(crate) async fn check_residence(&self, region: RegionCode) -> Result<()> {
+        let request = GetRegionRequest { code: region.as_str().to_owned() };
+        let (reason, message) = match self.regions.clone().get_region(request).await {
+            Ok(answer) => {
+                let region = answer.into_inner().region.ok_or(Error::Contract("region"))?;
+                if region.leaf {
+                    return Ok(());
+                }
+                ("REGION_NOT_LEAF", "请选择到最下一级的所属地区（县、市、区）")
+            }
+            Err(status) => {
+                unless(status, ErrorReason::RegionNotFound)?;
+                ("REGION_UNKNOWN", "没有这个地区，请重新选择所属地区")
+            }
+        };
+        let mut fields = Fields::new();
+        fields.refuse("region_code", reason, message);
+        Err(fields.into_error().into())
+    }
+}
+
+/// Passes over one reason; any other is an error.
+fn unless(status: Status, reason: ErrorReason) -> Result<()> {
+    let remote = Remote::from(status);
+    if remote.domain == ErrorReason::DOMAIN && remote.reason == reason.wire() {
+        Ok(())
+    } else {
+        Err(remote.into())
+    }
+}

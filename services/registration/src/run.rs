@@ -1,0 +1,160 @@
+//! Wires registration together and runs it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use zhiyuan_auth::{AssertionVerifier, TrustedCallers};
+use zhiyuan_contracts::policy::Policies;
+use zhiyuan_contracts::registration::v1::registration_service_server::{
+    RegistrationServiceServer, SERVICE_NAME as REGISTRATIONS,
+};
+use zhiyuan_domain::{SharedClock, SystemClock};
+use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
+use zhiyuan_rpc::limits::ClassLimits;
+use zhiyuan_rpc::{Guard, SuiteChannel, server};
+use zhiyuan_telemetry::TelemetryConfig;
+
+use crate::config::{Config, ConfigError};
+use crate::registering::enrolments::Enrolments;
+use crate::registering::grpc::Registrations;
+use crate::registering::job;
+use crate::registering::organizations::Organizations;
+use crate::registering::saga::Registrar;
+use crate::{DEFAULTS, MIGRATOR};
+
+/// The name that other services know this one by.
+pub(crate) const NAME: &str = "registration";
+
+/// What registration is handed in.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The time.
+    pub clock: SharedClock,
+    /// To identity.
+    pub identity: SuiteChannel,
+    /// To orgtree.
+    pub orgtree: SuiteChannel,
+}
+
+/// Why registration did not start or did not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A key is configured wrongly.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A caller is configured wrongly.
+    #[error("callers")]
+    Callers(#[from] zhiyuan_auth::InvalidCallers),
+    /// The access policy can't be read.
+    #[error("access policy")]
+    Policy(#[from] zhiyuan_contracts::policy::Error),
+    /// The database.
+    #[error("database")]
+    Database(#[from] zhiyuan_postgres::Error),
+    /// The descriptor set can't be served.
+    #[error("reflection: {0}")]
+    Reflection(String),
+    /// The transport.
+    #[error("transport")]
+    Transport(#[from] tonic::transport::Error),
+    /// A background task ended.
+    #[error("background task")]
+    Task(#[from] zhiyuan_lifecycle::Failure),
+}
+
+/// Applies the migrations, as the owner of the schema.
+///
+/// # Errors
+/// When the database can't be reached or a migration fails.
+pub async fn migrate(config: &Config) -> Result<(), zhiyuan_postgres::Error> {
+    let database = &config.database;
+    let url = database.migration_url.as_deref().unwrap_or(&database.url);
+    zhiyuan_postgres::migrate(url, &MIGRATOR).await
+}
+
+/// Runs registration until `stop`.
+///
+/// # Errors
+/// When it can't start, or a background task dies.
+pub async fn run(
+    config: Config,
+    deps: Deps,
+    listener: TcpListener,
+    stop: Stop,
+    ready: ReadySignal,
+) -> Result<(), RunError> {
+    let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-registration").await?;
+    zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
+    let registrar = Registrar {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        enrolments: Enrolments::new(deps.identity),
+        organizations: Organizations::new(deps.orgtree),
+        digests: config.digests.parse()?,
+        age_rule: config.rules.age.into(),
+    };
+    let routes = server::standard_routes(&[REGISTRATIONS])
+        .await
+        .map_err(|error| RunError::Reflection(error.to_string()))?
+        .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())));
+    let service = Guard::new(
+        routes.prepare(),
+        NAME,
+        Policies::load()?,
+        AssertionVerifier::new(NAME, TrustedCallers::new(&config.callers)?, deps.clock),
+        ClassLimits::new(&config.server.limits),
+        config.server.bounds(),
+    );
+
+    let tasks = Tasks::new(stop.clone());
+    let every = Duration::from_millis;
+    let recovery = config.recovery;
+    tasks.start(
+        "recovery",
+        job::recover(registrar.clone(), every(recovery.interval_ms), stop.soft()),
+    );
+    tasks.start("sweep", job::sweep(registrar, every(recovery.sweep_ms), stop.soft()));
+
+    ready.ready();
+    let served = server::serve(listener, service, &config.server, stop.soft()).await;
+    let ended = tasks.finish(config.server.drain()).await;
+    pool.close().await;
+    served?;
+    ended?;
+    Ok(())
+}
+
+/// Registration as a binary.
+#[derive(Debug)]
+pub struct Program;
+
+impl zhiyuan_process::Program for Program {
+    const NAME: &'static str = NAME;
+    const DEFAULTS: &'static str = DEFAULTS;
+    type Config = Config;
+
+    fn telemetry(config: &Config) -> &TelemetryConfig {
+        &config.telemetry
+    }
+
+    fn check(config: &Config) -> anyhow::Result<()> {
+        config.digests.parse()?;
+        TrustedCallers::new(&config.callers)?;
+        zhiyuan_crypto::SigningKey::from_base64(config.signing_key.expose())
+            .map_err(|_form| ConfigError::SigningKey)?;
+        Ok(())
+    }
+
+    async fn migrate(config: Config) -> anyhow::Result<()> {
+        Ok(migrate(&config).await?)
+    }
+
+    async fn serve(config: Config, stop: Stop) -> anyhow::Result<()> {
+        let deps = config.deps(Arc::new(SystemClock))?;
+        let listener = TcpListener::bind(&config.server.listen).await?;
+        tracing::info!(address = %listener.local_addr()?, "registration listens");
+        let (ready, _nobody_waits) = Ready::channel();
+        Ok(run(config, deps, listener, stop, ready).await?)
+    }
+}

@@ -1,0 +1,33 @@
+//! Times on the wire.
+
+use prost_types::Timestamp;
+use time::OffsetDateTime;
+
+/// A time as the contracts carry it.
+pub(crate) fn timestamp(at: OffsetDateTime) -> Timestamp {
+    Timestamp { seconds: at.unix_timestamp(), nanos: at.nanosecond().cast_signed() }
+}
+
+/// A time of the contracts; `None` if it is out of range.
+pub(crate) fn from_timestamp(timestamp: &Timestamp) -> Option<OffsetDateTime> {
+    let nanos = u32::try_from(timestamp.nanos).ok()?;
+    OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?.replace_nanosecond(nanos).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+
+    #[test]
+    fn a_time_survives_the_wire() {
+        for at in
+            [datetime!(2026-11-23 4:00:00.123456789 UTC), datetime!(1969-12-31 23:59:59.5 UTC)]
+        {
+            assert_eq!(from_timestamp(&timestamp(at)), Some(at));
+        }
+        assert_eq!(from_timestamp(&Timestamp { seconds: i64::MAX, nanos: 0 }), None);
+        assert_eq!(from_timestamp(&Timestamp { seconds: 0, nanos: -1 }), None);
+    }
+}

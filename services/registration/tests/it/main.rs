@@ -1,0 +1,19 @@
+//! registration as its callers see it: a real database, and identity and orgtree as
+//! a script says.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "whatever fails here fails the test"
+)]
+
+mod end;
+mod fake_identity;
+mod fake_orgtree;
+mod harness;
+mod privacy;
+mod recovery;
+mod refusals;
+mod register;
+mod replay;

@@ -1,0 +1,56 @@
+use tonic::Code;
+use zhiyuan_contracts::identity::v1::EnrolmentRefusal;
+
+use crate::fake_identity::Verdict;
+use crate::harness::{Recovery, Service, form, metadata, reason};
+
+#[tokio::test]
+async fn every_refusal_of_identity_is_told_and_the_same_again() {
+    use EnrolmentRefusal as From;
+    let service = Service::start(Recovery::Off).await;
+    let table = [
+        (From::SmsCodeWrong, Code::Unauthenticated, "SMS_CODE_WRONG"),
+        (From::SmsCodeExpired, Code::Unauthenticated, "SMS_CODE_EXPIRED"),
+        (From::SmsCodeUsed, Code::Unauthenticated, "SMS_CODE_USED"),
+        (From::SmsCodeTriesExhausted, Code::ResourceExhausted, "SMS_CODE_TRIES_EXHAUSTED"),
+        (From::ConsentMissing, Code::FailedPrecondition, "CONSENT_MISSING"),
+        (From::ConsentOutdated, Code::FailedPrecondition, "CONSENT_OUTDATED"),
+        (From::UnderAge, Code::FailedPrecondition, "UNDER_AGE"),
+        (From::GuardianRequired, Code::FailedPrecondition, "GUARDIAN_REQUIRED"),
+        (From::IdNameMismatch, Code::FailedPrecondition, "ID_NAME_MISMATCH"),
+        (From::IdNotFound, Code::FailedPrecondition, "ID_NOT_FOUND"),
+        (From::IdCheckLimit, Code::ResourceExhausted, "ID_CHECK_LIMIT"),
+        (From::IdCheckExpired, Code::FailedPrecondition, "ID_CHECK_EXPIRED"),
+        (From::AlreadyRegistered, Code::AlreadyExists, "ALREADY_REGISTERED"),
+    ];
+    for (n, (refusal, code, expected)) in table.into_iter().enumerate() {
+        service.identity.decide(Verdict::Refused(refusal));
+        let form = form(u32::try_from(n).unwrap());
+        let first = service.register(&form).await.unwrap_err();
+        assert_eq!((first.code(), reason(&first).as_str()), (code, expected));
+        assert!(!first.message().is_ascii());
+        // Final: what identity says later changes nothing.
+        service.identity.settle(&Verdict::Claimed);
+        let calls = service.identity.with(|state| state.calls.len());
+        for again in [
+            service.register(&form).await.unwrap_err(),
+            service.get(&form.request_id).await.unwrap_err(),
+        ] {
+            assert_eq!((again.code(), reason(&again).as_str()), (code, expected));
+            assert_eq!(again.message(), first.message());
+            assert_eq!(metadata(&again, "purpose"), metadata(&first, "purpose"));
+        }
+        assert_eq!(service.identity.with(|state| state.calls.len()), calls);
+        service.identity.with(|state| state.enrolments.clear());
+    }
+    assert_eq!(service.sql("SELECT count(*) FROM registration.volunteer").await, "0");
+}
+
+#[tokio::test]
+async fn a_corrected_form_with_a_new_request_id_registers() {
+    let service = Service::start(Recovery::Off).await;
+    service.identity.decide(Verdict::Refused(EnrolmentRefusal::IdNameMismatch));
+    service.register(&form(1)).await.unwrap_err();
+    service.identity.decide(Verdict::Claimed);
+    service.register(&form(1)).await.unwrap();
+}
