@@ -1,0 +1,60 @@
+#![doc = include_str!("../README.md")]
+
+mod bounded;
+mod call;
+mod config;
+mod connect;
+mod gateway;
+mod grpc;
+mod metadata;
+mod page;
+mod passage;
+mod protocol;
+mod run;
+mod upstream;
+
+use anyhow::Context as _;
+use tokio::net::TcpListener;
+use zhiyuan_lifecycle::{Ready, Stop};
+use zhiyuan_telemetry::TelemetryConfig;
+
+pub use config::{Config, MessageSizes, Readiness};
+pub use run::{Deps, RunError, run};
+pub use upstream::ConfigError;
+
+/// The defaults of the configuration, as TOML.
+pub const DEFAULTS: &str = include_str!("../config.default.toml");
+
+/// The gateway as a binary.
+#[derive(Debug, Clone, Copy)]
+pub struct Program;
+
+impl zhiyuan_process::Program for Program {
+    const NAME: &'static str = "gateway";
+    const DEFAULTS: &'static str = DEFAULTS;
+    type Config = Config;
+
+    fn telemetry(config: &Config) -> &TelemetryConfig {
+        &config.telemetry
+    }
+
+    fn check(config: &Config) -> anyhow::Result<()> {
+        upstream::check(&config.upstreams, &Deps::new()?.policies).context("upstreams")
+    }
+
+    async fn migrate(_config: Config) -> anyhow::Result<()> {
+        tracing::info!("the gateway has no database, so there is nothing to migrate");
+        Ok(())
+    }
+
+    async fn serve(config: Config, stop: Stop) -> anyhow::Result<()> {
+        let address = config.server.listen.clone();
+        let listener = TcpListener::bind(&address)
+            .await
+            .with_context(|| format!("failed to listen on {address}"))?;
+        tracing::info!(address, "the gateway listens");
+        let (ready, _nobody_waits) = Ready::channel();
+        run(config, Deps::new()?, listener, stop, ready).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,102 @@
+//! Which headers of a caller reach a service: those of an allow list.
+//!
+//! Whatever else a caller sends (`zhiyuan-assertion`, `x-forwarded-for`,
+//! `grpc-metadata-*`, `traceparent`, cookies) could pass for something that the
+//! gateway itself says, so it ends here.
+
+use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, TE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
+use zhiyuan_rpc::{Code, Error};
+
+/// Passed on from every caller.
+const OF_ANYBODY: [HeaderName; 2] = [AUTHORIZATION, ACCEPT_LANGUAGE];
+
+/// Passed on from gRPC callers besides, whose bytes are not touched.
+const OF_GRPC: [HeaderName; 2] =
+    [HeaderName::from_static("grpc-encoding"), HeaderName::from_static("grpc-accept-encoding")];
+
+/// The headers of a gRPC call that passes through.
+pub(crate) fn of_grpc(headers: &HeaderMap) -> Result<HeaderMap, Error> {
+    let mut kept = of_anybody(headers)?;
+    keep(&mut kept, headers, &OF_GRPC);
+    Ok(kept)
+}
+
+/// The headers of a call whose message the gateway frames itself.
+///
+/// # Errors
+/// `UNAUTHENTICATED` when there is more than one `authorization`: two readers could
+/// believe two different ones.
+pub(crate) fn of_anybody(headers: &HeaderMap) -> Result<HeaderMap, Error> {
+    if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
+        return Err(Error::new(
+            Code::Unauthenticated,
+            Common::Unauthenticated,
+            "请求中有多个 authorization，请只保留一个",
+        ));
+    }
+    let mut kept = HeaderMap::new();
+    keep(&mut kept, headers, &OF_ANYBODY);
+    kept.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    kept.insert(TE, HeaderValue::from_static("trailers"));
+    Ok(kept)
+}
+
+fn keep(kept: &mut HeaderMap, headers: &HeaderMap, names: &[HeaderName]) {
+    for name in names {
+        for value in headers.get_all(name) {
+            kept.append(name.clone(), value.clone());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut map = HeaderMap::new();
+        for (name, value) in pairs {
+            map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        map
+    }
+
+    #[test]
+    fn keeps_what_is_on_the_list_and_nothing_else() {
+        let kept = of_grpc(&headers(&[
+            ("authorization", "Bearer x"),
+            ("accept-language", "zh-CN"),
+            ("grpc-encoding", "gzip"),
+            ("grpc-accept-encoding", "gzip"),
+            ("grpc-timeout", "1H"),
+            ("zhiyuan-assertion", "forged"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("grpc-metadata-authorization", "Bearer y"),
+            ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+            ("cookie", "a=b"),
+            ("x-user-id", "1"),
+        ]))
+        .unwrap();
+        let mut names: Vec<&str> = kept.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            [
+                "accept-language",
+                "authorization",
+                "content-type",
+                "grpc-accept-encoding",
+                "grpc-encoding",
+                "te"
+            ]
+        );
+    }
+
+    #[test]
+    fn refuses_two_authorizations() {
+        let two = headers(&[("authorization", "Bearer x"), ("authorization", "Bearer y")]);
+        assert_eq!(of_anybody(&two).unwrap_err().code(), Code::Unauthenticated);
+    }
+}

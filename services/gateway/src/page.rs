@@ -1,0 +1,115 @@
+//! The few pages that are no calls: what this is, and whether it works.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Response, StatusCode};
+use tokio_util::sync::CancellationToken;
+use tonic::body::Body;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+use zhiyuan_contracts::policy::{Caller, Policies};
+
+use crate::upstream::{Upstream, Upstreams};
+
+/// The pages.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    welcome: String,
+    upstreams: Arc<Upstreams>,
+    wait: Duration,
+    stop: CancellationToken,
+}
+
+impl Pages {
+    /// Makes the pages of a gateway at a port.
+    pub(crate) fn new(
+        policies: &Policies,
+        upstreams: Arc<Upstreams>,
+        wait: Duration,
+        stop: CancellationToken,
+        port: u16,
+    ) -> Self {
+        Self { welcome: welcome(policies, port), upstreams, wait, stop }
+    }
+
+    /// Answers a request for a page.
+    pub(crate) async fn answer(&self, method: &Method, path: &str) -> Option<Response<Body>> {
+        let head_only = method == Method::HEAD;
+        if method != Method::GET && !head_only {
+            return None;
+        }
+        let (status, text) = match path {
+            "/" => (StatusCode::OK, self.welcome.clone()),
+            // Alive even when a service is not, else one fault restarts everything.
+            "/healthz" => (StatusCode::OK, "alive\n".to_owned()),
+            "/readyz" => self.readiness().await,
+            _ => return None,
+        };
+        let body =
+            if head_only { Body::empty() } else { Body::new(http_body_util::Full::from(text)) };
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, plain);
+        Some(response)
+    }
+
+    async fn readiness(&self) -> (StatusCode, String) {
+        if self.stop.is_cancelled() {
+            return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
+        }
+        let asked = self.upstreams.iter().map(|upstream| async move {
+            (!serves(upstream, self.wait).await).then_some(upstream.name.as_str())
+        });
+        let failing: Vec<&str> = join_all(asked).await.into_iter().flatten().collect();
+        if failing.is_empty() {
+            (StatusCode::OK, "ready\n".to_owned())
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, format!("not serving: {}\n", failing.join(", ")))
+        }
+    }
+}
+
+async fn serves(upstream: &Upstream, wait: Duration) -> bool {
+    let mut health = HealthClient::new(upstream.channel.clone());
+    let check = health.check(HealthCheckRequest { service: String::new() });
+    match tokio::time::timeout(wait, check).await {
+        Ok(Ok(answer)) => answer.get_ref().status() == ServingStatus::Serving,
+        Ok(Err(_)) | Err(_) => false,
+    }
+}
+
+/// What somebody sees who opens the address in a browser.
+fn welcome(policies: &Policies, port: u16) -> String {
+    let mut paths: Vec<&str> = policies
+        .iter()
+        .filter(|policy| policy.caller == Caller::Any)
+        .map(|policy| policy.path.as_str())
+        .collect();
+    paths.sort_unstable();
+    let mut text = String::from(
+        "志愿 (Zhiyuan)\n\n\
+         青年志愿者注册服务的统一入口：同一端口提供 gRPC 和 Connect 协议（JSON 或 protobuf）。\n\
+         The door to the registration of young volunteers: gRPC, and the Connect protocol\n\
+         (JSON or protobuf), on one port.\n\n\
+         公开接口 / Public methods:\n",
+    );
+    for path in &paths {
+        // Writing to a string can't fail.
+        let _never = writeln!(text, "  POST {path}");
+    }
+    if let Some(path) = paths.first() {
+        let _never = write!(
+            text,
+            "\n示例 / Try it:\n  \
+             curl -H 'content-type: application/json' -d '{{}}' http://127.0.0.1:{port}{path}\n  \
+             grpcurl -plaintext 127.0.0.1:{port} list\n"
+        );
+    }
+    text
+}

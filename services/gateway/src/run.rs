@@ -1,0 +1,96 @@
+//! From the start to the stop.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use zhiyuan_contracts::policy::{self, Caller, Policies};
+use zhiyuan_lifecycle::{ReadySignal, Stop};
+use zhiyuan_rpc::limits::ClassLimits;
+
+use crate::config::Config;
+use crate::connect::Refusals;
+use crate::gateway::{Gateway, Parts};
+use crate::page::Pages;
+use crate::upstream::{ConfigError, Upstreams};
+
+/// What a gateway is given.
+#[derive(Debug, Clone)]
+pub struct Deps {
+    /// The contracts that it serves.
+    pub policies: Policies,
+}
+
+impl Deps {
+    /// The contracts compiled in.
+    ///
+    /// # Errors
+    /// When a method has no policy; never for what the build let pass.
+    pub fn new() -> Result<Self, policy::Error> {
+        Ok(Self { policies: Policies::load()? })
+    }
+}
+
+/// Why a gateway could not start, or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration doesn't fit the contracts.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The listener has no address.
+    #[error("the listener has no address")]
+    Listener(#[source] std::io::Error),
+    /// Descriptors can't be read.
+    #[error("descriptors can't be read")]
+    Descriptors(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The transport failed.
+    #[error("the transport failed")]
+    Transport(#[from] tonic::transport::Error),
+}
+
+/// Serves until the stop. Services need not be there yet: they are connected to when
+/// they are first called.
+///
+/// # Errors
+/// See [`RunError`].
+pub async fn run(
+    config: Config,
+    deps: Deps,
+    listener: TcpListener,
+    stop: Stop,
+    ready: ReadySignal,
+) -> Result<(), RunError> {
+    let Deps { policies } = deps;
+    let upstreams = Arc::new(Upstreams::new(&config.upstreams, &policies)?);
+    let public = public_services(&policies);
+    let public: Vec<&str> = public.iter().map(String::as_str).collect();
+    let standard = zhiyuan_rpc::server::standard_routes(&public)
+        .await
+        .map_err(|error| RunError::Descriptors(error.into()))?;
+    let refusals = Refusals::new().map_err(|error| RunError::Descriptors(error.into()))?;
+    let port = listener.local_addr().map_err(RunError::Listener)?.port();
+    let wait = config.readiness.wait();
+    let pages = Pages::new(&policies, Arc::clone(&upstreams), wait, stop.soft(), port);
+    let parts = Arc::new(Parts {
+        policies,
+        upstreams,
+        limits: ClassLimits::new(&config.server.limits),
+        bounds: config.server.bounds(),
+        sizes: config.messages,
+        refusals,
+        pages,
+    });
+    ready.ready();
+    let gateway = Gateway { parts, standard };
+    zhiyuan_rpc::server::serve(listener, gateway, &config.server, stop.soft()).await?;
+    Ok(())
+}
+
+/// The services that have a public method: what reflection lists.
+fn public_services(policies: &Policies) -> BTreeSet<String> {
+    policies
+        .iter()
+        .filter(|policy| policy.caller == Caller::Any)
+        .map(|policy| policy.method.parent_service().full_name().to_owned())
+        .collect()
+}

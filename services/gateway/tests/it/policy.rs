@@ -1,0 +1,68 @@
+//! Each policy of the contracts is enforced.
+
+use zhiyuan_contracts::policy::{Caller, Policies};
+
+use crate::suite::{Suite, reason};
+
+#[tokio::test]
+async fn public_methods_are_routed_and_no_others() {
+    let suite = Suite::start().await;
+    let policies = Policies::load().unwrap();
+    let (mut routed, mut closed) = (0, 0);
+    for policy in policies.iter() {
+        let before = suite.seen.lock().unwrap().len();
+        let grpc = suite.grpc(&policy.path, &[], b"").await;
+        let json = suite.json(&policy.path, "{}").await;
+        let reached = suite.seen.lock().unwrap().len() - before;
+        match policy.caller {
+            Caller::Any => {
+                routed += 1;
+                assert_ne!(reason(&grpc.grpc()), "METHOD_NOT_FOUND", "{}", policy.path);
+                assert!(!json.text().contains("METHOD_NOT_FOUND"), "{}", policy.path);
+                assert_eq!(reached, 2, "{}", policy.path);
+            }
+            Caller::Service { .. } => {
+                closed += 1;
+                assert_eq!(grpc.grpc().code(), tonic::Code::Unimplemented, "{}", policy.path);
+                assert_eq!(reason(&grpc.grpc()), "METHOD_NOT_FOUND", "{}", policy.path);
+                assert_eq!(json.status, 501, "{}", policy.path);
+                assert_eq!(json.refusal().1, "METHOD_NOT_FOUND", "{}", policy.path);
+                assert_eq!(reached, 0, "{}", policy.path);
+            }
+        }
+    }
+    assert!(routed >= 6 && closed >= 1, "{routed} routed, {closed} closed");
+}
+
+#[tokio::test]
+async fn an_internal_method_looks_like_none() {
+    let suite = Suite::start().await;
+    let begin = "/zhiyuan.identity.v1.EnrolmentService/BeginEnrolment";
+    let none = "/zhiyuan.identity.v1.EnrolmentService/NoSuchMethod";
+    let (begin_json, none_json) = (suite.json(begin, "{}").await, suite.json(none, "{}").await);
+    assert_eq!((begin_json.status, begin_json.text()), (none_json.status, none_json.text()));
+    let (begin, none) = (suite.grpc(begin, &[], b"").await, suite.grpc(none, &[], b"").await);
+    assert_eq!(begin.grpc().message(), none.grpc().message());
+    assert_eq!(begin.grpc().details(), none.grpc().details());
+}
+
+#[tokio::test]
+async fn a_path_must_match_to_the_letter() {
+    let suite = Suite::start().await;
+    for path in [
+        "/",
+        "//zhiyuan.identity.v1.SmsCodeService/SendSmsCode",
+        "/zhiyuan.identity.v1.SmsCodeService/sendsmscode",
+        "/zhiyuan.identity.v1.SmsCodeService%2FSendSmsCode",
+        "/zhiyuan.identity.v1.SmsCodeService/SendSmsCode/",
+        "/zhiyuan.identity.v1.SmsCodeService",
+        "/grpc.health.v1.Healthy/Check",
+    ] {
+        let status = suite.grpc(path, &[], b"").await.grpc();
+        assert_eq!(status.code(), tonic::Code::Unimplemented, "{path}");
+        assert_eq!(reason(&status), "METHOD_NOT_FOUND", "{path}");
+    }
+    let answer = suite.json("/no/such", "{}").await;
+    assert_eq!((answer.status, answer.refusal().0.as_str()), (501, "unimplemented"));
+    assert!(suite.seen.lock().unwrap().is_empty());
+}
