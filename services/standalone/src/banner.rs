@@ -1,0 +1,57 @@
+//! What the terminal shows.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "talking to the person at the terminal"
+)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use zhiyuan_standalone::RunningSuite;
+
+/// A line of progress.
+pub(crate) fn step(what: &str) {
+    println!("  · {what}");
+}
+
+/// Why it did not work.
+pub(crate) fn failure(error: &anyhow::Error) {
+    eprintln!("\n✗ {error:#}");
+}
+
+/// Everything runs: where, and what to try.
+pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
+    let addresses = suite.addresses();
+    let (gateway, simulators) = (addresses.gateway, addresses.simulators);
+    let config = suite.files().of("identity");
+    println!(
+        r#"
+✓ 志愿 Zhiyuan is ready after {took:.1?}
+
+  Gateway      http://{gateway}      gRPC, and Connect (JSON) for curl
+  Simulators   http://{simulators}      text messages and the real-name register
+  Services     identity {identity} · orgtree {orgtree} · registration {registration}
+  PostgreSQL   127.0.0.1:{postgres} (private; durable)
+  Configs      {configs}
+  Log          {log}
+
+  Register a person of Anhui. Ask for a code:
+
+    curl -s http://{gateway}/zhiyuan.identity.v1.SmsCodeService/SendSmsCode \
+      -H 'content-type: application/json' \
+      -d '{{"phone":"13800000001","purpose":"SMS_PURPOSE_REGISTER"}}'
+
+  Read it:  curl -s 'http://{simulators}/sms?phone=13800000001'
+  The rest of the way stands in README.md.
+
+  Ctrl-C stops everything, PostgreSQL included; `--fresh` forgets what was kept.
+"#,
+        identity = addresses.identity,
+        orgtree = addresses.orgtree,
+        registration = addresses.registration,
+        postgres = suite.postgres().port(),
+        configs = config.parent().unwrap_or(&config).display(),
+        log = log.display(),
+    );
+}

@@ -1,0 +1,178 @@
+//! The configuration of each service, written as a file, so that a newcomer can read
+//! what runs and start the same services one by one.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use zhiyuan_postgres::private::PrivateServer;
+
+use crate::database::{Urls, urls};
+use crate::secrets::Secrets;
+
+/// Where everything listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// The gateway: the one that users know.
+    pub gateway: SocketAddr,
+    /// The simulators.
+    pub simulators: SocketAddr,
+    /// Identity.
+    pub identity: SocketAddr,
+    /// Registration.
+    pub registration: SocketAddr,
+    /// Organizations and regions.
+    pub orgtree: SocketAddr,
+}
+
+/// What the files are made of.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) addresses: Addresses,
+    pub(crate) server: &'a PrivateServer,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) durable: bool,
+    pub(crate) otlp_endpoint: Option<&'a str>,
+}
+
+/// The configuration files by service.
+#[derive(Debug, Clone)]
+pub struct ConfigFiles {
+    folder: PathBuf,
+}
+
+impl ConfigFiles {
+    /// The file of a service, such as `identity`.
+    pub fn of(&self, service: &str) -> PathBuf {
+        self.folder.join(format!("{service}.toml"))
+    }
+}
+
+/// Writes the configuration files into the data folder.
+pub(crate) fn write(data_dir: &Path, plan: &Plan<'_>) -> anyhow::Result<ConfigFiles> {
+    let folder = data_dir.join("config");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let files = ConfigFiles { folder };
+    for (service, text) in [
+        ("identity", identity(plan)?),
+        ("registration", registration(plan)?),
+        ("orgtree", orgtree(plan)?),
+        ("gateway", gateway(plan)),
+    ] {
+        let path = files.of(service);
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&path)
+            .with_context(|| path.display().to_string())?;
+        file.write_all(text.as_bytes())?;
+    }
+    Ok(files)
+}
+
+/// A TOML string. Nothing of ours holds a control character.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn head(plan: &Plan<'_>, listen: SocketAddr) -> String {
+    let mut text = String::from("# Written by the standalone suite at every start.\n");
+    if let Some(endpoint) = plan.otlp_endpoint {
+        let _ = write!(text, "\n[telemetry]\notlp_endpoint = {}\n", quoted(endpoint));
+    }
+    let _ = write!(text, "\n[server]\nlisten = {}\n", quoted(&listen.to_string()));
+    text
+}
+
+fn database(section: &str, urls: &Urls, durable: bool) -> String {
+    format!(
+        "\n[{section}]\nurl = {}\nmigration_url = {}\nallow_unsafe_durability = {}\n",
+        quoted(&urls.runtime),
+        quoted(&urls.owner),
+        !durable,
+    )
+}
+
+fn identity(plan: &Plan<'_>) -> anyhow::Result<String> {
+    let secrets = plan.secrets;
+    let mut text = head(plan, plan.addresses.identity);
+    text += &database("database", &urls(plan.server, secrets, "identity")?, plan.durable);
+    text += &database("key_database", &urls(plan.server, secrets, "keys")?, plan.durable);
+    let simulators = plan.addresses.simulators;
+    let _ = write!(
+        text,
+        r#"
+[callers.registration]
+public_keys = [{caller}]
+scopes = ["identity.enrolments"]
+
+[keys.key_encryption]
+1 = {kek}
+[keys.blind_index]
+1 = {index}
+[keys.code]
+1 = {code}
+
+[sms.vendor]
+sign = "志愿安徽"
+[sms.vendor.request]
+url = "http://{simulators}/sms/send"
+content_type = "json"
+headers = {{ x-app-key = "standalone" }}
+body = {{ mobile = "{{national_phone}}", content = "{{text}}", sign = "{{sign}}" }}
+[sms.vendor.response]
+code_pointer = "/code"
+codes = {{ 0 = "sent", 160 = "refused" }}
+
+[real_name.request]
+url = "http://{simulators}/real-name/check"
+content_type = "json"
+body = {{ name = "{{name}}", id_number = "{{id_number}}" }}
+[real_name.response]
+code_pointer = "/result"
+codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }}
+"#,
+        caller = quoted(&secrets.public_key("registration")?),
+        kek = quoted(secrets.get("key/identity/kek")?),
+        index = quoted(secrets.get("key/identity/index")?),
+        code = quoted(secrets.get("key/identity/code")?),
+    );
+    Ok(text)
+}
+
+fn registration(plan: &Plan<'_>) -> anyhow::Result<String> {
+    let secrets = plan.secrets;
+    let mut text = format!(
+        "identity_address = {}\norgtree_address = {}\nsigning_key = {}\n\n[digests.keys]\n1 = {}\n",
+        quoted(&format!("http://{}", plan.addresses.identity)),
+        quoted(&format!("http://{}", plan.addresses.orgtree)),
+        quoted(secrets.get("signing/registration")?),
+        quoted(secrets.get("key/registration/digest")?),
+    );
+    text += &head(plan, plan.addresses.registration);
+    text += &database("database", &urls(plan.server, secrets, "registration")?, plan.durable);
+    Ok(text)
+}
+
+fn orgtree(plan: &Plan<'_>) -> anyhow::Result<String> {
+    let mut text = String::from("seed_organizations = \"anhui\"\n");
+    text += &head(plan, plan.addresses.orgtree);
+    text += &database("database", &urls(plan.server, plan.secrets, "orgtree")?, plan.durable);
+    Ok(text)
+}
+
+fn gateway(plan: &Plan<'_>) -> String {
+    let mut text = head(plan, plan.addresses.gateway);
+    let _ = write!(
+        text,
+        "\n[upstreams]\nidentity = \"http://{}\"\nregistration = \"http://{}\"\norgtree = \"http://{}\"\n",
+        plan.addresses.identity, plan.addresses.registration, plan.addresses.orgtree,
+    );
+    text
+}

@@ -1,0 +1,85 @@
+//! `cargo run`: the whole suite in one process.
+
+mod banner;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use clap::Parser;
+use zhiyuan_lifecycle::signals;
+use zhiyuan_standalone::{Options, Suite};
+use zhiyuan_telemetry::TelemetryConfig;
+
+/// Zhiyuan (志愿): the whole suite in one process, on a private PostgreSQL, with
+/// simulators for text messages and the real-name register.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The gateway's port on 127.0.0.1.
+    #[arg(long, default_value_t = 8080)]
+    port: u16,
+    /// The simulators' port on 127.0.0.1.
+    #[arg(long, default_value_t = 8090)]
+    simulator_port: u16,
+    /// Everything that is kept lies here.
+    #[arg(long, default_value = ".zhiyuan")]
+    data_dir: PathBuf,
+    /// Forget what was kept, and begin anew.
+    #[arg(long)]
+    fresh: bool,
+    /// Send traces to this OTLP/gRPC endpoint, such as http://127.0.0.1:4317.
+    #[arg(long, env = "ZHIYUAN_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ended = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("runtime")
+        .and_then(|runtime| runtime.block_on(run(arguments)));
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            banner::failure(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let data_dir = std::path::absolute(&arguments.data_dir)?;
+    if arguments.fresh {
+        banner::step("forgetting what was kept");
+        zhiyuan_standalone::forget(&data_dir)?;
+    }
+    std::fs::create_dir_all(&data_dir).with_context(|| data_dir.display().to_string())?;
+    let log = data_dir.join("suite.log");
+    let telemetry = TelemetryConfig {
+        otlp_endpoint: arguments.otlp_endpoint.clone(),
+        ..TelemetryConfig::default()
+    };
+    let telemetry = zhiyuan_telemetry::init_to_file("zhiyuan", &telemetry, &log)?;
+    let options = Options {
+        port: arguments.port,
+        simulator_port: arguments.simulator_port,
+        otlp_endpoint: arguments.otlp_endpoint,
+        progress: Arc::new(banner::step),
+        ..Options::in_folder(&data_dir)
+    };
+    let suite = Suite::start(options).await?;
+    signals::watch(&suite.stop_handle())?;
+    banner::ready(&suite, &log, began.elapsed());
+    suite.until_asked_to_stop().await;
+    banner::step("stopping");
+    let ended = suite.stop().await;
+    telemetry.shutdown().await;
+    ended?;
+    banner::step("stopped; nothing is left running");
+    Ok(())
+}
