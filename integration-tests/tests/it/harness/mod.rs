@@ -1,0 +1,20 @@
+//! Suites to test, and ways to speak to them.
+
+pub(crate) mod client;
+pub(crate) mod collector;
+pub(crate) mod database;
+pub(crate) mod door;
+pub(crate) mod http;
+pub(crate) mod processes;
+pub(crate) mod refusal;
+pub(crate) mod scratch;
+pub(crate) mod simulators;
+pub(crate) mod site;
+pub(crate) mod suite;
+
+pub(crate) use client::Client;
+pub(crate) use door::Door;
+pub(crate) use processes::{Processes, Settings};
+pub(crate) use refusal::Refusal;
+pub(crate) use site::Site;
+pub(crate) use suite::{Own, shared};

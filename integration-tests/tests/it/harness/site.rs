@@ -1,0 +1,60 @@
+//! Where a suite is, whichever way it runs.
+
+use std::path::{Path, PathBuf};
+
+use sqlx::{Connection as _, PgConnection};
+use zhiyuan_postgres::private::PrivateServer;
+use zhiyuan_standalone::{Addresses, ConfigFiles};
+
+/// The addresses of a suite, its databases and its files.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) addresses: Addresses,
+    pub(crate) files: ConfigFiles,
+    pub(crate) folder: PathBuf,
+    main: String,
+    keys: String,
+}
+
+impl Site {
+    pub(crate) fn new(
+        addresses: Addresses,
+        postgres: &PrivateServer,
+        files: &ConfigFiles,
+        folder: &Path,
+    ) -> Self {
+        Self {
+            addresses,
+            files: files.clone(),
+            folder: folder.to_owned(),
+            main: postgres.admin_url("zhiyuan"),
+            keys: postgres.admin_url("zhiyuan_keys"),
+        }
+    }
+
+    /// The database of the services, as its administrator.
+    pub(crate) async fn main_database(&self) -> PgConnection {
+        PgConnection::connect(&self.main).await.unwrap()
+    }
+
+    /// The database of the data keys, as its administrator.
+    pub(crate) async fn key_database(&self) -> PgConnection {
+        PgConnection::connect(&self.keys).await.unwrap()
+    }
+
+    /// The configuration of a service, as it stands in its file.
+    pub(crate) fn config(&self, service: &str) -> toml::Table {
+        std::fs::read_to_string(self.files.of(service)).unwrap().parse().unwrap()
+    }
+
+    /// Where the gateway or a service listens.
+    pub(crate) fn address_of(&self, service: &str) -> std::net::SocketAddr {
+        match service {
+            "gateway" => self.addresses.gateway,
+            "identity" => self.addresses.identity,
+            "registration" => self.addresses.registration,
+            "orgtree" => self.addresses.orgtree,
+            unknown => panic!("{unknown} is new: tell the tests where it listens"),
+        }
+    }
+}

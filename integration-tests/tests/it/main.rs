@@ -1,0 +1,23 @@
+//! Tests of the whole suite: its parts as they are, a real PostgreSQL, and simulators
+//! where the outside world would be.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "whatever fails in a helper fails the test, at the place where it is"
+)]
+
+mod access;
+mod architecture;
+mod canary;
+mod concurrency;
+mod durability;
+mod harness;
+mod journey;
+mod processes;
+mod province;
+mod register_down;
+mod roles;
+mod sms;
+mod trace;
