@@ -119,7 +119,8 @@ fn versions_stand_in_the_workspace_alone() {
             let inherited = manifest["package"][key].get("workspace");
             assert!(inherited.is_some(), "{name}: package.{key}");
         }
+        // Generated code is held to the lints of the contracts, not to ours.
         let lints = manifest.get("lints").and_then(|lints| lints.get("workspace"));
-        assert!(lints.is_some(), "{name} leaves the lints of the workspace out");
+        assert!(lints.is_some() || name == "zhiyuan-contracts", "{name} chose lints of its own");
     }
 }

@@ -81,8 +81,7 @@ async fn who_waits_for_the_register_does_not_keep_the_owner_from_the_number() {
     database::assert_empty(&mut main, &["identity.number"]).await;
 
     let form = client.apply(&client.grpc, &owner).await;
-    let answer = client.register_patiently(&client.grpc, &form).await.unwrap();
-    assert_eq!(answer.state(), RegistrationState::Active);
+    client.register_to_the_end(&client.grpc, &form).await.unwrap();
     assert_eq!(database::count(&mut main, "identity.number").await, 1);
     suite.stop().await;
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::Code;
 use uuid::Uuid;
-use zhiyuan_contracts::registration::v1::{RegisterRequest, RegistrationState};
+use zhiyuan_contracts::registration::v1::RegisterRequest;
 use zhiyuan_domain::ManualClock;
 use zhiyuan_testkit::person;
 
@@ -98,8 +98,7 @@ async fn a_mistyped_name_costs_no_second_text_message() {
     assert_eq!(asked.reason, "ID_NAME_MISMATCH");
 
     let corrected = RegisterRequest { request_id: Uuid::new_v4().to_string(), ..right };
-    let answer = client.register_patiently(&client.json, &corrected).await.unwrap();
-    assert_eq!(answer.state(), RegistrationState::Active);
+    client.register_to_the_end(&client.json, &corrected).await.unwrap();
     assert_eq!(client.simulators.sms_sent().await, 1);
 
     // Once it has registered somebody, the code is used up.
@@ -140,8 +139,7 @@ async fn a_wrong_organization_or_region_costs_no_text_message_and_burns_no_try()
             .await
             .unwrap();
     assert_eq!(tries, 0);
-    let answer = client.register_patiently(&client.grpc, &form).await.unwrap();
-    assert_eq!(answer.state(), RegistrationState::Active);
+    client.register_to_the_end(&client.grpc, &form).await.unwrap();
     assert_eq!(client.simulators.texts(&somebody.mobile).await.len(), 1);
 }
 

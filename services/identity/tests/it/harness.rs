@@ -146,6 +146,18 @@ impl Identity {
         panic!("{enrolment_id} did not become {state:?}");
     }
 
+    /// Waits until there is a verdict on an enrolment.
+    pub(crate) async fn settled(&self, enrolment_id: &str) -> Enrolment {
+        for _ in 0..500 {
+            let enrolment = self.get(enrolment_id).await.unwrap();
+            if matches!(enrolment.state(), EnrolmentState::Claimed | EnrolmentState::Refused) {
+                return enrolment;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("there was no verdict on {enrolment_id}");
+    }
+
     /// Waits until the register was asked so often.
     pub(crate) async fn until_checks(&self, count: usize) {
         for _ in 0..500 {
