@@ -1,6 +1,7 @@
 //! Many at once: who is first wins, and nobody wins twice.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
@@ -14,6 +15,9 @@ use crate::harness::{Client, Own, Refusal, database, shared};
 
 /// How many people send at once while something is prepared.
 const AT_ONCE: usize = 16;
+
+/// Less than the lease of a call that died: nobody has to wait for it to end.
+const AT_ONCE_MEANS: Duration = Duration::from_secs(10);
 
 /// The spellings in which one ID number comes.
 fn spelling(id_number: &str, n: usize) -> String {
@@ -113,6 +117,20 @@ async fn one_form_sent_fifty_times_at_once_is_one_volunteer() {
     .await
     .unwrap();
     assert_eq!((enrolments, tries), (1, 1));
+}
+
+#[tokio::test]
+async fn a_form_sent_by_a_double_click_is_done_as_soon_as_one_that_was_sent_once() {
+    let client = Client::of(&shared());
+    for n in 0..5 {
+        let form = client.apply(&client.grpc, &person(3_100 + n)).await;
+        let began = tokio::time::Instant::now();
+        let sent = [&client.grpc, &client.json, &client.grpc]
+            .map(|door| client.register_to_the_end(door, &form));
+        let volunteers = join_all(sent).await;
+        assert!(volunteers.iter().all(Result::is_ok), "{volunteers:?}");
+        assert!(began.elapsed() < AT_ONCE_MEANS, "{:?}", began.elapsed());
+    }
 }
 
 /// The form with one field changed, and nothing else.

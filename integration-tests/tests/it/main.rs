@@ -7,6 +7,10 @@
     clippy::indexing_slicing,
     reason = "whatever fails in a helper fails the test, at the place where it is"
 )]
+#![expect(
+    clippy::result_large_err,
+    reason = "a refusal is kept whole, and moved a few thousand times in all"
+)]
 
 mod access;
 mod architecture;

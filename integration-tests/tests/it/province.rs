@@ -136,14 +136,15 @@ async fn check_volunteers(site: &Site, all: &[Acknowledged]) {
         assert_eq!(serials[&region], expected, "{region}");
     }
 
-    let sagas: Vec<(Uuid, Option<Uuid>, String, bool, Option<String>)> = sqlx::query_as(
+    type Saga = (Uuid, Option<Uuid>, String, bool, Option<String>);
+    let sagas: Vec<Saga> = sqlx::query_as(
         "SELECT request_id, account_id, step, adopted, refusal FROM registration.registration",
     )
     .fetch_all(&mut main)
     .await
     .unwrap();
     assert_eq!(sagas.len(), PEOPLE);
-    let sagas: HashMap<Uuid, _> = sagas.into_iter().map(|saga| (saga.0, saga)).collect();
+    let sagas: HashMap<Uuid, Saga> = sagas.into_iter().map(|saga| (saga.0, saga)).collect();
     for one in all {
         let request_id = one.form.request_id.parse().unwrap();
         let expected = (request_id, Some(id_of(one)), "DONE".to_owned(), false, None);

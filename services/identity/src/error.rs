@@ -140,3 +140,38 @@ impl From<Error> for tonic::Status {
 fn seconds(wait: Duration) -> u64 {
     wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_code_and_reason() {
+        let wait = Duration::from_secs(9);
+        let table = [
+            (Error::SmsTooSoon { wait }, Code::Exhausted, "SMS_TOO_SOON"),
+            (Error::SmsDailyLimit { wait }, Code::Exhausted, "SMS_DAILY_LIMIT"),
+            (Error::SmsBudgetExhausted { wait }, Code::Exhausted, "SMS_BUDGET_EXHAUSTED"),
+            (Error::SmsUnavailable, Code::Unavailable, "SMS_UNAVAILABLE"),
+            (Error::EnrolmentNotFound, Code::NotFound, "ENROLMENT_NOT_FOUND"),
+            (Error::EnrolmentNotClaimed, Code::Precondition, "ENROLMENT_NOT_CLAIMED"),
+            (Error::EnrolmentActive, Code::Precondition, "ENROLMENT_ACTIVE"),
+            (PasswordError::Busy.into(), Code::Exhausted, "OVERLOADED"),
+            (PasswordError::Failed.into(), Code::Internal, "INTERNAL"),
+            (FieldError::Corrupt.into(), Code::DataLoss, "DATA_CORRUPT"),
+            (KeyStoreError::Destroyed.into(), Code::Internal, "INTERNAL"),
+            (KeyStoreError::Unavailable("down".into()).into(), Code::Unavailable, "UNAVAILABLE"),
+            (Error::KeyMissing, Code::Internal, "INTERNAL"),
+            (Error::Cryptography("seal"), Code::Internal, "INTERNAL"),
+            (sqlx::Error::PoolTimedOut.into(), Code::Unavailable, "UNAVAILABLE"),
+            (sqlx::Error::RowNotFound.into(), Code::Internal, "INTERNAL"),
+            (Error::Inconsistent("identity.account"), Code::Internal, "INTERNAL"),
+            (RpcError::malformed_request().into(), Code::InvalidInput, "MALFORMED_REQUEST"),
+        ];
+        for (error, code, reason) in table {
+            let shown = format!("{error:?}");
+            let told = RpcError::from(error);
+            assert_eq!((told.code(), told.reason()), (code, reason), "{shown}");
+        }
+    }
+}

@@ -274,6 +274,6 @@ impl zhiyuan_process::Program for Program {
         let listener = TcpListener::bind(&config.server.listen).await?;
         tracing::info!(address = %listener.local_addr()?, "identity listens");
         let deps = Deps { clock: Arc::new(SystemClock) };
-        Ok(run(config, deps, listener, stop, zhiyuan_lifecycle::Ready::channel().0).await?)
+        Ok(run(config, deps, listener, stop, ReadySignal::unobserved()).await?)
     }
 }

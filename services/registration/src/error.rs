@@ -209,7 +209,7 @@ fn told(refusal: &Refusal) -> (Code, Reason, &'static str) {
         Refusal::AlreadyRegistered => (
             AlreadyExists,
             Reason::AlreadyRegistered,
-            "该身份证号码已注册，请直接登录；如不是本人注册，请联系所在的团组织",
+            "该身份证号码已经注册为志愿者，无需重复注册；如不是本人注册，请联系所在的团组织",
         ),
         Refusal::Expired => (
             Precondition,

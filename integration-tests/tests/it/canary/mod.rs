@@ -237,7 +237,8 @@ async fn malformed(client: &Client, person: &Person, told: &mut Told) {
     let bearer = format!("Bearer {id}");
     let by_token = [("content-type", "application/json"), ("authorization", bearer.as_str())];
     let no_protocol = [("content-type", "text/plain")];
-    let requests: Vec<(String, &[(&str, &str)], String)> = vec![
+    type Headers<'a> = &'a [(&'a str, &'a str)];
+    let requests: Vec<(String, Headers<'_>, String)> = vec![
         (REGISTER.into(), &json, format!(r#"{{"id_number": {id}}}"#)),
         (REGISTER.into(), &json, format!(r#"{{"name": "{name}", "id_number": "{id}""#)),
         (REGISTER.into(), &json, format!(r#"{{"name": ["{name}"], "phone": {{"a": "{phone}"}}}}"#)),

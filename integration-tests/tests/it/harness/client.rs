@@ -1,8 +1,10 @@
 //! Somebody who registers people.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::sync::OnceCell;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::{
     Consent, ListConsentTextsRequest, ListConsentTextsResponse, SendSmsCodeRequest,
@@ -48,6 +50,7 @@ pub(crate) struct Client {
     pub(crate) grpc: Door,
     pub(crate) json: Door,
     pub(crate) simulators: Simulators,
+    consents: Arc<OnceCell<Vec<Consent>>>,
 }
 
 impl Client {
@@ -59,6 +62,7 @@ impl Client {
             grpc: Door::grpc(gateway),
             json: Door::json(gateway),
             simulators: Simulators::of(site),
+            consents: Arc::default(),
         }
     }
 
@@ -80,6 +84,10 @@ impl Client {
 
     /// The consents to all texts in force.
     pub(crate) async fn consents(&self, door: &Door) -> Vec<Consent> {
+        self.consents.get_or_init(|| self.list_consents(door)).await.clone()
+    }
+
+    async fn list_consents(&self, door: &Door) -> Vec<Consent> {
         let request = ListConsentTextsRequest::default();
         let texts: ListConsentTextsResponse =
             door.call(LIST_CONSENT_TEXTS, &request).await.unwrap();

@@ -1,5 +1,7 @@
 //! Plain HTTP/1.1, as `curl` speaks it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -9,7 +11,7 @@ use hyper_util::rt::TokioExecutor;
 
 /// A client.
 #[derive(Clone, Debug)]
-pub(crate) struct Http(Client<HttpConnector, Full<Bytes>>);
+pub(crate) struct Http(Arc<Client<HttpConnector, Full<Bytes>>>);
 
 /// An answer, read to its end.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ impl Answer {
 
 impl Http {
     pub(crate) fn new() -> Self {
-        Self(Client::builder(TokioExecutor::new()).build_http())
+        Self(Arc::new(Client::builder(TokioExecutor::new()).build_http()))
     }
 
     pub(crate) async fn get(&self, url: &str) -> Answer {

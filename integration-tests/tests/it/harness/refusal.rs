@@ -1,6 +1,5 @@
 //! An answer that is no success, the same whichever protocol told it.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -17,7 +16,6 @@ pub(crate) struct Refusal {
     pub(crate) domain: String,
     pub(crate) reason: String,
     pub(crate) message: String,
-    pub(crate) metadata: HashMap<String, String>,
     pub(crate) violations: Vec<(String, String)>,
     pub(crate) retry_after: Option<Duration>,
     /// All that was told, for those who look for what must not be told.
@@ -40,8 +38,7 @@ impl From<Status> for Refusal {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
         let info = details.error_info().cloned();
-        let (domain, reason, metadata) =
-            info.map(|info| (info.domain, info.reason, info.metadata)).unwrap_or_default();
+        let (domain, reason) = info.map(|info| (info.domain, info.reason)).unwrap_or_default();
         let mut whole = format!("{status:?} {:?}", status.metadata()).into_bytes();
         whole.extend_from_slice(status.message().as_bytes());
         whole.extend_from_slice(status.details());
@@ -50,7 +47,6 @@ impl From<Status> for Refusal {
             domain,
             reason,
             message: status.message().to_owned(),
-            metadata,
             violations: details
                 .bad_request()
                 .iter()

@@ -58,8 +58,11 @@ impl Registrar {
             }
             let heard = self.listen(&saga, form).await?;
             let Some(change) = follow(saga.step, &heard) else { break };
+            let decided = change.step();
             saga = self.apply(&saga, change).await?;
-            if saga.step.waits() {
+            // Another call that noted "pending" meanwhile must not keep this one, which
+            // may know more, from going on.
+            if saga.step.waits() && saga.step == decided {
                 break;
             }
         }
