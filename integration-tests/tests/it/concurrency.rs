@@ -205,9 +205,10 @@ async fn another_form_under_the_same_request_id_is_refused_and_changes_nothing()
     suite.stop().await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_code_is_evaluated_five_times_under_two_hundred_guesses_at_once() {
-    let client = Client::of(&shared());
+    let suite = Own::start("guesses").await;
+    let client = Client::of(&suite.site);
     let form = client.apply(&client.grpc, &person(5_000)).await;
     let right: u32 = form.sms_code.parse().unwrap();
     let guesses: Vec<RegisterRequest> = (1..=200)
@@ -217,13 +218,14 @@ async fn a_code_is_evaluated_five_times_under_two_hundred_guesses_at_once() {
             ..form.clone()
         })
         .collect();
-    let answers = join_all(
-        guesses
-            .iter()
-            .enumerate()
-            .map(|(n, guess)| client.register_patiently(client.door(n), guess)),
-    )
-    .await;
+    let sent = guesses
+        .iter()
+        .enumerate()
+        .map(|(n, guess)| client.register_patiently(client.door(n), guess));
+    let challenge: Uuid = form.sms_challenge_id.parse().unwrap();
+    let lock =
+        format!("SELECT FROM identity.sms_challenge WHERE challenge_id = '{challenge}' FOR UPDATE");
+    let answers = database::pile_up(&suite.site, lock, join_all(sent)).await;
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     for answer in answers {
         *reasons.entry(answer.unwrap_err().reason).or_default() += 1;
@@ -237,7 +239,6 @@ async fn a_code_is_evaluated_five_times_under_two_hundred_guesses_at_once() {
         (refusal.code, &*refusal.reason),
         (Code::ResourceExhausted, "SMS_CODE_TRIES_EXHAUSTED")
     );
-    let challenge: Uuid = form.sms_challenge_id.parse().unwrap();
     let tries: (i16, i16) = sqlx::query_as(
         "SELECT tries, proof_tries FROM identity.sms_challenge WHERE challenge_id = $1",
     )
@@ -246,4 +247,5 @@ async fn a_code_is_evaluated_five_times_under_two_hundred_guesses_at_once() {
     .await
     .unwrap();
     assert_eq!(tries, (5, 0));
+    suite.stop().await;
 }

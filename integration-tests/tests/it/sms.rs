@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tonic::Code;
 use uuid::Uuid;
 use zhiyuan_contracts::registration::v1::RegisterRequest;
 use zhiyuan_domain::ManualClock;
 use zhiyuan_testkit::person;
 
-use crate::harness::client::{NO_REGISTRATIONS, now};
-use crate::harness::{Client, Own, shared};
+use crate::harness::client::{NO_REGISTRATIONS, now, patiently};
+use crate::harness::{Client, Own, database, shared};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -36,14 +37,30 @@ async fn a_phone_gets_one_code_a_minute_and_is_told_how_long_to_wait() {
     assert_eq!(client.simulators.texts(&phone).await.len(), 1);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_phone_gets_one_code_of_fifty_asked_for_at_once() {
-    let client = Client::of(&shared());
+    let clock = Arc::new(ManualClock::new(now()));
+    let suite = Own::with("fifty", clock.clone()).await;
+    let client = Client::of(&suite.site);
     let phone = person(6_010).mobile;
-    let asked = (0..50).map(|turn| client.send_code(client.door(turn), &phone));
-    let answers = futures_util::future::join_all(asked).await;
-    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
-    assert_eq!(client.simulators.texts(&phone).await.len(), 1);
+    // A phone that is known already: its row is there to be fought over.
+    client.send_code(&client.grpc, &phone).await.unwrap();
+    clock.advance(MINUTE);
+    let asked = (0..50).map(|turn| {
+        let (client, phone) = (&client, &phone);
+        patiently(move || client.send_code(client.door(turn), phone))
+    });
+    let lock = "SELECT FROM identity.sms_phone FOR UPDATE".to_owned();
+    let answers = database::pile_up(&suite.site, lock, join_all(asked)).await;
+    let mut sent = 0;
+    for answer in answers {
+        match answer {
+            Ok(_) => sent += 1,
+            Err(refusal) => assert_eq!(refusal.reason, "SMS_TOO_SOON", "{refusal:?}"),
+        }
+    }
+    assert_eq!((sent, client.simulators.sms_sent().await), (1, 2));
+    suite.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,11 @@
 //! What is stored, looked at from above.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+
+use super::Site;
 
 /// The tables of the services' schemas, as `schema.table`.
 pub(crate) async fn tables(database: &mut PgConnection) -> Vec<String> {
@@ -40,4 +43,27 @@ pub(crate) async fn assert_empty(database: &mut PgConnection, tables: &[&'static
     for table in tables {
         assert_eq!(count(database, table).await, 0, "rows in {table}");
     }
+}
+
+/// Makes calls while a lock is held, until enough of them wait in the database, and lets
+/// them go all at once: who has read by then and will write can't be told from luck.
+///
+/// `lock` is a statement that takes a lock for the rest of a transaction.
+pub(crate) async fn pile_up<T>(site: &Site, lock: String, calls: impl Future<Output = T>) -> T {
+    const WAITING: i64 = 10;
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let mut holder = site.main_database().await;
+    let mut transaction = holder.begin().await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *transaction).await.unwrap();
+    let release = async {
+        let until = tokio::time::Instant::now() + PATIENCE;
+        let mut watcher = site.main_database().await;
+        while count(&mut watcher, "pg_stat_activity WHERE wait_event_type = 'Lock'").await < WAITING
+        {
+            assert!(tokio::time::Instant::now() < until, "nobody waits for the lock");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        transaction.commit().await.unwrap();
+    };
+    tokio::join!(calls, release).0
 }
