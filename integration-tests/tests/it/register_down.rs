@@ -50,7 +50,7 @@ async fn who_registers_while_the_register_is_down_is_told_when_it_is_done() {
 
     let refusal = client.outcome(&client.grpc, &waiting[1].request_id).await.unwrap_err();
     assert_eq!((refusal.code, &*refusal.reason), (Code::FailedPrecondition, "ID_NAME_MISMATCH"));
-    client.wait_for_text(&wrong.mobile, "未通过").await;
+    client.wait_for_text(&wrong.mobile, "未能完成").await;
     let (accounts, numbers) = (
         database::count(&mut main, "identity.account").await,
         database::count(&mut main, "identity.number").await,

@@ -1,15 +1,18 @@
-//! A request body with an end.
+//! Bodies with an end.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use http_body_util::{LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_rpc::{Code, Error};
+
+/// The prefix of a gRPC message, in bytes: a flag and the length.
+pub(crate) const PREFIX: usize = 5;
 
 /// Passes a body through up to a limit. Past it the body fails, and the token tells
 /// why: the transport would report no more than a broken stream.
@@ -52,6 +55,21 @@ impl http_body::Body for Bounded {
         // Of a body that claims more than the limit, nothing is promised on.
         SizeHint::default()
     }
+}
+
+/// Reads the answer of a unary method to its end; the limit is that of the message,
+/// in bytes.
+///
+/// # Errors
+/// `INTERNAL` when it is longer, `UNAVAILABLE` when it breaks off.
+pub(crate) async fn answer(body: Body, limit: usize) -> Result<Collected<Bytes>, Error> {
+    Limited::new(body, limit.saturating_add(PREFIX)).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            Error::internal("the answer is larger than the limit")
+        } else {
+            Error::unavailable(error)
+        }
+    })
 }
 
 /// What the caller of a message over the limit is told.

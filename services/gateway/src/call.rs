@@ -25,7 +25,7 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(crate) struct Call {
     pub(crate) policy: Arc<MethodPolicy>,
     pub(crate) upstream: Upstream,
-    /// Held until the answer has ended.
+    /// Held until the answer has been read, or its stream has ended.
     pub(crate) permit: OwnedSemaphorePermit,
     /// The headers that go on.
     pub(crate) headers: HeaderMap,
@@ -33,6 +33,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Whether either side sends more than one message.
+    pub(crate) fn streams(&self) -> bool {
+        streams(&self.policy)
+    }
+
     /// The request to the service: our path, our headers, what is left of the
     /// deadline, our trace.
     pub(crate) fn request(&self, body: Body) -> Result<Request<Body>, Error> {
@@ -51,6 +56,10 @@ impl Call {
         zhiyuan_telemetry::propagation::inject(request.headers_mut());
         Ok(request)
     }
+}
+
+fn streams(policy: &MethodPolicy) -> bool {
+    policy.method.is_client_streaming() || policy.method.is_server_streaming()
 }
 
 /// When a call must be over.
@@ -73,8 +82,7 @@ impl Deadline {
         headers: &HeaderMap,
         bounds: &Bounds,
     ) -> Result<Self, Error> {
-        let streams = policy.method.is_client_streaming() || policy.method.is_server_streaming();
-        if !streams {
+        if !streams(policy) {
             return Ok(Self::of_unary(bounds.read(headers)?.saturating_sub(BEFORE_TRANSPORT)));
         }
         let named = Bounds { default: DAY, max: DAY }.read(headers)?;

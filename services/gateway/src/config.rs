@@ -30,7 +30,7 @@ pub struct Config {
 pub struct MessageSizes {
     /// A request, in bytes.
     pub request_bytes: usize,
-    /// An answer that is turned into JSON, in bytes.
+    /// An answer of a unary method, in bytes.
     pub answer_bytes: usize,
 }
 

@@ -5,10 +5,13 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::header::{ALLOW, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -16,6 +19,7 @@ use tower::Service;
 use tracing::{Instrument as _, Span};
 use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
+use zhiyuan_lifecycle::Tasks;
 use zhiyuan_rpc::deadline::Bounds;
 use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Code, Error};
@@ -31,12 +35,18 @@ use crate::{grpc, metadata};
 const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
+/// Streams of health and reflection at once. They have no deadline, so they take no
+/// place of the calls: a few idle watchers would keep all of a class.
+pub(crate) const STANDARD_STREAMS: usize = 64;
+
 /// Tells who calls what how, and lets the call through.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     pub(crate) parts: Arc<Parts>,
     /// Health and reflection.
     pub(crate) standard: Routes,
+    /// Places of the streams of `standard`.
+    pub(crate) standard_places: Arc<Semaphore>,
 }
 
 /// What all calls share.
@@ -48,6 +58,8 @@ pub(crate) struct Parts {
     pub(crate) sizes: MessageSizes,
     pub(crate) refusals: Refusals,
     pub(crate) pages: Pages,
+    /// The deadlines of streams.
+    pub(crate) tasks: Tasks,
 }
 
 impl Service<Request<Body>> for Gateway {
@@ -63,7 +75,7 @@ impl Service<Request<Body>> for Gateway {
         let parts = Arc::clone(&self.parts);
         let is_grpc = Protocol::of(&request) == Ok(Protocol::Grpc);
         if is_grpc && is_standard(request.uri().path()) {
-            return Box::pin(self.standard.call(request));
+            return self.standard(request);
         }
         Box::pin(async move {
             let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -77,6 +89,31 @@ impl Service<Request<Body>> for Gateway {
                 headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             }
             Ok(response)
+        })
+    }
+}
+
+impl Gateway {
+    /// Serves health and reflection; a stream as long as there is a place for it.
+    fn standard(&mut self, request: Request<Body>) -> <Self as Service<Request<Body>>>::Future {
+        // Probes are always answered.
+        if request.uri().path() == "/grpc.health.v1.Health/Check" {
+            return Box::pin(self.standard.call(request));
+        }
+        let Ok(place) = Arc::clone(&self.standard_places).try_acquire_owned() else {
+            let status = Status::from(Error::overloaded(Duration::from_secs(1)));
+            return Box::pin(std::future::ready(Ok(status.into_http())));
+        };
+        let answer = self.standard.call(request);
+        Box::pin(async move {
+            let hold = move |body: Body| {
+                Body::new(body.map_frame(move |frame| {
+                    // Moved in, so that it is dropped with the body.
+                    let _held = &place;
+                    frame
+                }))
+            };
+            Ok(answer.await?.map(hold))
         })
     }
 }
@@ -173,7 +210,7 @@ impl Parts {
         let permit = self.limits.enter(policy.limit_class)?;
         let call = Call { policy, upstream, permit, headers, deadline };
         match protocol {
-            Protocol::Grpc => Ok(grpc::pass(call, body, self.sizes.request_bytes).await?),
+            Protocol::Grpc => Ok(grpc::pass(call, body, self.sizes, &self.tasks).await?),
             Protocol::Connect(codec) => connect::serve(call, codec, body, self.sizes).await,
         }
     }

@@ -9,6 +9,7 @@ mod grpc;
 mod metadata;
 mod page;
 mod passage;
+mod place;
 mod protocol;
 mod run;
 mod upstream;

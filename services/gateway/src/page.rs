@@ -7,6 +7,8 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Response, StatusCode};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic_health::pb::HealthCheckRequest;
@@ -16,6 +18,10 @@ use zhiyuan_contracts::policy::{Caller, Policies};
 
 use crate::upstream::{Upstream, Upstreams};
 
+/// How long an answer about the services is repeated: whoever asks, they are asked no
+/// more often.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The pages.
 #[derive(Debug)]
 pub(crate) struct Pages {
@@ -23,6 +29,8 @@ pub(crate) struct Pages {
     upstreams: Arc<Upstreams>,
     wait: Duration,
     stop: CancellationToken,
+    /// What was found out last, and when.
+    found: Mutex<Option<(Instant, (StatusCode, String))>>,
 }
 
 impl Pages {
@@ -34,7 +42,7 @@ impl Pages {
         stop: CancellationToken,
         port: u16,
     ) -> Self {
-        Self { welcome: welcome(policies, port), upstreams, wait, stop }
+        Self { welcome: welcome(policies, port), upstreams, wait, stop, found: Mutex::new(None) }
     }
 
     /// Answers a request for a page.
@@ -63,6 +71,19 @@ impl Pages {
         if self.stop.is_cancelled() {
             return (StatusCode::SERVICE_UNAVAILABLE, "stopping\n".to_owned());
         }
+        // Held while the services are asked, so that all who wait share one answer.
+        let mut found = self.found.lock().await;
+        if let Some((at, answer)) = &*found
+            && at.elapsed() < FRESH
+        {
+            return answer.clone();
+        }
+        let answer = self.ask().await;
+        *found = Some((Instant::now(), answer.clone()));
+        answer
+    }
+
+    async fn ask(&self) -> (StatusCode, String) {
         let asked = self.upstreams.iter().map(|upstream| async move {
             (!serves(upstream, self.wait).await).then_some(upstream.name.as_str())
         });

@@ -1,4 +1,4 @@
-//! The body of a gRPC answer on its way to the caller.
+//! The body of a streamed gRPC answer on its way to the caller.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,7 +7,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
@@ -17,9 +16,10 @@ use zhiyuan_rpc::Error;
 
 use crate::bounded;
 use crate::call::Deadline;
+use crate::place::Place;
 
-/// Passes an answer through, holds the permit of its call until the end, and makes
-/// sure that it ends with a status, in time.
+/// Passes an answer through, holds the place of its call until the end, and makes
+/// sure that it ends with a status, in time if its caller reads it.
 pub(crate) struct Passage {
     inner: Body,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -29,7 +29,7 @@ pub(crate) struct Passage {
     told: bool,
     ended: bool,
     span: Span,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Passage {
@@ -38,7 +38,7 @@ impl Passage {
         inner: Body,
         told: bool,
         deadline: Deadline,
-        permit: OwnedSemaphorePermit,
+        place: Place,
         too_large: CancellationToken,
         request_limit: usize,
     ) -> Self {
@@ -50,7 +50,7 @@ impl Passage {
             told,
             ended: false,
             span: Span::current(),
-            _permit: permit,
+            _place: place,
         }
     }
 

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use zhiyuan_contracts::policy::{self, Caller, Policies};
-use zhiyuan_lifecycle::{ReadySignal, Stop};
+use zhiyuan_lifecycle::{ReadySignal, Stop, Tasks};
 use zhiyuan_rpc::limits::ClassLimits;
 
 use crate::config::Config;
 use crate::connect::Refusals;
-use crate::gateway::{Gateway, Parts};
+use crate::gateway::{Gateway, Parts, STANDARD_STREAMS};
 use crate::page::Pages;
 use crate::upstream::{ConfigError, Upstreams};
 
@@ -79,9 +80,11 @@ pub async fn run(
         sizes: config.messages,
         refusals,
         pages,
+        tasks: Tasks::new(stop.clone()),
     });
     ready.ready();
-    let gateway = Gateway { parts, standard };
+    let standard_places = Arc::new(Semaphore::new(STANDARD_STREAMS));
+    let gateway = Gateway { parts, standard, standard_places };
     zhiyuan_rpc::server::serve(listener, gateway, &config.server, stop.soft()).await?;
     Ok(())
 }

@@ -19,6 +19,9 @@ CREATE TABLE identity.enrolment (
     -- message.
     waited        boolean     NOT NULL DEFAULT false,
     attempts      integer     NOT NULL DEFAULT 0,
+    -- The day on which a failed check was reserved for this enrolment: one at most,
+    -- however often a check is cut off.
+    reserved_on   date,
     -- PENDING: when the register is asked next; while it is asked, a lease.
     next_check_at timestamptz,
     -- PENDING and REVIEW: refused if there is no verdict by then.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -71,6 +71,8 @@ pub(crate) fn write(data_dir: &Path, plan: &Plan<'_>) -> anyhow::Result<ConfigFi
             .mode(0o600)
             .open(&path)
             .with_context(|| path.display().to_string())?;
+        // The mode above counts for a new file only.
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())?;
     }
     Ok(files)

@@ -7,4 +7,4 @@ pub mod simulators;
 mod suite;
 
 pub use configuration::{Addresses, ConfigFiles};
-pub use suite::{Options, RunningSuite, Suite, Surroundings, forget};
+pub use suite::{Options, RunningSuite, Suite, Surroundings, forget, make_private};

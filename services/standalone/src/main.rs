@@ -58,7 +58,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         banner::step("forgetting what was kept");
         zhiyuan_standalone::forget(&data_dir)?;
     }
-    std::fs::create_dir_all(&data_dir).with_context(|| data_dir.display().to_string())?;
+    zhiyuan_standalone::make_private(&data_dir)?;
     let log = data_dir.join("suite.log");
     let telemetry = TelemetryConfig {
         otlp_endpoint: arguments.otlp_endpoint.clone(),

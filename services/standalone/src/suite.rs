@@ -1,6 +1,7 @@
 //! The whole suite in one process.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -119,8 +120,7 @@ impl Surroundings {
 
 async fn prepare(options: &Options) -> anyhow::Result<(Surroundings, Listeners)> {
     let progress = &options.progress;
-    std::fs::create_dir_all(&options.data_dir)
-        .with_context(|| options.data_dir.display().to_string())?;
+    make_private(&options.data_dir)?;
     let gateway = listen(options.port, "--port").await?;
     let simulators = listen(options.simulator_port, "--simulator-port").await?;
     let listeners = Listeners {
@@ -298,6 +298,18 @@ impl RunningSuite {
         self.surroundings.stop().await?;
         Ok(ended?)
     }
+}
+
+/// Makes the data folder, where secrets and logs lie, and keeps others from reading it.
+/// The private PostgreSQL of a root user runs as somebody else, who passes through
+/// without reading.
+///
+/// # Errors
+/// When the folder can't be made.
+pub fn make_private(data_dir: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(data_dir).with_context(|| data_dir.display().to_string())?;
+    let mode = std::fs::Permissions::from_mode(0o711);
+    std::fs::set_permissions(data_dir, mode).with_context(|| data_dir.display().to_string())
 }
 
 /// Forgets what a suite kept in its folder: the private PostgreSQL and the secrets.

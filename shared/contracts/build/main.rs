@@ -7,6 +7,14 @@ mod policy_rules;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
+/// Messages that carry what must never reach a log: `src/personal.rs` gives them a
+/// `Debug` that shows nothing.
+const PERSONAL: [&str; 3] = [
+    ".zhiyuan.identity.v1.SendSmsCodeRequest",
+    ".zhiyuan.identity.v1.BeginEnrolmentRequest",
+    ".zhiyuan.registration.v1.RegisterRequest",
+];
+
 fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(std::env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
@@ -29,7 +37,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     std::fs::write(out.join("descriptor.bin"), encoded)?;
 
-    tonic_prost_build::configure().compile_fds(compiler.file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .skip_debug(PERSONAL)
+        .compile_fds(compiler.file_descriptor_set())?;
     Ok(())
 }
 

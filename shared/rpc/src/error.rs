@@ -250,7 +250,7 @@ impl From<Error> for Status {
             Code::Internal | Code::DataLoss => {
                 tracing::error!(
                     reason = error.reason,
-                    error = error.source.as_deref().map(chain),
+                    error = error.source.as_deref().map(|source| chain(source)),
                     "request failed"
                 );
                 fixed_text()
@@ -258,7 +258,7 @@ impl From<Error> for Status {
             Code::Unavailable | Code::Conflict => {
                 tracing::warn!(
                     reason = error.reason,
-                    error = error.source.as_deref().map(chain),
+                    error = error.source.as_deref().map(|source| chain(source)),
                     "request could not be served"
                 );
                 error.message
@@ -302,7 +302,9 @@ fn fixed_text() -> String {
     }
 }
 
-fn chain(error: &(dyn std::error::Error + Send + Sync + 'static)) -> String {
+/// An error and all its sources on one line, for a log. Unlike `Debug`, it shows no row
+/// that a database refused.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(next) = source {

@@ -129,12 +129,15 @@ where
             return Box::pin(inner.call(request));
         }
         let rules = Arc::clone(&self.rules);
+        // Only what the contracts know: a path is a caller's text.
+        let known = rules.policies.find(request.uri().path());
+        let method = known.map_or("unknown", |policy| policy.path.as_str());
         let span = tracing::info_span!(
             "rpc",
-            otel.name = request.uri().path(),
+            otel.name = method,
             otel.kind = "server",
             service = rules.service,
-            rpc.method = request.uri().path(),
+            rpc.method = method,
             rpc.code = tracing::field::Empty,
         );
         zhiyuan_telemetry::propagation::set_parent(&span, request.headers());

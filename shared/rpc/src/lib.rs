@@ -11,7 +11,7 @@ mod remote;
 pub mod server;
 
 pub use client::{SuiteChannel, connect_lazy};
-pub use error::{Code, Error, FieldFault};
+pub use error::{Code, Error, FieldFault, chain};
 pub use fields::Fields;
 pub use guard::{CallerIdentity, Guard};
 pub use remote::Remote;

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -78,6 +79,7 @@ pub fn init_to_file(
     path: &Path,
 ) -> Result<Telemetry, Error> {
     let file: File = OpenOptions::new()
+        .mode(0o600)
         .create(true)
         .append(true)
         .open(path)

@@ -30,9 +30,6 @@ pub(crate) use refusal::Refusals;
 const VERSION: &str = "connect-protocol-version";
 const TIMEOUT: &str = "connect-timeout-ms";
 
-/// The prefix of the frame of a gRPC message.
-const PREFIX: usize = 5;
-
 /// Checks the headers of the protocol.
 ///
 /// # Errors
@@ -135,14 +132,7 @@ async fn request(
 /// Reads an answer to its end: its message, or the status that refuses.
 async fn answer(response: Response<Body>, limit: usize) -> Result<Result<Bytes, Status>, Error> {
     let (head, body) = response.into_parts();
-    let body =
-        Limited::new(body, limit.saturating_add(PREFIX)).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                Error::internal("the answer is larger than the limit")
-            } else {
-                Error::unavailable(error)
-            }
-        })?;
+    let body = bounded::answer(body, limit).await?;
     let in_head = head.headers.contains_key("grpc-status");
     let mut told = match body.trailers() {
         Some(trailers) if !in_head => trailers.clone(),

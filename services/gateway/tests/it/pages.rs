@@ -35,6 +35,17 @@ async fn is_ready_when_every_service_serves() {
 }
 
 #[tokio::test]
+async fn asks_the_services_once_for_many_who_ask() {
+    let suite = Suite::start().await;
+    for _ in 0..5 {
+        assert_eq!(get(&suite, "/readyz").await.status, 200);
+    }
+    // Each of the three, unless the machine was so slow that a second passed.
+    let asked = suite.seen.lock().unwrap().len();
+    assert!(asked < 15 && asked.is_multiple_of(3), "{asked}");
+}
+
+#[tokio::test]
 async fn lives_without_services_and_names_those_that_are_missing() {
     let suite = Suite::start_with(|config| {
         config.upstreams.insert("identity".into(), "http://127.0.0.1:1".into());

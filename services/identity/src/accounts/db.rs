@@ -63,8 +63,7 @@ pub(crate) async fn claim(
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
-            let account_id =
-                owner(tx, *version, index).await?.ok_or(Error::Inconsistent("identity.number"))?;
+            let account_id = owner(tx, *version, index).await?;
             return Ok(Claim::Taken { account_id });
         }
     }

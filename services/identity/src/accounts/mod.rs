@@ -17,7 +17,7 @@ pub(crate) enum Claim {
     Won,
     /// It belongs to this account.
     Taken {
-        /// The owner.
-        account_id: Uuid,
+        /// The owner; `None` if it was undone that very moment.
+        account_id: Option<Uuid>,
     },
 }

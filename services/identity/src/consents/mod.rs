@@ -133,6 +133,7 @@ mod tests {
         let texts = Texts::load().unwrap();
         let mut purposes: Vec<Purpose> = texts.iter().map(|text| text.purpose).collect();
         let all = purposes.len();
+        purposes.sort_by_key(|purpose| *purpose as u8);
         purposes.dedup();
         assert_eq!((purposes.len(), all), (3, 3));
     }

@@ -22,8 +22,7 @@ use crate::keys::{Column, Vault};
 use crate::sms_codes::{self, Outcome};
 use crate::vendors::RealNameRegister;
 
-/// What somebody applies with.
-#[derive(Debug)]
+/// What somebody applies with. Not for logs: the code is in clear.
 pub(crate) struct Application {
     pub(crate) enrolment_id: EnrolmentId,
     pub(crate) name: PersonName,
@@ -53,7 +52,7 @@ pub(crate) struct Rules {
     pub(crate) age_rule: AgeRule,
     /// Failed checks a day for a phone.
     pub(crate) failed_checks_per_phone: i32,
-    /// Failed checks a day for an ID number.
+    /// Failed checks a day for an ID number. High, since strangers can use them up.
     pub(crate) failed_checks_per_number: i32,
 }
 
@@ -119,7 +118,7 @@ impl Enrolments {
             challenge_id: application.challenge_id,
             index_version,
             phone_index: &phone_index,
-            consents: &application.consents,
+            consents: if refusal.is_some() { &[] } else { &application.consents },
         };
         let inserted = db::insert(&mut tx, &new, now).await?;
         if inserted && refusal.is_none() {

@@ -3,7 +3,7 @@ use sqlx::types::Json;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Enrolment, Refusal, State};
+use super::{Enrolment, LEASE, LONGEST_WAIT, Refusal, State};
 use crate::consents::Given;
 use crate::error::{Error, Result};
 
@@ -169,10 +169,12 @@ pub(crate) async fn lease(
     let done = sqlx::query!(
         "UPDATE identity.enrolment
          SET next_check_at = $2, attempts = attempts + 1, waited = true, updated_at = $3
-         WHERE enrolment_id = $1 AND state = 'PENDING' AND next_check_at <= $3",
+         WHERE enrolment_id = $1 AND state = 'PENDING'
+           AND (next_check_at <= $3 OR next_check_at > $4)",
         enrolment_id,
         lease_until,
         now,
+        too_far(now),
     )
     .execute(conn)
     .await?;
@@ -340,6 +342,11 @@ pub(crate) async fn challenge_of(
     .flatten())
 }
 
+/// Further ahead than any wait: a clock was wrong, and the row is due.
+fn too_far(now: OffsetDateTime) -> OffsetDateTime {
+    now + LONGEST_WAIT + LEASE
+}
+
 /// Enrolments whose check is due, longest waiting first.
 #[tracing::instrument(name = "db.enrolment.due", skip_all)]
 pub(crate) async fn due(
@@ -349,9 +356,11 @@ pub(crate) async fn due(
 ) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
         "SELECT enrolment_id FROM identity.enrolment
-         WHERE state = 'PENDING' AND next_check_at <= $1 ORDER BY next_check_at LIMIT $2",
+         WHERE state = 'PENDING' AND (next_check_at <= $1 OR next_check_at > $3)
+         ORDER BY next_check_at LIMIT $2",
         now,
         limit,
+        too_far(now),
     )
     .fetch_all(conn)
     .await?)
@@ -398,52 +407,108 @@ pub(crate) async fn page_claimed(
     Ok(rows.into_iter().map(|row| (row.claimed_at, row.enrolment_id, row.account_id)).collect())
 }
 
-/// How many checks of a phone or a number failed today.
-#[tracing::instrument(name = "db.failed_check.count", skip_all)]
-pub(crate) async fn failed_checks(
-    conn: &mut PgConnection,
-    subject_index: &[u8],
-    day: Date,
-) -> Result<i32> {
-    Ok(sqlx::query_scalar!(
-        "SELECT count FROM identity.failed_check WHERE subject_index = $1 AND day = $2",
-        subject_index,
-        day,
-    )
-    .fetch_optional(conn)
-    .await?
-    .unwrap_or_default())
-}
-
-/// Counts a failed check.
-#[tracing::instrument(name = "db.failed_check.add", skip_all)]
-pub(crate) async fn add_failed_check(
+/// Reserves one failed check of a phone or a number, before the register is asked;
+/// `false` if there is none left today.
+#[tracing::instrument(name = "db.failed_check.reserve", skip_all)]
+pub(crate) async fn reserve_check(
     tx: &mut PgConnection,
     subject_index: &[u8],
     day: Date,
-) -> Result<()> {
-    sqlx::query!(
+    limit: i32,
+) -> Result<bool> {
+    let count = sqlx::query_scalar!(
         "INSERT INTO identity.failed_check AS f (subject_index, day, count) VALUES ($1, $2, 1)
-         ON CONFLICT (subject_index, day) DO UPDATE SET count = f.count + 1",
+         ON CONFLICT (subject_index, day) DO UPDATE SET count = f.count + 1 WHERE f.count < $3
+         RETURNING count",
         subject_index,
+        day,
+        limit,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(count.is_some_and(|count| count <= limit))
+}
+
+/// Notes that a check was reserved for an enrolment; `false` if one was today.
+#[tracing::instrument(name = "db.enrolment.set_reserved", skip_all)]
+pub(crate) async fn set_reserved(
+    tx: &mut PgConnection,
+    enrolment_id: Uuid,
+    day: Date,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE identity.enrolment SET reserved_on = $2
+         WHERE enrolment_id = $1 AND reserved_on IS DISTINCT FROM $2",
+        enrolment_id,
         day,
     )
     .execute(tx)
     .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Notes that the reservation of an enrolment was given back; `false` if there is none.
+#[tracing::instrument(name = "db.enrolment.clear_reserved", skip_all)]
+pub(crate) async fn clear_reserved(
+    tx: &mut PgConnection,
+    enrolment_id: Uuid,
+    day: Date,
+) -> Result<bool> {
+    let done = sqlx::query!(
+        "UPDATE identity.enrolment SET reserved_on = NULL
+         WHERE enrolment_id = $1 AND reserved_on = $2",
+        enrolment_id,
+        day,
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Gives a reserved check back that did not fail.
+#[tracing::instrument(name = "db.failed_check.give_back", skip_all)]
+pub(crate) async fn give_check_back(
+    conn: &mut PgConnection,
+    subject_index: &[u8],
+    day: Date,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE identity.failed_check SET count = count - 1
+         WHERE subject_index = $1 AND day = $2 AND count > 0",
+        subject_index,
+        day,
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
-/// Deletes counts and tombstones that nothing asks for any more.
+/// Deletes counts and tombstones that nothing asks for any more; what was refused
+/// before the code was right goes sooner, and what was never gone on with is buried.
 #[tracing::instrument(name = "db.enrolment.purge", skip_all)]
 pub(crate) async fn purge(
     conn: &mut PgConnection,
     ended_before: OffsetDateTime,
+    idle_before: OffsetDateTime,
     day: Date,
+    now: OffsetDateTime,
 ) -> Result<()> {
+    let early: Vec<String> = Refusal::BEFORE_CODE.map(|r| r.as_column().to_owned()).to_vec();
     sqlx::query!(
         "DELETE FROM identity.enrolment
-         WHERE state IN ('REFUSED', 'DISCARDED') AND updated_at < $1",
+         WHERE state IN ('REFUSED', 'DISCARDED')
+           AND (updated_at < $1 OR (updated_at < $2 AND refusal = ANY($3)))",
         ended_before,
+        idle_before,
+        &early,
+    )
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query!(
+        "UPDATE identity.enrolment SET state = 'DISCARDED', updated_at = $2
+         WHERE state = 'ACCEPTED' AND updated_at < $1",
+        idle_before,
+        now,
     )
     .execute(&mut *conn)
     .await?;
@@ -451,18 +516,37 @@ pub(crate) async fn purge(
     Ok(())
 }
 
+/// Where the phone of an applicant is sealed.
+#[derive(Debug)]
+pub(crate) enum SealedPhone {
+    /// In the enrolment.
+    Applicant(Vec<u8>),
+    /// In the account that it became.
+    Account(Vec<u8>),
+}
+
 /// The sealed phone of an applicant, and the subject of its data key.
 #[tracing::instrument(name = "db.enrolment.phone", skip_all)]
 pub(crate) async fn phone_of(
     conn: &mut PgConnection,
     enrolment_id: Uuid,
-) -> Result<Option<(Uuid, Vec<u8>)>> {
+) -> Result<Option<(Uuid, SealedPhone)>> {
     let row = sqlx::query!(
-        r#"SELECT account_id AS "account_id!", phone AS "phone!"
-           FROM identity.enrolment WHERE enrolment_id = $1 AND phone IS NOT NULL"#,
+        r#"SELECT e.account_id AS "subject!", e.phone AS applicant, a.phone AS "account?"
+           FROM identity.enrolment e
+           LEFT JOIN identity.account a
+             ON a.partition = (get_byte(uuid_send(e.account_id), 15) & 63)
+            AND a.account_id = e.account_id AND a.enrolment_id = e.enrolment_id
+           WHERE e.enrolment_id = $1 AND e.account_id IS NOT NULL"#,
         enrolment_id,
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| (row.account_id, row.phone)))
+    Ok(row.and_then(|row| {
+        let sealed = row
+            .applicant
+            .map(SealedPhone::Applicant)
+            .or_else(|| row.account.map(SealedPhone::Account))?;
+        Some((row.subject, sealed))
+    }))
 }

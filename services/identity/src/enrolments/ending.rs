@@ -49,6 +49,11 @@ impl Enrolments {
     /// `EnrolmentActive` when its account is active.
     pub(crate) async fn discard(&self, id: Uuid) -> Result<Enrolment> {
         let now = self.clock.now();
+        let known = db::find(&mut *self.pool.acquire().await?, id).await?;
+        let notice = match known {
+            Some(enrolment) if enrolment.waited => self.notice_to_applicant(id, now).await?,
+            _ => None,
+        };
         let mut tx = self.pool.begin().await?;
         db::bury(&mut tx, id, now).await?;
         let enrolment = db::lock(&mut tx, id).await?.ok_or(Error::EnrolmentNotFound)?;
@@ -70,6 +75,9 @@ impl Enrolments {
                 enrolment.account_id
             }
         };
+        if let (Some(_), Some(notice)) = (subject, &notice) {
+            notices::db::queue(&mut tx, notice, now).await?;
+        }
         tx.commit().await?;
         if let Some(subject) = subject {
             self.vault.destroy_key(subject).await?;

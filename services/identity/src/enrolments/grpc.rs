@@ -99,9 +99,14 @@ impl EnrolmentRpc {
         let mut consents = Vec::new();
         for (index, consent) in request.consents.iter().enumerate() {
             match Purpose::from_wire(consent.purpose) {
-                Some(purpose) => {
+                Some(purpose) if is_version(&consent.version) => {
                     consents.push(Given { purpose, version: consent.version.clone() });
                 }
+                Some(_) => fields.refuse(
+                    &format!("consents[{index}].version"),
+                    "CONSENT_VERSION_INVALID",
+                    "告知书版本不正确，请刷新页面后重试",
+                ),
                 None => fields.refuse(
                     &format!("consents[{index}].purpose"),
                     "CONSENT_PURPOSE_UNKNOWN",
@@ -133,6 +138,12 @@ impl EnrolmentRpc {
             _ => Err(fields.into_error()),
         }
     }
+}
+
+/// 1 to 64 letters, digits, dots or hyphens.
+fn is_version(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
 }
 
 fn parse_key(key: &str) -> Option<(time::OffsetDateTime, Uuid)> {

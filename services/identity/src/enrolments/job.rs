@@ -6,14 +6,19 @@ use std::time::Duration as StdDuration;
 use time::Duration;
 use tokio_util::sync::CancellationToken;
 
-use super::{Enrolments, LEASE, Refusal, db};
+use zhiyuan_rpc::chain;
+
+use super::{Enrolments, LEASE, LONGEST_WAIT, Refusal, db};
 use crate::error::Result;
 use crate::sms_codes;
 
 const BATCH: i64 = 32;
 const PURGE_EVERY: StdDuration = StdDuration::from_secs(600);
-const SMS_KEPT: Duration = Duration::days(2);
+/// Longer than a verdict is awaited: a claim marks its code as used.
+const SMS_KEPT: Duration = Duration::days(8);
 const ENDED_KEPT: Duration = Duration::days(30);
+/// Refused before the code was right, or never gone on with: anybody can make such rows.
+const IDLE_KEPT: Duration = Duration::days(1);
 
 /// Tries pending checks again until `stop`.
 pub(crate) async fn checks(
@@ -23,7 +28,7 @@ pub(crate) async fn checks(
 ) -> Result<()> {
     while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         if let Err(error) = pass(&enrolments).await {
-            tracing::warn!(error = ?error, "pending checks could not be tried");
+            tracing::warn!(error = chain(&error), "pending checks could not be tried");
         }
     }
     Ok(())
@@ -36,7 +41,9 @@ async fn pass(enrolments: &Enrolments) -> Result<()> {
     let overdue = db::overdue_reviews(&mut conn, now, BATCH).await?;
     drop(conn);
     for id in overdue {
-        enrolments.refuse(id, Refusal::IdCheckExpired).await?;
+        if let Err(error) = enrolments.refuse(id, Refusal::IdCheckExpired).await {
+            tracing::warn!(enrolment.id = %id, error = chain(&error), "a review could not end");
+        }
     }
     for id in due {
         let now = enrolments.clock.now();
@@ -44,8 +51,9 @@ async fn pass(enrolments: &Enrolments) -> Result<()> {
         let leased = db::lease(&mut conn, id, now + LEASE, now).await?;
         drop(conn);
         if leased && let Err(error) = enrolments.check(id).await {
-            // The lease ends by itself; the others go on.
-            tracing::warn!(enrolment.id = %id, error = ?error, "a pending check failed");
+            tracing::warn!(enrolment.id = %id, error = chain(&error), "a pending check failed");
+            let next = now + LONGEST_WAIT;
+            db::postpone(&mut *enrolments.pool.acquire().await?, id, next, now).await?;
         }
     }
     Ok(())
@@ -55,7 +63,7 @@ async fn pass(enrolments: &Enrolments) -> Result<()> {
 pub(crate) async fn purge(enrolments: Enrolments, stop: CancellationToken) -> Result<()> {
     while stop.run_until_cancelled(tokio::time::sleep(PURGE_EVERY)).await.is_some() {
         if let Err(error) = purge_once(&enrolments).await {
-            tracing::warn!(error = ?error, "purge failed");
+            tracing::warn!(error = chain(&error), "purge failed");
         }
     }
     Ok(())
@@ -66,5 +74,6 @@ async fn purge_once(enrolments: &Enrolments) -> Result<()> {
     let mut conn = enrolments.pool.acquire().await?;
     sms_codes::db::purge(&mut conn, now - SMS_KEPT).await?;
     let yesterday = enrolments.today().previous_day().unwrap_or(time::Date::MIN);
-    db::purge(&mut conn, now - ENDED_KEPT, yesterday).await
+    db::purge(&mut conn, now - ENDED_KEPT, now - IDLE_KEPT, yesterday, now).await?;
+    crate::notices::db::purge(&mut conn, now - ENDED_KEPT).await
 }

@@ -114,6 +114,18 @@ impl Refusal {
         Self::AlreadyRegistered,
     ];
 
+    /// Those that say nothing of a person, and that anybody can bring about.
+    pub(crate) const BEFORE_CODE: [Self; 8] = [
+        Self::SmsCodeWrong,
+        Self::SmsCodeExpired,
+        Self::SmsCodeUsed,
+        Self::SmsCodeTriesExhausted,
+        Self::ConsentMissing,
+        Self::ConsentOutdated,
+        Self::UnderAge,
+        Self::GuardianRequired,
+    ];
+
     pub(crate) fn to_wire(self) -> EnrolmentRefusal {
         match self {
             Self::SmsCodeWrong => EnrolmentRefusal::SmsCodeWrong,

@@ -2,10 +2,13 @@
 //! to a claim, and nothing holds an ID number before.
 
 use sqlx::Connection as _;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 use zhiyuan_crypto::digest;
+use zhiyuan_crypto::keys::KeyStoreError;
 use zhiyuan_domain::{IdNumber, Mobile, PersonName, shanghai_date};
+use zhiyuan_rpc::chain;
 
 use super::{Enrolments, Refusal, State, db, wait_after};
 use crate::accounts::{self, Claim};
@@ -22,6 +25,21 @@ struct Opened {
     phone: Mobile,
 }
 
+/// What became of one try at a claim.
+enum Attempt {
+    /// Decided, by this try or by another process.
+    Over,
+    /// The number is an account's that is active.
+    TakenBy(Uuid),
+    /// Somebody claimed the number whose account is not active yet, or was undone this
+    /// very moment: nobody is told "already registered" on account of that.
+    InTheWay,
+}
+
+/// How long a claim waits for another one of the same number to come to its end.
+const PATIENCE: u32 = 15;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
 impl Enrolments {
     /// Asks the register about an enrolment on which the caller holds the lease, and
     /// stores what follows. Nothing if there is a verdict already.
@@ -33,23 +51,86 @@ impl Enrolments {
             return self.refuse(id, Refusal::IdCheckExpired).await;
         }
         let opened = self.open(id, &pending).await?;
-        if self.too_many_failures(&opened).await? {
+        let day = self.today();
+        if !self.reserve_check(id, &opened, day).await? {
             return self.refuse(id, Refusal::IdCheckLimit).await;
         }
-        match self.register.check(&opened.name, &opened.id_number).await {
-            Verdict::Match => self.claim(id, &pending, &opened).await,
-            Verdict::Mismatch => self.refuse_failed(id, &opened, Refusal::IdNameMismatch).await,
-            Verdict::NotFound => self.refuse_failed(id, &opened, Refusal::IdNotFound).await,
+        let verdict = self.register.check(&opened.name, &opened.id_number).await;
+        let failed = match verdict {
+            Verdict::Match => self.claim(id, &pending, &opened).await?,
+            Verdict::Mismatch => {
+                self.refuse(id, Refusal::IdNameMismatch).await?;
+                true
+            }
+            Verdict::NotFound => {
+                self.refuse(id, Refusal::IdNotFound).await?;
+                true
+            }
             Verdict::CannotTell => {
                 let now = self.clock.now();
-                db::send_to_review(&mut *self.pool.acquire().await?, id, now).await
+                db::send_to_review(&mut *self.pool.acquire().await?, id, now).await?;
+                false
             }
             Verdict::Unavailable => {
-                let now = self.clock.now();
-                let next = (now + wait_after(pending.attempts)).min(pending.decide_by);
-                db::postpone(&mut *self.pool.acquire().await?, id, next, now).await
+                self.postpone(id, &pending).await?;
+                false
+            }
+        };
+        if failed { Ok(()) } else { self.give_check_back(id, &opened, day).await }
+    }
+
+    async fn postpone(&self, id: Uuid, pending: &db::Pending) -> Result<()> {
+        let now = self.clock.now();
+        let next = (now + wait_after(pending.attempts)).min(pending.decide_by);
+        db::postpone(&mut *self.pool.acquire().await?, id, next, now).await
+    }
+
+    /// Reserves a failed check of the phone and of the number before the register is
+    /// asked, so that the limits hold however many ask at once. A check that is cut off
+    /// leaves it reserved for the next one of the same enrolment.
+    async fn reserve_check(&self, id: Uuid, opened: &Opened, day: Date) -> Result<bool> {
+        let mut tx = self.pool.begin().await?;
+        if !db::set_reserved(&mut tx, id, day).await? {
+            return Ok(true);
+        }
+        for (index, limit) in self.check_indexes(&mut tx, opened).await? {
+            if !db::reserve_check(&mut tx, &index, day, limit).await? {
+                return Ok(false);
             }
         }
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    async fn give_check_back(&self, id: Uuid, opened: &Opened, day: Date) -> Result<()> {
+        let mut tx = self.pool.begin().await?;
+        if !db::clear_reserved(&mut tx, id, day).await? {
+            return Ok(());
+        }
+        for (index, _limit) in self.check_indexes(&mut tx, opened).await? {
+            db::give_check_back(&mut tx, &index, day).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// What failed checks are counted under, and how many there may be: the phone, then
+    /// the number, always in this order.
+    async fn check_indexes(
+        &self,
+        tx: &mut sqlx::PgConnection,
+        opened: &Opened,
+    ) -> Result<[([u8; 32], i32); 2]> {
+        let version = crate::keys::db::newest_index_key(tx).await?;
+        Ok([
+            (
+                self.vault.check_index(version, opened.phone.as_e164())?,
+                self.rules.failed_checks_per_phone,
+            ),
+            (
+                self.vault.check_index(version, opened.id_number.as_str())?,
+                self.rules.failed_checks_per_number,
+            ),
+        ])
     }
 
     async fn open(&self, id: Uuid, pending: &db::Pending) -> Result<Opened> {
@@ -64,30 +145,6 @@ impl Enrolments {
             id_number: IdNumber::parse(&number, self.today()).map_err(|_invalid| inconsistent())?,
             phone: Mobile::parse(&phone).map_err(|_invalid| inconsistent())?,
         })
-    }
-
-    async fn too_many_failures(&self, opened: &Opened) -> Result<bool> {
-        let mut conn = self.pool.acquire().await?;
-        let version = crate::keys::db::newest_index_key(&mut conn).await?;
-        let day = self.today();
-        let phone = self.vault.check_index(version, opened.phone.as_e164())?;
-        let number = self.vault.check_index(version, opened.id_number.as_str())?;
-        Ok(db::failed_checks(&mut conn, &phone, day).await? >= self.rules.failed_checks_per_phone
-            || db::failed_checks(&mut conn, &number, day).await?
-                >= self.rules.failed_checks_per_number)
-    }
-
-    async fn refuse_failed(&self, id: Uuid, opened: &Opened, refusal: Refusal) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
-        let version = crate::keys::db::newest_index_key(&mut tx).await?;
-        let day = self.today();
-        // Always in the same order: the phone, then the number.
-        for subject in [opened.phone.as_e164(), opened.id_number.as_str()] {
-            let index = self.vault.check_index(version, subject)?;
-            db::add_failed_check(&mut tx, &index, day).await?;
-        }
-        tx.commit().await?;
-        self.refuse(id, refusal).await
     }
 
     /// Refuses for good and deletes the applicant; who waited is told.
@@ -107,7 +164,7 @@ impl Enrolments {
         let now = self.clock.now();
         let waiting = db::find(&mut *self.pool.acquire().await?, id).await?;
         let notice = match waiting {
-            Some(enrolment) if enrolment.waited => self.refusal_notice(id, now).await?,
+            Some(enrolment) if enrolment.waited => self.notice_to_applicant(id, now).await?,
             _ => None,
         };
         let mut tx = self.pool.begin().await?;
@@ -127,18 +184,64 @@ impl Enrolments {
         }
     }
 
-    /// A notice with the phone under a key of its own, since the applicant's goes.
-    async fn refusal_notice(&self, id: Uuid, now: OffsetDateTime) -> Result<Option<Notice>> {
-        let sealed = db::phone_of(&mut *self.pool.acquire().await?, id).await?;
-        let Some((subject, sealed)) = sealed else { return Ok(None) };
+    /// What an applicant is told whose registration came to nothing, with the phone
+    /// under a key of its own, since the applicant's goes. `None` if the phone can't be
+    /// read any more: that must not keep the registration from ending.
+    pub(crate) async fn notice_to_applicant(
+        &self,
+        id: Uuid,
+        now: OffsetDateTime,
+    ) -> Result<Option<Notice>> {
+        match self.phone_of_applicant(id).await {
+            Ok(None) => Ok(None),
+            Ok(Some(phone)) => {
+                Ok(Some(Notice::refused(&self.vault, self.clock.as_ref(), id, &phone, now).await?))
+            }
+            Err(
+                error @ (Error::KeyMissing
+                | Error::Sealed(_)
+                | Error::KeyStore(KeyStoreError::Unwrap(_))),
+            ) => {
+                tracing::error!(enrolment.id = %id, error = chain(&error), "nobody can be told");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn phone_of_applicant(&self, id: Uuid) -> Result<Option<Zeroizing<String>>> {
+        let mut conn = self.pool.acquire().await?;
+        let Some((subject, sealed)) = db::phone_of(&mut conn, id).await? else { return Ok(None) };
+        drop(conn);
         let key = self.vault.key(subject).await?;
-        let phone = self.vault.open(&key, Column::EnrolmentPhone, id, &sealed)?;
-        Ok(Some(Notice::refused(&self.vault, self.clock.as_ref(), id, &phone, now).await?))
+        Ok(Some(match sealed {
+            db::SealedPhone::Applicant(sealed) => {
+                self.vault.open(&key, Column::EnrolmentPhone, id, &sealed)?
+            }
+            db::SealedPhone::Account(sealed) => {
+                self.vault.open(&key, Column::AccountPhone, subject, &sealed)?
+            }
+        }))
+    }
+
+    /// Claims the number; tells whether the check counts as failed.
+    async fn claim(&self, id: Uuid, pending: &db::Pending, opened: &Opened) -> Result<bool> {
+        for _ in 0..PATIENCE {
+            match self.try_claim(id, pending, opened).await? {
+                Attempt::Over => return Ok(false),
+                Attempt::TakenBy(owner) => {
+                    return self.already_registered(id, pending, owner).await;
+                }
+                Attempt::InTheWay => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        self.postpone(id, pending).await?;
+        Ok(false)
     }
 
     /// Claims the number for an inactive account, in one transaction with the end of
     /// the applicant and of the code.
-    async fn claim(&self, id: Uuid, pending: &db::Pending, opened: &Opened) -> Result<()> {
+    async fn try_claim(&self, id: Uuid, pending: &db::Pending, opened: &Opened) -> Result<Attempt> {
         let account_id = pending.account_id;
         let key = self.vault.key(account_id).await?;
         let seal = |column, text| self.vault.seal(&key, column, account_id, text);
@@ -148,10 +251,10 @@ impl Enrolments {
         let now = self.clock.now();
 
         let mut tx = self.pool.begin().await?;
-        let Some(enrolment) = db::lock(&mut tx, id).await? else { return Ok(()) };
+        let Some(enrolment) = db::lock(&mut tx, id).await? else { return Ok(Attempt::Over) };
         if enrolment.state != State::Pending {
             // Discarded, or decided by another process meanwhile.
-            return Ok(());
+            return Ok(Attempt::Over);
         }
         let indexes = crate::keys::db::lock_active_index_keys(&mut tx)
             .await?
@@ -174,37 +277,51 @@ impl Enrolments {
             Claim::Won => attempt.commit().await?,
             Claim::Taken { account_id } => {
                 attempt.rollback().await?;
-                tx.rollback().await?;
-                return self.already_registered(id, pending, account_id).await;
+                let holder = match account_id {
+                    Some(owner) => accounts::db::find(&mut tx, owner).await?,
+                    None => None,
+                };
+                let active = holder.is_some_and(|holder| holder.active);
+                return Ok(account_id
+                    .filter(|_| active)
+                    .map_or(Attempt::InTheWay, Attempt::TakenBy));
             }
         }
         if !sms_codes::db::mark_used(&mut tx, pending.challenge_id, now).await? {
             // Two applications shared one code, and the other one was first.
             tx.rollback().await?;
-            return self.refuse(id, Refusal::SmsCodeUsed).await;
+            self.refuse(id, Refusal::SmsCodeUsed).await?;
+            return Ok(Attempt::Over);
         }
         db::end(&mut tx, id, State::Claimed, None, now).await?;
         tx.commit().await?;
-        Ok(())
+        Ok(Attempt::Over)
     }
 
-    /// The number is somebody's. The owner is told, at most once a day; the applicant
-    /// learns which account it is only with the phone of that very account, and only
-    /// if it is active.
-    async fn already_registered(&self, id: Uuid, pending: &db::Pending, owner: Uuid) -> Result<()> {
+    /// The number is an active account's. The owner is told, at most once a day; the
+    /// applicant learns which account it is only with the phone of that very account.
+    /// Tells whether the check counts as failed: for everybody but the owner, or one
+    /// could ask about others without end.
+    async fn already_registered(
+        &self,
+        id: Uuid,
+        pending: &db::Pending,
+        owner: Uuid,
+    ) -> Result<bool> {
         let refusal = Refusal::AlreadyRegistered;
         let holder = accounts::db::find(&mut *self.pool.acquire().await?, owner).await?;
-        let Some(holder) = holder.filter(|holder| holder.active) else {
-            return self.refuse(id, refusal).await;
-        };
-        let is_owner = holder.index_version == pending.index_version
-            && digest::equal(&holder.phone_index, &pending.phone_index);
+        let is_owner = holder.is_some_and(|holder| {
+            holder.index_version == pending.index_version
+                && digest::equal(&holder.phone_index, &pending.phone_index)
+        });
         if is_owner {
-            return self.refuse_and(id, refusal, Some(owner), None).await;
+            self.refuse_and(id, refusal, Some(owner), None).await?;
+            return Ok(false);
         }
         let now = self.clock.now();
         let clock = self.clock.as_ref();
         let notice = Notice::attempt_on_account(clock, owner, shanghai_date(now), now);
-        self.refuse_and(id, refusal, None, Some(notice)).await
+        self.refuse_and(id, refusal, None, Some(notice)).await?;
+        Ok(true)
     }
 }

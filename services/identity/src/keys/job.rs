@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use zhiyuan_crypto::keys::KeyStore as _;
 use zhiyuan_domain::SharedClock;
+use zhiyuan_rpc::chain;
 
 use super::{PostgresKeyStore, db};
 use crate::error::Result;
@@ -30,7 +31,7 @@ pub(crate) async fn sweep(
         match sweep_once(&pool, &store, &clock).await {
             Ok(0) => {}
             Ok(count) => tracing::info!(count, "data keys of nobody were destroyed"),
-            Err(error) => tracing::warn!(error = ?error, "the sweep of data keys failed"),
+            Err(error) => tracing::warn!(error = chain(&error), "the sweep of data keys failed"),
         }
     }
     Ok(())

@@ -23,7 +23,7 @@ impl PostgresKeyStore {
         Self { pool, ring, clock }
     }
 
-    /// Subjects of keys made before `minutes` ago, for the sweep.
+    /// Subjects of keys made before a time, in id order, for the sweep.
     pub(crate) async fn page(
         &self,
         after: Uuid,

@@ -58,12 +58,15 @@ pub(crate) async fn lease(
         Due,
         "UPDATE identity.notice SET next_attempt_at = $2, attempts = attempts + 1, updated_at = $1
          WHERE notice_id IN (SELECT notice_id FROM identity.notice
-                             WHERE state = 'QUEUED' AND next_attempt_at <= $1
+                             WHERE state = 'QUEUED'
+                               AND (next_attempt_at <= $1 OR next_attempt_at > $4)
                              ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED)
          RETURNING notice_id, template, account_id, phone, attempts",
         now,
         lease_until,
         limit,
+        // Further ahead than any wait: a clock was wrong.
+        now + time::Duration::HOUR,
     )
     .fetch_all(conn)
     .await?)

@@ -8,6 +8,7 @@ use time::Duration;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 use zhiyuan_domain::{Mobile, SharedClock};
+use zhiyuan_rpc::chain;
 
 use super::{Template, db};
 use crate::accounts;
@@ -16,9 +17,9 @@ use crate::error::{Error, Result};
 use crate::keys::{Column, Vault};
 use crate::vendors::{SmsError, SmsVendor};
 
-const BATCH: i64 = 32;
-const LEASE: Duration = Duration::minutes(1);
-const KEPT: Duration = Duration::days(30);
+const BATCH: i64 = 16;
+/// Longer than a batch can take, or another replica would send the rest of it too.
+const LEASE: Duration = Duration::minutes(5);
 /// About a day and a half of tries.
 const MAX_ATTEMPTS: i32 = 150;
 
@@ -39,7 +40,7 @@ pub(crate) async fn send(
 ) -> Result<()> {
     while stop.run_until_cancelled(tokio::time::sleep(every)).await.is_some() {
         if let Err(error) = notices.pass().await {
-            tracing::warn!(error = ?error, "notices could not be sent");
+            tracing::warn!(error = chain(&error), "notices could not be sent");
         }
     }
     Ok(())
@@ -50,11 +51,10 @@ impl Notices {
         let now = self.clock.now();
         let mut conn = self.pool.acquire().await?;
         let due = db::lease(&mut conn, now, now + LEASE, BATCH).await?;
-        db::purge(&mut conn, now - KEPT).await?;
         drop(conn);
         for notice in due {
             if let Err(error) = self.deliver(&notice).await {
-                tracing::warn!(notice.id = %notice.notice_id, error = ?error, "a notice failed");
+                tracing::warn!(notice.id = %notice.notice_id, error = chain(&error), "a notice failed");
             }
         }
         Ok(())

@@ -43,9 +43,7 @@ impl Template {
     pub(crate) fn text(self) -> &'static str {
         match self {
             Self::Registered => "您的志愿者注册已完成，请回到注册页面查看志愿者编号。",
-            Self::Refused => {
-                "您的志愿者注册未通过实名核验，请回到注册页面查看原因，核对后重新提交。"
-            }
+            Self::Refused => "您的志愿者注册未能完成，请回到注册页面查看原因，核对后重新提交。",
             Self::AttemptOnAccount => {
                 "有人使用您的身份证号码再次注册志愿者，系统已拒绝。如非本人操作，请联系所在团组织。"
             }

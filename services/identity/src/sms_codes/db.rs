@@ -12,21 +12,15 @@ pub(crate) async fn lock_phone(
     phone_index: &[u8],
     now: OffsetDateTime,
 ) -> Result<Vec<OffsetDateTime>> {
-    sqlx::query!(
+    Ok(sqlx::query_scalar!(
         "INSERT INTO identity.sms_phone (phone_index, sent_at, updated_at) VALUES ($1, '{}', $2)
-         ON CONFLICT (phone_index) DO NOTHING",
+         ON CONFLICT (phone_index) DO UPDATE SET updated_at = $2
+         RETURNING sent_at",
         phone_index,
         now,
     )
-    .execute(&mut *conn)
-    .await?;
-    let row = sqlx::query!(
-        "SELECT sent_at FROM identity.sms_phone WHERE phone_index = $1 FOR UPDATE",
-        phone_index,
-    )
     .fetch_one(conn)
-    .await?;
-    Ok(row.sent_at)
+    .await?)
 }
 
 /// Stores when a phone was sent codes; its row is locked.
@@ -141,7 +135,7 @@ pub(crate) async fn update_challenge(
 }
 
 /// Marks a challenge as used by a registration that succeeded; `false` if another
-/// one was first.
+/// one was first. A challenge that is gone was used by nobody.
 #[tracing::instrument(name = "db.sms_challenge.use", skip_all)]
 pub(crate) async fn mark_used(
     conn: &mut PgConnection,
@@ -154,9 +148,19 @@ pub(crate) async fn mark_used(
         challenge_id,
         now,
     )
-    .execute(conn)
+    .execute(&mut *conn)
     .await?;
-    Ok(done.rows_affected() == 1)
+    if done.rows_affected() == 1 {
+        return Ok(true);
+    }
+    let used = sqlx::query_scalar!(
+        "SELECT used_at FROM identity.sms_challenge WHERE challenge_id = $1",
+        challenge_id,
+    )
+    .fetch_optional(conn)
+    .await?
+    .flatten();
+    Ok(used.is_none())
 }
 
 /// Makes a challenge good again whose registration was undone.

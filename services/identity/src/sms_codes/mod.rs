@@ -47,8 +47,9 @@ pub(crate) enum Allowance {
 
 /// Decides from the times of earlier codes; the caller holds the phone's row.
 pub(crate) fn allowance(sent_at: &[OffsetDateTime], now: OffsetDateTime) -> Allowance {
+    // A clock that was once ahead must not block a phone for as long.
     let mut recent: Vec<OffsetDateTime> =
-        sent_at.iter().copied().filter(|at| *at + WINDOW > now).collect();
+        sent_at.iter().map(|at| (*at).min(now)).filter(|at| *at + WINDOW > now).collect();
     recent.sort_unstable();
     let overflow = recent.len().checked_sub(PER_WINDOW);
     if let Some(oldest) = overflow.and_then(|index| recent.get(index)) {

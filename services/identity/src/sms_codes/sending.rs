@@ -70,7 +70,9 @@ impl Sender {
                 expire_at: challenge.expire_at,
                 next_send_at: now + INTERVAL,
             }),
-            Err(SmsError::Refused | SmsError::NotReached) => {
+            // It counts: a phone that the vendor won't take costs a call each time.
+            Err(SmsError::Refused) => Err(Error::SmsUnavailable),
+            Err(SmsError::NotReached) => {
                 self.give_back(challenge_id, &challenge.phone_index, now).await?;
                 Err(Error::SmsUnavailable)
             }

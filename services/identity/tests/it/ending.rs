@@ -95,3 +95,18 @@ async fn lists_claimed_enrolments_page_by_page() {
     }
     assert_eq!(found, expected);
 }
+
+#[tokio::test]
+async fn who_waited_is_told_when_the_registration_is_undone() {
+    let identity = Identity::start().await;
+    let someone = person(1);
+    let application = identity.application(&someone).await;
+    identity.vendors.register_down(true);
+    identity.begin(&application).await;
+    identity.vendors.register_down(false);
+    identity.pass(Duration::MINUTE);
+    identity.until(&application.enrolment_id, EnrolmentState::Claimed).await;
+    identity.discard(&application.enrolment_id).await.unwrap();
+    let texts = identity.until_texts(&someone.mobile, 2).await;
+    assert!(texts[1].contains("未能完成"), "{texts:?}");
+}

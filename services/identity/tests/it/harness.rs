@@ -150,7 +150,7 @@ impl Identity {
     pub(crate) async fn settled(&self, enrolment_id: &str) -> Enrolment {
         for _ in 0..500 {
             let enrolment = self.get(enrolment_id).await.unwrap();
-            if matches!(enrolment.state(), EnrolmentState::Claimed | EnrolmentState::Refused) {
+            if !matches!(enrolment.state(), EnrolmentState::Accepted | EnrolmentState::Pending) {
                 return enrolment;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -179,6 +179,18 @@ impl Identity {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("there were not {count} texts");
+    }
+
+    /// The enrolment that holds a number without an active account.
+    pub(crate) async fn first_claimed(&self) -> String {
+        let sql = "SELECT enrolment_id::text FROM identity.enrolment WHERE state = 'CLAIMED'";
+        for _ in 0..500 {
+            if let Some(id) = sqlx::query_scalar(sql).fetch_optional(&self.pool).await.unwrap() {
+                return id;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("nobody got the number");
     }
 
     pub(crate) async fn count(&self, sql: &'static str) -> i64 {

@@ -134,3 +134,45 @@ async fn nobody_calls_enrolments_without_an_assertion() {
     let unknown = identity.get(&new_enrolment_id()).await.unwrap_err();
     assert_eq!(unknown.code(), Code::NotFound);
 }
+
+#[tokio::test]
+async fn a_phone_learns_of_five_registered_people_a_day() {
+    let identity = Identity::start().await;
+    let owner = person(1);
+    let first = identity.begin(&identity.application(&owner).await).await;
+    identity.activate(&first.enrolment_id).await.unwrap();
+    let mut application = identity.application(&person(2)).await;
+    application.name = owner.name;
+    application.id_number = owner.id_number;
+    for _ in 0..5 {
+        application.enrolment_id = new_enrolment_id();
+        let refused = identity.begin(&application).await;
+        assert_eq!(refused.refusal(), EnrolmentRefusal::AlreadyRegistered);
+    }
+    application.enrolment_id = new_enrolment_id();
+    assert_eq!(identity.begin(&application).await.refusal(), EnrolmentRefusal::IdCheckLimit);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failed_checks_are_limited_however_many_ask_at_once() {
+    let identity = Identity::start().await;
+    let someone = person(1);
+    let mut applications = Vec::new();
+    for _ in 0..3 {
+        let application = identity.application(&someone).await;
+        for _ in 0..3 {
+            let mut again = application.clone();
+            again.enrolment_id = new_enrolment_id();
+            applications.push(again);
+        }
+        identity.pass(Duration::MINUTE);
+    }
+    identity.vendors.answer(&["02"; 9]);
+    let begun = applications.iter().map(|application| identity.begin(application));
+    futures_util::future::join_all(begun).await;
+    identity.pass(Duration::MINUTE);
+    for application in &applications {
+        identity.settled(&application.enrolment_id).await;
+    }
+    assert_eq!(identity.vendors.checks(), 5, "the register was asked no more often");
+}

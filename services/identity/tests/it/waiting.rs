@@ -44,7 +44,7 @@ async fn who_waited_is_told_of_a_refusal_and_then_forgotten() {
     let refused = identity.until(&application.enrolment_id, EnrolmentState::Refused).await;
     assert_eq!(refused.refusal(), EnrolmentRefusal::IdNameMismatch);
     let texts = identity.until_texts(someone.mobile.as_str(), 2).await;
-    assert!(texts[1].contains("未通过"), "{texts:?}");
+    assert!(texts[1].contains("未能完成"), "{texts:?}");
     for _ in 0..500 {
         if identity.count("SELECT count(*) FROM keys.data_key").await == 0 {
             return;
@@ -77,4 +77,64 @@ async fn a_register_that_stays_down_for_seven_days_ends_it() {
     identity.pass(Duration::days(7));
     let refused = identity.until(&application.enrolment_id, EnrolmentState::Refused).await;
     assert_eq!(refused.refusal(), EnrolmentRefusal::IdCheckExpired);
+}
+
+#[tokio::test]
+async fn a_wait_that_outlives_every_limit_of_a_code_still_ends_well() {
+    let identity = Identity::start().await;
+    let application = identity.application(&person(1)).await;
+    identity.vendors.register_down(true);
+    identity.begin(&application).await;
+    sqlx::query("DELETE FROM identity.sms_challenge").execute(&identity.pool).await.unwrap();
+    identity.vendors.register_down(false);
+    identity.pass(Duration::days(6));
+    identity.until(&application.enrolment_id, EnrolmentState::Claimed).await;
+}
+
+#[tokio::test]
+async fn one_row_that_cannot_be_read_keeps_nobody_else_waiting() {
+    let identity = Identity::start().await;
+    identity.vendors.answer(&["04"]);
+    let broken = identity.application(&person(1)).await;
+    identity.begin(&broken).await;
+    identity.vendors.register_down(true);
+    let other = identity.application(&person(2)).await;
+    identity.begin(&other).await;
+    sqlx::query(
+        "DELETE FROM keys.data_key WHERE subject =
+             (SELECT account_id FROM identity.enrolment WHERE state = 'REVIEW')",
+    )
+    .execute(&identity.pool)
+    .await
+    .unwrap();
+    identity.vendors.register_down(false);
+    identity.pass(Duration::days(7) - Duration::MINUTE);
+    identity.until(&other.enrolment_id, EnrolmentState::Claimed).await;
+    identity.pass(Duration::MINUTE);
+    identity.until(&broken.enrolment_id, EnrolmentState::Refused).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_was_once_ahead_leaves_nothing_stuck() {
+    let identity = Identity::start().await;
+    let application = identity.application(&person(1)).await;
+    identity.vendors.register_down(true);
+    identity.begin(&application).await;
+    identity.vendors.register_down(false);
+    sqlx::query(
+        "UPDATE identity.enrolment SET next_check_at = next_check_at + interval '400 days'",
+    )
+    .execute(&identity.pool)
+    .await
+    .unwrap();
+    sqlx::query("UPDATE identity.sms_phone SET sent_at = ARRAY[sent_at[1] + interval '400 days']")
+        .execute(&identity.pool)
+        .await
+        .unwrap();
+    identity.until(&application.enrolment_id, EnrolmentState::Claimed).await;
+    identity.pass(Duration::MINUTE);
+    let soon = identity.try_send_code(&application.phone).await.unwrap_err();
+    let wait = tonic_types::StatusExt::get_error_details(&soon);
+    let wait = wait.retry_info().unwrap().retry_delay.unwrap();
+    assert!(wait <= std::time::Duration::from_secs(60));
 }

@@ -212,7 +212,27 @@ pub(crate) async fn update_step(
     Ok(zhiyuan_postgres::ensure_affected(&result, 1)?)
 }
 
+/// Makes registrations due that are planned for later than `latest`, which only a clock
+/// that was ahead can have planned; returns how many.
+#[tracing::instrument(name = "db.registration.recall", skip_all)]
+pub(crate) async fn recall(
+    executor: impl PgExecutor<'_>,
+    latest: OffsetDateTime,
+    now: OffsetDateTime,
+) -> Result<u64> {
+    let result = sqlx::query!(
+        "UPDATE registration.registration SET next_step_at = $2 WHERE next_step_at > $1",
+        latest,
+        now,
+    )
+    .execute(executor)
+    .await?;
+    Ok(result.rows_affected())
+}
+
 /// Takes registrations that are due, the longest due first, for the time of a lease.
+/// No client calls in the future: a last call noted by a clock that was ahead counts
+/// as one made now.
 #[tracing::instrument(name = "db.registration.lease", skip_all)]
 pub(crate) async fn lease_due(
     executor: impl PgExecutor<'_>,
@@ -223,7 +243,8 @@ pub(crate) async fn lease_due(
     sqlx::query_as!(
         Row,
         "UPDATE registration.registration
-         SET next_step_at = $2, attempts = attempts + 1
+         SET next_step_at = $2, attempts = attempts + 1,
+             last_call_at = least(last_call_at, $1)
          WHERE request_id IN (
              SELECT request_id FROM registration.registration
              WHERE next_step_at <= $1 ORDER BY next_step_at LIMIT $3 FOR UPDATE SKIP LOCKED)
@@ -272,6 +293,28 @@ pub(crate) async fn delete_finished(
         "DELETE FROM registration.registration WHERE request_id IN (
              SELECT request_id FROM registration.registration
              WHERE finished_at < $1 ORDER BY finished_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+        before,
+        limit,
+    )
+    .execute(executor)
+    .await?;
+    Ok(result.rows_affected())
+}
+
+/// Deletes registrations refused for one of these reasons; returns how many.
+#[tracing::instrument(name = "db.registration.delete_refused", skip_all)]
+pub(crate) async fn delete_refused(
+    executor: impl PgExecutor<'_>,
+    refusals: &[String],
+    before: OffsetDateTime,
+    limit: i64,
+) -> Result<u64> {
+    let result = sqlx::query!(
+        "DELETE FROM registration.registration WHERE request_id IN (
+             SELECT request_id FROM registration.registration
+             WHERE step = 'REFUSED' AND refusal = ANY($1) AND finished_at < $2
+             LIMIT $3 FOR UPDATE SKIP LOCKED)",
+        refusals,
         before,
         limit,
     )

@@ -109,13 +109,13 @@ impl Enrolments {
         }
     }
 
-    /// Lists enrolments claimed before a time whose account is not active, with the
-    /// token of the next page.
+    /// Lists enrolments claimed before a time whose account is not active, each with
+    /// that account, and the token of the next page.
     pub(crate) async fn list_claimed(
         &self,
         before: OffsetDateTime,
         page_token: String,
-    ) -> Result<(Vec<EnrolmentId>, String)> {
+    ) -> Result<(Vec<(EnrolmentId, AccountId)>, String)> {
         let request = ListClaimedEnrolmentsRequest {
             claimed_before: Some(timestamp(before)),
             page_size: 0,
@@ -124,15 +124,18 @@ impl Enrolments {
         let answer =
             self.client.clone().list_claimed_enrolments(request).await.map_err(Remote::from)?;
         let answer = answer.into_inner();
-        let ids = answer
+        let claims = answer
             .enrolments
             .iter()
             .map(|enrolment| {
-                EnrolmentId::parse(&enrolment.enrolment_id)
-                    .map_err(|_| Error::Contract("enrolment_id"))
+                let id = EnrolmentId::parse(&enrolment.enrolment_id)
+                    .map_err(|_| Error::Contract("enrolment_id"))?;
+                let account = AccountId::parse(&enrolment.account_id)
+                    .map_err(|_| Error::Contract("account_id"))?;
+                Ok((id, account))
             })
             .collect::<Result<Vec<_>>>()?;
-        Ok((ids, answer.next_page_token))
+        Ok((claims, answer.next_page_token))
     }
 }
 

@@ -182,21 +182,27 @@ fn consents(fields: &mut Fields, given: &[Consent]) -> Option<Vec<(ConsentPurpos
                 "同意事项的类别不存在，请刷新页面后重新提交",
             );
         }
-        let version = consent.version.trim();
-        let fits = !version.is_empty() && version.chars().count() <= LONGEST_VERSION;
+        let fits = is_version(&consent.version);
         if !fits {
             fields.refuse(
                 &format!("consents[{index}].version"),
-                "CONSENT_VERSION_LENGTH",
-                "告知书版本应为 1 至 64 个字符，请刷新页面后重新提交",
+                "CONSENT_VERSION_INVALID",
+                "告知书版本应为 1 至 64 个字母、数字、点或短横线，请刷新页面后重新提交",
             );
         }
         if let (Some(purpose), true) = (purpose, fits) {
-            parsed.push((purpose, version.to_owned()));
+            parsed.push((purpose, consent.version.clone()));
         }
     }
     parsed.sort();
     Some(parsed)
+}
+
+/// As pages send it, nobody types it: nothing is trimmed. What else it may hold, such
+/// as a NUL, identity could not even look up.
+fn is_version(input: &str) -> bool {
+    (1..=LONGEST_VERSION).contains(&input.len())
+        && input.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-'))
 }
 
 #[cfg(test)]

@@ -5,11 +5,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
-use zhiyuan_domain::EnrolmentId;
+use zhiyuan_domain::{AccountId, EnrolmentId, VolunteerId};
 
 use super::saga::Registrar;
-use super::{Saga, Step, db, schedule};
+use super::{Refusal, Saga, Step, db, schedule};
 use crate::error::{Error, Result};
+use crate::volunteers::{self, State};
 
 /// Registrations worked on at once.
 const BATCH: i64 = 16;
@@ -64,6 +65,11 @@ async fn wait(interval: Duration, stop: &CancellationToken) -> bool {
 }
 
 async fn recover_due(registrar: &Registrar, stop: &CancellationToken) -> Result<()> {
+    let now = registrar.clock.now();
+    let recalled = db::recall(&registrar.pool, now + schedule::LATEST, now).await?;
+    if recalled > 0 {
+        tracing::warn!(recalled, "registrations were planned by a clock that was ahead");
+    }
     while !stop.is_cancelled() {
         let now = registrar.clock.now();
         let due = db::lease_due(&registrar.pool, now, schedule::LEASE, BATCH).await?;
@@ -127,12 +133,12 @@ async fn sweep_orphans(registrar: &Registrar, stop: &CancellationToken) -> Resul
     let before = registrar.clock.now() - schedule::ORPHANED_AFTER;
     let mut token = String::new();
     loop {
-        let (enrolments, next) = registrar.enrolments.list_claimed(before, token).await?;
-        for id in enrolments {
+        let (claims, next) = registrar.enrolments.list_claimed(before, token).await?;
+        for (id, account) in claims {
             if stop.is_cancelled() {
                 return Ok(());
             }
-            if let Err(error) = settle(registrar, id).await {
+            if let Err(error) = settle(registrar, id, account).await {
                 tracing::warn!(enrolment.id = %id, error = chain(&error), "failed to settle a claim");
             }
         }
@@ -143,16 +149,19 @@ async fn sweep_orphans(registrar: &Registrar, stop: &CancellationToken) -> Resul
     }
 }
 
-async fn settle(registrar: &Registrar, id: EnrolmentId) -> Result<()> {
-    match db::find_step_of_enrolment(&registrar.pool, id).await? {
+async fn settle(registrar: &Registrar, id: EnrolmentId, account: AccountId) -> Result<()> {
+    let active = match db::find_step_of_enrolment(&registrar.pool, id).await? {
+        Some(Step::Done) => true,
+        // The registration of a volunteer is forgotten one day, and who was refused
+        // here may have been adopted by another one. The account tells.
         None | Some(Step::Refused) => {
-            registrar.enrolments.discard(id).await?;
-            tracing::warn!(enrolment.id = %id, "orphaned enrolment discarded");
-        }
-        // identity was restored to a state before the activation.
-        Some(Step::Done) => {
-            registrar.enrolments.activate(id).await?;
-            tracing::warn!(enrolment.id = %id, "account of a volunteer activated again");
+            let volunteer = VolunteerId::from(account.as_uuid());
+            match volunteers::db::find(&registrar.pool, volunteer).await?.map(|found| found.state) {
+                Some(State::Active) => true,
+                None | Some(State::Void) => false,
+                // Another registration is about to show the volunteer.
+                Some(State::Inactive) => return Ok(()),
+            }
         }
         Some(
             Step::Started
@@ -161,14 +170,29 @@ async fn settle(registrar: &Registrar, id: EnrolmentId) -> Result<()> {
             | Step::Claimed
             | Step::Registered
             | Step::Undoing,
-        ) => {}
+        ) => return Ok(()),
+    };
+    if active {
+        // identity was restored to a state before the activation.
+        registrar.enrolments.activate(id).await?;
+        tracing::warn!(enrolment.id = %id, "account of a volunteer activated again");
+    } else {
+        registrar.enrolments.discard(id).await?;
+        tracing::warn!(enrolment.id = %id, "orphaned enrolment discarded");
     }
     Ok(())
 }
 
 async fn purge(registrar: &Registrar) -> Result<()> {
-    let before = registrar.clock.now() - schedule::KEPT;
-    while db::delete_finished(&registrar.pool, before, PURGE).await? >= PURGE.unsigned_abs() {}
+    let now = registrar.clock.now();
+    let junk: Vec<String> = Refusal::all(None)
+        .iter()
+        .filter(|refusal| refusal.precedes_the_code())
+        .map(|refusal| refusal.as_column().to_owned())
+        .collect();
+    let (pool, full) = (&registrar.pool, PURGE.unsigned_abs());
+    while db::delete_refused(pool, &junk, now - schedule::JUNK_KEPT, PURGE).await? >= full {}
+    while db::delete_finished(pool, now - schedule::KEPT, PURGE).await? >= full {}
     Ok(())
 }
 

@@ -64,6 +64,32 @@ impl Refusal {
         }
     }
 
+    /// Whether it came before the code of the text message was right: nothing shows
+    /// that whoever sent the form has the phone.
+    pub(crate) fn precedes_the_code(&self) -> bool {
+        match self {
+            Self::SmsCodeWrong
+            | Self::SmsCodeExpired
+            | Self::SmsCodeUsed
+            | Self::SmsCodeTriesExhausted
+            | Self::ConsentMissing
+            | Self::ConsentOutdated
+            | Self::UnderAge
+            | Self::GuardianRequired => true,
+            // The organization is asked again once the ID number is claimed: what is
+            // stored of it came after the code.
+            Self::OrganizationNotFound
+            | Self::OrganizationClosed { .. }
+            | Self::OrganizationTakesNoRegistrations
+            | Self::IdNameMismatch
+            | Self::IdNotFound
+            | Self::IdCheckLimit
+            | Self::IdCheckExpired
+            | Self::AlreadyRegistered
+            | Self::Expired => false,
+        }
+    }
+
     /// Every refusal, the closed organization with this successor.
     pub(crate) fn all(successor: Option<OrganizationCode>) -> [Self; 17] {
         [

@@ -17,6 +17,12 @@ pub(crate) const LONGEST_REVIEW: Duration = Duration::days(7);
 pub(crate) const ORPHANED_AFTER: Duration = Duration::minutes(15);
 /// How long a finished registration is kept for its replays.
 pub(crate) const KEPT: Duration = Duration::days(30);
+/// How long one is kept that was refused before the code was right: anybody can make
+/// such rows, and a code is long expired by then.
+pub(crate) const JUNK_KEPT: Duration = Duration::days(1);
+/// No look is planned further ahead than that, even if the clocks of two instances
+/// differ by a lease: what is, was planned by a clock that has been set back since.
+pub(crate) const LATEST: Duration = LONGEST_WAIT.saturating_add(LEASE);
 
 /// identity looks at `retry_at` itself: a moment later its answer is there.
 const AFTER_IDENTITY: Duration = Duration::seconds(1);

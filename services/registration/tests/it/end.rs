@@ -206,6 +206,45 @@ async fn an_account_restored_to_before_its_activation_is_activated_again() {
 }
 
 #[tokio::test]
+async fn a_volunteer_whose_registration_is_forgotten_keeps_the_account() {
+    let service = Service::start(Recovery::On).await;
+    service.register(&form(1)).await.unwrap();
+    service.clock.advance(31 * 24 * 60 * MINUTE);
+    service.until("forgotten", async |service| service.step().await.is_empty()).await;
+    service.identity.settle(&Verdict::Claimed);
+    service.until("active", async |s| s.identity.states() == [EnrolmentState::Active]).await;
+    assert_eq!(service.identity.calls("discard"), 0);
+}
+
+#[tokio::test]
+async fn a_volunteer_adopted_after_a_refusal_keeps_the_account() {
+    let service = Service::start(Recovery::On).await;
+    service.register(&form(1)).await.unwrap();
+    // As if another registration had adopted the account of one that was refused.
+    let refuse = "UPDATE registration.registration
+                  SET step = 'REFUSED', refusal = 'REGISTRATION_EXPIRED'";
+    sqlx::query(refuse).execute(&service.pool().await).await.unwrap();
+    service.identity.settle(&Verdict::Claimed);
+    service.until("active", async |s| s.identity.states() == [EnrolmentState::Active]).await;
+    assert_eq!(service.identity.calls("discard"), 0);
+}
+
+#[tokio::test]
+async fn an_account_whose_volunteer_is_void_is_discarded() {
+    let service = Service::start(Recovery::On).await;
+    service.register(&form(1)).await.unwrap();
+    let pool = service.pool().await;
+    for change in [
+        "UPDATE registration.volunteer SET state = 'VOID'",
+        "DELETE FROM registration.registration",
+    ] {
+        sqlx::query(change).execute(&pool).await.unwrap();
+    }
+    service.identity.settle(&Verdict::Claimed);
+    service.until("discarded", async |s| s.identity.states() == [EnrolmentState::Discarded]).await;
+}
+
+#[tokio::test]
 async fn an_active_account_without_a_volunteer_is_adopted_by_its_owner() {
     let service = Service::start(Recovery::Off).await;
     let account = Uuid::new_v4();

@@ -186,3 +186,31 @@ async fn a_lost_database_connection_is_no_lost_registration() {
         })
         .await;
 }
+
+#[tokio::test]
+async fn a_clock_that_was_ahead_for_a_while_leaves_nothing_stuck() {
+    let service = Service::start(Recovery::On).await;
+    service.identity.decide(Verdict::Pending(service.now()));
+    let waiting = form(1);
+    service.register(&waiting).await.unwrap();
+    let (now, jump) = (service.now(), 400 * 24 * 60 * MINUTE);
+    service.clock.set(now + jump);
+    // Its only call is noted 400 days ahead, and never reached identity.
+    service.identity.fail("begin", &[Fault::Before]);
+    let lost = form(2);
+    service.register(&lost).await.unwrap_err();
+    let ahead = format!(
+        "SELECT count(*) FROM registration.registration
+         WHERE extract(epoch FROM next_step_at) > {}",
+        (now + jump).unix_timestamp()
+    );
+    service.until("both planned ahead", async |service| service.sql(&ahead).await == "2").await;
+    service.clock.set(now);
+    service.until("none planned ahead", async |service| service.sql(&ahead).await == "0").await;
+    service.identity.settle(&Verdict::Claimed);
+    service.clock.advance(15 * MINUTE);
+    service.end(&waiting.request_id).await.unwrap();
+    service.clock.advance(MINUTE);
+    let status = service.end(&lost.request_id).await.unwrap_err();
+    assert_eq!(reason(&status), "REGISTRATION_EXPIRED");
+}

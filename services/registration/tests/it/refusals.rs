@@ -1,3 +1,7 @@
+//! Refusals: each told, the same again, and kept as long as it deserves.
+
+use std::time::Duration;
+
 use tonic::Code;
 use zhiyuan_contracts::identity::v1::EnrolmentRefusal;
 
@@ -53,4 +57,45 @@ async fn a_corrected_form_with_a_new_request_id_registers() {
     service.register(&form(1)).await.unwrap_err();
     service.identity.decide(Verdict::Claimed);
     service.register(&form(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_before_the_code_was_right_is_forgotten_after_a_day() {
+    use EnrolmentRefusal as From;
+    let service = Service::start(Recovery::On).await;
+    let early = [
+        From::SmsCodeWrong,
+        From::SmsCodeExpired,
+        From::SmsCodeUsed,
+        From::SmsCodeTriesExhausted,
+        From::ConsentMissing,
+        From::ConsentOutdated,
+        From::UnderAge,
+        From::GuardianRequired,
+    ];
+    let late = [
+        From::IdNameMismatch,
+        From::IdNotFound,
+        From::IdCheckLimit,
+        From::IdCheckExpired,
+        From::AlreadyRegistered,
+    ];
+    for (n, refusal) in early.into_iter().chain(late).enumerate() {
+        service.identity.decide(Verdict::Refused(refusal));
+        service.register(&form(u32::try_from(n).unwrap())).await.unwrap_err();
+    }
+    let kept = "SELECT string_agg(refusal, ' ' ORDER BY refusal) FROM registration.registration
+                WHERE refusal IS NOT NULL";
+    let all = service.sql(kept).await;
+    service.clock.advance(Duration::from_hours(23));
+    let sweeps = service.identity.calls("list");
+    service.until("sweeps", async |s| s.identity.calls("list") > sweeps + 2).await;
+    assert_eq!(service.sql(kept).await, all);
+    service.clock.advance(Duration::from_hours(2));
+    let left = "ALREADY_REGISTERED ID_CHECK_EXPIRED ID_CHECK_LIMIT ID_NAME_MISMATCH ID_NOT_FOUND";
+    service.until("early ones forgotten", async |s| s.sql(kept).await == left).await;
+    service.clock.advance(Duration::from_hours(28 * 24));
+    let sweeps = service.identity.calls("list");
+    service.until("sweeps", async |s| s.identity.calls("list") > sweeps + 2).await;
+    assert_eq!(service.sql(kept).await, left);
 }

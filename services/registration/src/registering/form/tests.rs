@@ -89,12 +89,24 @@ fn a_consent_names_a_purpose_and_a_version() {
             ["consents[0].purpose CONSENT_PURPOSE_UNKNOWN"]
         );
     }
-    for version in ["", "  ", &"1".repeat(65)] {
+    for version in
+        ["", "  ", "\0", "1\0", "1\n", " 1", "1\u{7f}", "1_2", "１", "一", &"1".repeat(65)]
+    {
         assert_eq!(
             reasons(|r| r.consents = consent(1, version)),
-            ["consents[0].version CONSENT_VERSION_LENGTH"]
+            ["consents[0].version CONSENT_VERSION_INVALID"],
+            "{version:?}"
         );
     }
+    for version in ["1", "2026-11-01", "v2.Az-9", &"1".repeat(64)] {
+        assert!(
+            Form::parse(&RegisterRequest { consents: consent(1, version), ..request() }, NOW)
+                .is_ok(),
+            "{version}"
+        );
+    }
+    let sixteen = vec![Consent { purpose: 1, version: "1".into() }; 16];
+    assert!(Form::parse(&RegisterRequest { consents: sixteen, ..request() }, NOW).is_ok());
     assert_eq!(
         reasons(|r| r.consents = vec![Consent { purpose: 1, version: "1".into() }; 17]),
         ["consents CONSENTS_TOO_MANY"]
