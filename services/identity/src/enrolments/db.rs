@@ -465,21 +465,30 @@ pub(crate) async fn clear_reserved(
     Ok(done.rows_affected() == 1)
 }
 
-/// Gives a reserved check back that did not fail.
+/// Gives a reserved check back that did not fail; a count of none is no row.
 #[tracing::instrument(name = "db.failed_check.give_back", skip_all)]
 pub(crate) async fn give_check_back(
-    conn: &mut PgConnection,
+    tx: &mut PgConnection,
     subject_index: &[u8],
     day: Date,
 ) -> Result<()> {
-    sqlx::query!(
-        "UPDATE identity.failed_check SET count = count - 1
-         WHERE subject_index = $1 AND day = $2 AND count > 0",
+    let last = sqlx::query!(
+        "DELETE FROM identity.failed_check WHERE subject_index = $1 AND day = $2 AND count <= 1",
         subject_index,
         day,
     )
-    .execute(conn)
+    .execute(&mut *tx)
     .await?;
+    if last.rows_affected() == 0 {
+        sqlx::query!(
+            "UPDATE identity.failed_check SET count = count - 1
+             WHERE subject_index = $1 AND day = $2 AND count > 1",
+            subject_index,
+            day,
+        )
+        .execute(tx)
+        .await?;
+    }
     Ok(())
 }
 
