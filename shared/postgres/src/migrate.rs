@@ -123,6 +123,13 @@ async fn missing_schemas(
 /// Default privileges give the runtime role every new table of the schema, this one included.
 async fn protect_history(connection: &mut PgConnection, table: &str) -> Result<(), Error> {
     let action = || Error::query("protect the table of migrations");
+    // One after the other: two that revoke at once fail with "tuple concurrently updated".
+    let mut transaction = connection.begin().await.map_err(action())?;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind(table)
+        .execute(&mut *transaction)
+        .await
+        .map_err(action())?;
     let statements: Vec<String> = sqlx::query_scalar(
         "SELECT DISTINCT format('REVOKE INSERT, UPDATE, DELETE ON %s FROM %I', t.oid::regclass, r.rolname)
          FROM pg_class t, aclexplode(t.relacl) a JOIN pg_roles r ON r.oid = a.grantee
@@ -130,11 +137,14 @@ async fn protect_history(connection: &mut PgConnection, table: &str) -> Result<(
            AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE')",
     )
     .bind(table)
-    .fetch_all(&mut *connection)
+    .fetch_all(&mut *transaction)
     .await
     .map_err(action())?;
     for statement in statements {
-        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *connection).await.map_err(action())?;
+        sqlx::raw_sql(AssertSqlSafe(statement))
+            .execute(&mut *transaction)
+            .await
+            .map_err(action())?;
     }
-    Ok(())
+    transaction.commit().await.map_err(action())
 }
