@@ -10,7 +10,6 @@ mod notices;
 mod run;
 mod sms_codes;
 mod vendors;
-mod wire;
 
 pub use config::{
     AgeReached, Config, HashingConfig, JobsConfig, KeysConfig, KeysError, RulesConfig, SmsConfig,

@@ -5,7 +5,6 @@ mod error;
 mod registering;
 mod run;
 mod volunteers;
-mod wire;
 
 pub use config::{AgeReached, Config, ConfigError, DigestsConfig, RecoveryConfig, RulesConfig};
 pub use run::{Deps, Program, RunError, migrate, run};

@@ -9,6 +9,7 @@ pub mod limits;
 pub mod page;
 mod remote;
 pub mod server;
+pub mod wire;
 
 pub use client::{SuiteChannel, connect_lazy};
 pub use error::{Code, Error, FieldFault, chain};

@@ -6,7 +6,7 @@ use zhiyuan_contracts::identity::v1::{
 use zhiyuan_rpc::page::Page;
 
 use super::{Text, Texts};
-use crate::wire::timestamp;
+use zhiyuan_rpc::wire::timestamp;
 
 /// `zhiyuan.identity.v1.ConsentService`.
 #[derive(Debug)]

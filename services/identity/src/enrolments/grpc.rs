@@ -12,7 +12,7 @@ use super::begin::Application;
 use super::{Enrolment, Enrolments, Refusal, State, db};
 use crate::consents::{Given, Purpose};
 use crate::error::Result;
-use crate::wire::{from_timestamp, timestamp};
+use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 
 /// `zhiyuan.identity.v1.EnrolmentService`.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use zhiyuan_rpc::Fields;
 
 use super::Sender;
 use crate::error::Error;
-use crate::wire::timestamp;
+use zhiyuan_rpc::wire::timestamp;
 
 /// `zhiyuan.identity.v1.SmsCodeService`.
 #[derive(Debug)]

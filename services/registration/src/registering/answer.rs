@@ -9,7 +9,7 @@ use zhiyuan_contracts::registration::v1::{
 use super::{Saga, Step, schedule};
 use crate::error::{Error, Result};
 use crate::volunteers::Volunteer;
-use crate::wire::timestamp;
+use zhiyuan_rpc::wire::timestamp;
 
 /// The current state; both methods answer it.
 #[derive(Debug)]

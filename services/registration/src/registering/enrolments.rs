@@ -15,7 +15,7 @@ use zhiyuan_rpc::{Remote, SuiteChannel};
 use super::form::Form;
 use super::{Heard, Refusal};
 use crate::error::{Error, Result};
-use crate::wire::{from_timestamp, timestamp};
+use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 
 /// What identity tells of an enrolment.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use zhiyuan_domain::{AccountId, EnrolmentId, VolunteerId};
+use zhiyuan_rpc::chain;
 
 use super::saga::Registrar;
 use super::{Refusal, Saga, Step, db, schedule};
@@ -194,15 +195,4 @@ async fn purge(registrar: &Registrar) -> Result<()> {
     while db::delete_refused(pool, &junk, now - schedule::JUNK_KEPT, PURGE).await? >= full {}
     while db::delete_finished(pool, now - schedule::KEPT, PURGE).await? >= full {}
     Ok(())
-}
-
-fn chain(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(next) = source {
-        text.push_str(": ");
-        text.push_str(&next.to_string());
-        source = next.source();
-    }
-    text
 }
