@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use sqlx::{
-    PgPool,
+    Connection as _, PgConnection, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -11,12 +11,22 @@ use crate::{DatabaseConfig, Error};
 
 /// Bounds of every session. Short enough that a forgotten transaction can't hold up vacuum or a
 /// migration, long enough for the slowest report.
-const SESSION: [(&str, &str); 4] = [
+const SESSION: [(&str, &str); 5] = [
     ("statement_timeout", "30s"),
     ("idle_in_transaction_session_timeout", "10s"),
     ("lock_timeout", "5s"),
     ("timezone", "UTC"),
+    // A statement whose client has gone is stopped within this time, whether its call was
+    // cancelled or the process killed. The server looks by itself, only while it works.
+    ("client_connection_check_interval", "500ms"),
 ];
+
+/// How long a statement may go on whose call has ended before its connection is closed for it.
+/// Most end by themselves in that time; a new connection costs more than waiting for them.
+const AFTERMATH: Duration = Duration::from_millis(100);
+
+/// How long closing a pool waits for a server that may not answer.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Opens a pool, and logs one line about the server's durability.
 ///
@@ -32,11 +42,33 @@ pub async fn connect(config: &DatabaseConfig, application_name: &str) -> Result<
     let pool = PgPoolOptions::new()
         .max_connections(config.max_connections)
         .acquire_timeout(Duration::from_millis(config.acquire_timeout_ms))
+        .after_release(|connection, _| Box::pin(async move { Ok(is_at_rest(connection).await) }))
         .connect_with(options)
         .await
         .map_err(Error::Connect)?;
     ensure_durable(&pool, config.allow_unsafe_durability).await?;
     Ok(pool)
+}
+
+/// Whether nothing runs on a connection that was given back. A call that was cancelled drops the
+/// future of its statement, which tells the server nothing: it would work on, and the connection
+/// would wait for it. Costs no message to the server: what is there is read, no more.
+async fn is_at_rest(connection: &mut PgConnection) -> bool {
+    match tokio::time::timeout(AFTERMATH, connection.flush()).await {
+        // An error of the last statement says nothing about the connection: the pool asks next.
+        Ok(_ended) => true,
+        Err(_elapsed) => {
+            tracing::debug!("a statement outlived its call: its connection is closed");
+            false
+        }
+    }
+}
+
+/// Closes a pool. A server that doesn't answer is not waited for: it notices by itself.
+pub async fn close(pool: &PgPool) {
+    if tokio::time::timeout(FAREWELL, pool.close()).await.is_err() {
+        tracing::warn!("the database did not answer the end of its connections");
+    }
 }
 
 /// Asks the database for a sign of life.

@@ -37,6 +37,15 @@ pub trait Program: 'static {
     /// When the database can't be reached or a migration fails.
     fn migrate(config: Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
 
+    /// Recounts what is kept as figures, and tells what differs, a line each.
+    ///
+    /// # Errors
+    /// When it can't be recounted, or the service keeps no figures.
+    fn verify(config: Self::Config) -> impl Future<Output = anyhow::Result<Vec<String>>> + Send {
+        drop(config);
+        async { anyhow::bail!("{} keeps no figures that could be recounted", Self::NAME) }
+    }
+
     /// Serves until `stop`.
     ///
     /// # Errors
@@ -59,6 +68,8 @@ enum Command {
     Serve,
     /// Bring the schema up to date, and end.
     Migrate,
+    /// Recount what is kept as figures, tell what differs, and end: with 0 if nothing does.
+    Verify,
     /// Check the configuration, and end.
     CheckConfig,
 }
@@ -104,6 +115,15 @@ async fn work<P: Program>(command: Command, config: P::Config) -> anyhow::Result
             P::serve(config, stop).await
         }
         Command::Migrate => P::migrate(config).await,
+        Command::Verify => P::verify(config).await.and_then(|differences| {
+            for difference in &differences {
+                say(P::NAME, difference);
+            }
+            match differences.len() {
+                0 => Ok(say(P::NAME, "every figure is what a recount finds")),
+                wrong => anyhow::bail!("{wrong} figures are not what a recount finds"),
+            }
+        }),
         Command::CheckConfig => Ok(()),
     };
     telemetry.shutdown().await;
