@@ -9,10 +9,8 @@ use http_body_util::{BodyExt as _, Collected, LengthLimitError, Limited};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
+use zhiyuan_rpc::arrival::PREFIX;
 use zhiyuan_rpc::{Code, Error};
-
-/// The prefix of a gRPC message, in bytes: a flag and the length.
-pub(crate) const PREFIX: usize = 5;
 
 /// Passes a body through up to a limit. Past it the body fails, and the token tells
 /// why: the transport would report no more than a broken stream.
@@ -80,4 +78,9 @@ pub(crate) fn too_large(limit: usize) -> Error {
         format!("请求内容超过 {limit} 字节的上限，请减少内容后重试"),
     )
     .with_metadata("limit_bytes", limit.to_string())
+}
+
+/// The same error, with the limit if it is one of size.
+pub(crate) fn told(error: Error, limit: usize) -> Error {
+    if error.reason() == Error::message_too_large().reason() { too_large(limit) } else { error }
 }

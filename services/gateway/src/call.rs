@@ -3,39 +3,41 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderValue, Request, Uri};
-use tokio::sync::OwnedSemaphorePermit;
+use http::{Extensions, HeaderMap, HeaderValue, Request, Uri};
 use tokio::time::Instant;
 use tonic::body::Body;
 use zhiyuan_contracts::policy::MethodPolicy;
 use zhiyuan_rpc::Error;
 use zhiyuan_rpc::deadline::{self, Bounds, GRPC_TIMEOUT, HOP};
+use zhiyuan_rpc::limits::{ClassLimits, Permit};
 
 use crate::upstream::Upstream;
-
-/// The timer of the transport reads the same header, and answers with another code;
-/// ours must end first.
-const BEFORE_TRANSPORT: Duration = Duration::from_millis(5);
-
-/// The longest deadline of a stream.
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// What was decided about a call before its first byte is sent on.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) policy: Arc<MethodPolicy>,
     pub(crate) upstream: Upstream,
-    /// Held until the answer has been read, or its stream has ended.
-    pub(crate) permit: OwnedSemaphorePermit,
     /// The headers that go on.
     pub(crate) headers: HeaderMap,
     pub(crate) deadline: Deadline,
+    pub(crate) limits: ClassLimits,
+    /// What the transport knows of the request.
+    pub(crate) extensions: Extensions,
 }
 
 impl Call {
+    /// Takes a place in the limit class of the method.
+    ///
+    /// # Errors
+    /// `OVERLOADED`.
+    pub(crate) fn enter(&self) -> Result<Permit, Error> {
+        self.limits.enter(self.policy.limit_class)
+    }
+
     /// Whether either side sends more than one message.
     pub(crate) fn streams(&self) -> bool {
-        streams(&self.policy)
+        self.policy.method.is_client_streaming() || self.policy.method.is_server_streaming()
     }
 
     /// The request to the service: our path, our headers, what is left of the
@@ -58,10 +60,6 @@ impl Call {
     }
 }
 
-fn streams(policy: &MethodPolicy) -> bool {
-    policy.method.is_client_streaming() || policy.method.is_server_streaming()
-}
-
 /// When a call must be over.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline(Option<Instant>);
@@ -72,8 +70,7 @@ impl Deadline {
         Self(Some(Instant::now() + limit))
     }
 
-    /// Reads the deadline of a gRPC call. A stream has one when its caller names
-    /// one, and may live as long as that: the bounds are those of single answers.
+    /// Reads the deadline of a gRPC call; a long-lived stream may have none.
     ///
     /// # Errors
     /// `DEADLINE_MALFORMED`.
@@ -82,12 +79,8 @@ impl Deadline {
         headers: &HeaderMap,
         bounds: &Bounds,
     ) -> Result<Self, Error> {
-        if !streams(policy) {
-            return Ok(Self::of_unary(bounds.read(headers)?.saturating_sub(BEFORE_TRANSPORT)));
-        }
-        let named = Bounds { default: DAY, max: DAY }.read(headers)?;
-        let at = Instant::now() + named.saturating_sub(BEFORE_TRANSPORT);
-        Ok(Self(headers.contains_key(GRPC_TIMEOUT).then_some(at)))
+        let named = bounds.of(policy.limit_class, headers)?;
+        Ok(Self(named.map(|limit| Instant::now() + limit)))
     }
 
     /// When it is.

@@ -5,19 +5,16 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::header::{ALLOW, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::BodyExt as _;
-use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service;
 use tracing::{Instrument as _, Span};
-use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
+use zhiyuan_contracts::policy::{MethodPolicy, Policies};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_lifecycle::Tasks;
 use zhiyuan_rpc::deadline::Bounds;
@@ -35,18 +32,12 @@ use crate::{grpc, metadata};
 const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 const ACCEPT_POST: HeaderName = HeaderName::from_static("accept-post");
 
-/// Streams of health and reflection at once. They have no deadline, so they take no
-/// place of the calls: a few idle watchers would keep all of a class.
-pub(crate) const STANDARD_STREAMS: usize = 64;
-
 /// Tells who calls what how, and lets the call through.
 #[derive(Clone)]
 pub(crate) struct Gateway {
     pub(crate) parts: Arc<Parts>,
     /// Health and reflection.
     pub(crate) standard: Routes,
-    /// Places of the streams of `standard`.
-    pub(crate) standard_places: Arc<Semaphore>,
 }
 
 /// What all calls share.
@@ -75,7 +66,7 @@ impl Service<Request<Body>> for Gateway {
         let parts = Arc::clone(&self.parts);
         let is_grpc = Protocol::of(&request) == Ok(Protocol::Grpc);
         if is_grpc && is_standard(request.uri().path()) {
-            return self.standard(request);
+            return Box::pin(self.standard.call(request));
         }
         Box::pin(async move {
             let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -93,31 +84,6 @@ impl Service<Request<Body>> for Gateway {
     }
 }
 
-impl Gateway {
-    /// Serves health and reflection; a stream as long as there is a place for it.
-    fn standard(&mut self, request: Request<Body>) -> <Self as Service<Request<Body>>>::Future {
-        // Probes are always answered.
-        if request.uri().path() == "/grpc.health.v1.Health/Check" {
-            return Box::pin(self.standard.call(request));
-        }
-        let Ok(place) = Arc::clone(&self.standard_places).try_acquire_owned() else {
-            let status = Status::from(Error::overloaded(Duration::from_secs(1)));
-            return Box::pin(std::future::ready(Ok(status.into_http())));
-        };
-        let answer = self.standard.call(request);
-        Box::pin(async move {
-            let hold = move |body: Body| {
-                Body::new(body.map_frame(move |frame| {
-                    // Moved in, so that it is dropped with the body.
-                    let _held = &place;
-                    frame
-                }))
-            };
-            Ok(answer.await?.map(hold))
-        })
-    }
-}
-
 /// Health and reflection, which are the gateway's own.
 fn is_standard(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
@@ -129,7 +95,7 @@ impl Parts {
         let policy = self
             .policies
             .find(request.uri().path())
-            .filter(|policy| policy.caller == Caller::Any)
+            .filter(|policy| policy.caller.at_gateway())
             .cloned();
         // A path of no method may hold anything, so it is not repeated.
         let name = policy.as_ref().map_or("unknown", |policy| policy.path.as_str());
@@ -198,17 +164,19 @@ impl Parts {
         let (head, body) = request.into_parts();
         let (headers, deadline) = match protocol {
             Protocol::Grpc => {
-                let headers = metadata::of_grpc(&head.headers)?;
+                let headers = metadata::of_grpc(&head.headers, &policy.caller)?;
                 (headers, Deadline::of_grpc(&policy, &head.headers, &self.bounds)?)
             }
             Protocol::Connect(_) => {
                 connect::check(&head.headers)?;
-                let headers = metadata::of_anybody(&head.headers)?;
+                let headers = metadata::of_connect(&head.headers, &policy.caller)?;
                 (headers, connect::deadline(&head.headers, &self.bounds)?)
             }
         };
-        let permit = self.limits.enter(policy.limit_class)?;
-        let call = Call { policy, upstream, permit, headers, deadline };
+        let (limits, extensions) = (self.limits.clone(), head.extensions);
+        let call = Call { policy, upstream, headers, deadline, limits, extensions };
+        // Told before the request is read, if it can be.
+        drop(call.enter()?);
         match protocol {
             Protocol::Grpc => Ok(grpc::pass(call, body, self.sizes, &self.tasks).await?),
             Protocol::Connect(codec) => connect::serve(call, codec, body, self.sizes).await,

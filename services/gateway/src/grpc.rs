@@ -6,8 +6,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use zhiyuan_lifecycle::Tasks;
 use zhiyuan_rpc::Error;
+use zhiyuan_rpc::arrival::{self, PREFIX};
+use zhiyuan_rpc::server::Leaving;
 
-use crate::bounded::{self, Bounded, PREFIX};
+use crate::bounded::{self, Bounded};
 use crate::call::Call;
 use crate::config::MessageSizes;
 use crate::passage::{self, Passage};
@@ -25,21 +27,48 @@ pub(crate) async fn pass(
     sizes: MessageSizes,
     tasks: &Tasks,
 ) -> Result<Response<Body>, Error> {
+    if call.streams() {
+        stream(call, body, sizes, tasks).await
+    } else {
+        unary(call, body, sizes).await
+    }
+}
+
+async fn unary(call: Call, body: Body, sizes: MessageSizes) -> Result<Response<Body>, Error> {
+    let limit = sizes.request_bytes;
+    let work = async {
+        // Whoever sends slowly takes no place meanwhile.
+        let message = arrival::whole(body, limit.saturating_add(PREFIX), &call.extensions);
+        let message = message.await.map_err(|error| bounded::told(error, limit))?;
+        let _permit = call.enter()?;
+        let request = call.request(Body::new(Full::new(message)))?;
+        // An HTTP/2 caller whose window is full doesn't let its answer be polled, so a
+        // body can't keep a deadline: what can be read at once is read here.
+        whole(call.upstream.call(&call.policy, request).await?, sizes.answer_bytes).await
+    };
+    let mut response = call.deadline.run(work).await?;
+    if response.headers().contains_key("grpc-status") {
+        let code = passage::settle(response.headers_mut());
+        tracing::Span::current().record("rpc.code", code as i32);
+    }
+    Ok(response)
+}
+
+async fn stream(
+    call: Call,
+    body: Body,
+    sizes: MessageSizes,
+    tasks: &Tasks,
+) -> Result<Response<Body>, Error> {
+    let permit = call.enter()?;
     let (too_large, limit) = (CancellationToken::new(), sizes.request_bytes);
     let body = Body::new(Bounded::new(body, limit.saturating_add(PREFIX), too_large.clone()));
     let request = call.request(body)?;
-    let streams = call.streams();
-    let answer = async {
-        let response = call.upstream.call(request).await?;
-        // An HTTP/2 caller whose window is full doesn't let its answer be polled, so a
-        // body can't keep a deadline: what can be read at once is read here.
-        if streams { Ok(response) } else { whole(response, sizes.answer_bytes).await }
-    };
     let answer = async {
         tokio::select! {
             biased;
             () = too_large.cancelled() => Err(bounded::too_large(limit)),
-            answer = answer => match answer {
+            answer = call.upstream.call(&call.policy, request) => match answer {
                 Err(_broken) if too_large.is_cancelled() => Err(bounded::too_large(limit)),
                 answer => answer,
             },
@@ -51,12 +80,10 @@ pub(crate) async fn pass(
         let code = passage::settle(response.headers_mut());
         tracing::Span::current().record("rpc.code", code as i32);
     }
-    if !streams {
-        return Ok(response);
-    }
-    let place = Place::hold(call.permit, call.deadline.at(), tasks);
-    Ok(response
-        .map(|body| Body::new(Passage::new(body, told, call.deadline, place, too_large, limit))))
+    let place = Place::hold(permit, call.deadline.at(), tasks);
+    let leaving = Leaving::of(&call.extensions);
+    let end = passage::End { deadline: call.deadline, leaving, too_large, request_limit: limit };
+    Ok(response.map(|body| Body::new(Passage::new(body, told, end, place))))
 }
 
 /// Reads the answer of a unary method to its end, with its status.

@@ -1,24 +1,30 @@
 //! Which headers of a caller reach a service: those of an allow list.
 //!
-//! Whatever else a caller sends (`zhiyuan-assertion`, `x-forwarded-for`,
-//! `grpc-metadata-*`, `traceparent`, cookies) could pass for something that the
-//! gateway itself says, so it ends here.
+//! Whatever else a caller sends (`x-forwarded-for`, `grpc-metadata-*`, `traceparent`,
+//! cookies) could pass for something that the gateway itself says, so it ends here.
+//! `zhiyuan-assertion` passes to methods for service accounts alone: it is signed for
+//! the service, which verifies it.
 
 use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use zhiyuan_contracts::policy::Caller;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
+use zhiyuan_rpc::client::ASSERTION;
 use zhiyuan_rpc::{Code, Error};
 
 /// Passed on from every caller.
 const OF_ANYBODY: [HeaderName; 2] = [AUTHORIZATION, ACCEPT_LANGUAGE];
+
+/// Passed on to methods for service accounts besides.
+const OF_SERVICE_ACCOUNTS: [HeaderName; 1] = [HeaderName::from_static(ASSERTION)];
 
 /// Passed on from gRPC callers besides, whose bytes are not touched.
 const OF_GRPC: [HeaderName; 2] =
     [HeaderName::from_static("grpc-encoding"), HeaderName::from_static("grpc-accept-encoding")];
 
 /// The headers of a gRPC call that passes through.
-pub(crate) fn of_grpc(headers: &HeaderMap) -> Result<HeaderMap, Error> {
-    let mut kept = of_anybody(headers)?;
+pub(crate) fn of_grpc(headers: &HeaderMap, caller: &Caller) -> Result<HeaderMap, Error> {
+    let mut kept = of_connect(headers, caller)?;
     keep(&mut kept, headers, &OF_GRPC);
     Ok(kept)
 }
@@ -26,9 +32,21 @@ pub(crate) fn of_grpc(headers: &HeaderMap) -> Result<HeaderMap, Error> {
 /// The headers of a call whose message the gateway frames itself.
 ///
 /// # Errors
+/// As [`of_anybody`].
+pub(crate) fn of_connect(headers: &HeaderMap, caller: &Caller) -> Result<HeaderMap, Error> {
+    let mut kept = of_anybody(headers)?;
+    if let Caller::Service { at_gateway: true, .. } = caller {
+        keep(&mut kept, headers, &OF_SERVICE_ACCOUNTS);
+    }
+    Ok(kept)
+}
+
+/// The headers that everybody's calls pass on.
+///
+/// # Errors
 /// `UNAUTHENTICATED` when there is more than one `authorization`: two readers could
 /// believe two different ones.
-pub(crate) fn of_anybody(headers: &HeaderMap) -> Result<HeaderMap, Error> {
+fn of_anybody(headers: &HeaderMap) -> Result<HeaderMap, Error> {
     if headers.get_all(AUTHORIZATION).iter().nth(1).is_some() {
         return Err(Error::new(
             Code::Unauthenticated,
@@ -65,7 +83,7 @@ mod tests {
 
     #[test]
     fn keeps_what_is_on_the_list_and_nothing_else() {
-        let kept = of_grpc(&headers(&[
+        let sent = headers(&[
             ("authorization", "Bearer x"),
             ("accept-language", "zh-CN"),
             ("grpc-encoding", "gzip"),
@@ -77,21 +95,27 @@ mod tests {
             ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
             ("cookie", "a=b"),
             ("x-user-id", "1"),
-        ]))
-        .unwrap();
-        let mut names: Vec<&str> = kept.keys().map(HeaderName::as_str).collect();
-        names.sort_unstable();
-        assert_eq!(
-            names,
-            [
-                "accept-language",
-                "authorization",
-                "content-type",
-                "grpc-accept-encoding",
-                "grpc-encoding",
-                "te"
-            ]
-        );
+        ]);
+        let names = |caller: &Caller| {
+            let kept = of_grpc(&sent, caller).unwrap();
+            let mut names: Vec<String> = kept.keys().map(ToString::to_string).collect();
+            names.sort_unstable();
+            names
+        };
+        let anybody = [
+            "accept-language",
+            "authorization",
+            "content-type",
+            "grpc-accept-encoding",
+            "grpc-encoding",
+            "te",
+        ];
+        assert_eq!(names(&Caller::Any), anybody);
+        let account = |at_gateway| Caller::Service { scope: "s".into(), at_gateway };
+        assert_eq!(names(&account(false)), anybody);
+        let mut with_assertion: Vec<&str> = anybody.into();
+        with_assertion.push("zhiyuan-assertion");
+        assert_eq!(names(&account(true)), with_assertion);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tonic::body::Body;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use zhiyuan_contracts::policy::{Caller, Policies};
+use zhiyuan_contracts::policy::Policies;
 
 use crate::upstream::{Upstream, Upstreams};
 
@@ -109,7 +109,7 @@ async fn serves(upstream: &Upstream, wait: Duration) -> bool {
 fn welcome(policies: &Policies, port: u16) -> String {
     let mut paths: Vec<&str> = policies
         .iter()
-        .filter(|policy| policy.caller == Caller::Any)
+        .filter(|policy| policy.caller.at_gateway())
         .map(|policy| policy.path.as_str())
         .collect();
     paths.sort_unstable();

@@ -7,12 +7,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tokio_util::sync::CancellationToken;
 use tonic::body::Body;
 use tonic::{Code, Status};
 use tracing::Span;
 use zhiyuan_rpc::Error;
+use zhiyuan_rpc::server::Leaving;
 
 use crate::bounded;
 use crate::call::Deadline;
@@ -22,9 +23,8 @@ use crate::place::Place;
 /// sure that it ends with a status, in time if its caller reads it.
 pub(crate) struct Passage {
     inner: Body,
-    deadline: Option<Pin<Box<Sleep>>>,
-    too_large: CancellationToken,
-    request_limit: usize,
+    timer: Option<Pin<Box<Sleep>>>,
+    end: End,
     /// The head was the whole answer.
     told: bool,
     ended: bool,
@@ -32,21 +32,25 @@ pub(crate) struct Passage {
     _place: Place,
 }
 
+/// What ends a stream, but for itself.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) deadline: Deadline,
+    /// The gateway stops, or the caller's connection has come of age.
+    pub(crate) leaving: Leaving,
+    /// The caller has sent more than the limit.
+    pub(crate) too_large: CancellationToken,
+    /// That limit, in bytes.
+    pub(crate) request_limit: usize,
+}
+
 impl Passage {
     /// Wraps the answer to a call; `told` when its head holds the status.
-    pub(crate) fn new(
-        inner: Body,
-        told: bool,
-        deadline: Deadline,
-        place: Place,
-        too_large: CancellationToken,
-        request_limit: usize,
-    ) -> Self {
+    pub(crate) fn new(inner: Body, told: bool, end: End, place: Place) -> Self {
         Self {
             inner,
-            deadline: deadline.at().map(|at| Box::pin(tokio::time::sleep_until(at))),
-            too_large,
-            request_limit,
+            timer: end.deadline.at().map(|at| Box::pin(tokio::time::sleep_until(at))),
+            end,
             told,
             ended: false,
             span: Span::current(),
@@ -54,7 +58,10 @@ impl Passage {
         }
     }
 
-    fn end(&mut self, mut trailers: HeaderMap) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn finish(
+        &mut self,
+        mut trailers: HeaderMap,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.ended = true;
         let code = self.span.in_scope(|| settle(&mut trailers));
         self.span.record("rpc.code", code as i32);
@@ -63,7 +70,7 @@ impl Passage {
 
     fn fail(&mut self, error: Error) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let trailers = self.span.in_scope(|| trailers(error));
-        self.end(trailers)
+        self.finish(trailers)
     }
 }
 
@@ -79,15 +86,20 @@ impl http_body::Body for Passage {
         if this.ended {
             return Poll::Ready(None);
         }
+        // By the clock: a stream that always has something to say keeps its task from
+        // hearing the timer.
+        if this.end.deadline.at().is_some_and(|at| at <= Instant::now()) {
+            return this.fail(Error::deadline_exceeded());
+        }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 return match frame.into_trailers() {
-                    Ok(trailers) => this.end(trailers),
+                    Ok(trailers) => this.finish(trailers),
                     Err(data) => Poll::Ready(Some(Ok(data))),
                 };
             }
-            Poll::Ready(Some(Err(_broken))) if this.too_large.is_cancelled() => {
-                return this.fail(bounded::too_large(this.request_limit));
+            Poll::Ready(Some(Err(_broken))) if this.end.too_large.is_cancelled() => {
+                return this.fail(bounded::too_large(this.end.request_limit));
             }
             Poll::Ready(Some(Err(broken))) => return this.fail(Error::unavailable(broken)),
             Poll::Ready(None) if this.told => {
@@ -97,10 +109,13 @@ impl http_body::Body for Passage {
             Poll::Ready(None) => return this.fail(Error::unavailable("the answer has no status")),
             Poll::Pending => {}
         }
-        match this.deadline.as_mut().map(|sleep| sleep.as_mut().poll(cx)) {
-            Some(Poll::Ready(())) => this.fail(Error::deadline_exceeded()),
-            _ => Poll::Pending,
+        if this.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
+            return this.fail(Error::deadline_exceeded());
         }
+        if Pin::new(&mut this.end.leaving).poll(cx).is_ready() {
+            return this.fail(Error::draining());
+        }
+        Poll::Pending
     }
 
     fn is_end_stream(&self) -> bool {

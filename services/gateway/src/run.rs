@@ -4,14 +4,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use zhiyuan_contracts::policy::{self, Caller, Policies};
+use zhiyuan_contracts::policy::{self, Policies};
 use zhiyuan_lifecycle::{ReadySignal, Stop, Tasks};
 use zhiyuan_rpc::limits::ClassLimits;
 
 use crate::config::Config;
 use crate::connect::Refusals;
-use crate::gateway::{Gateway, Parts, STANDARD_STREAMS};
+use crate::gateway::{Gateway, Parts};
 use crate::page::Pages;
 use crate::upstream::{ConfigError, Upstreams};
 
@@ -44,9 +43,6 @@ pub enum RunError {
     /// Descriptors can't be read.
     #[error("descriptors can't be read")]
     Descriptors(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The transport failed.
-    #[error("the transport failed")]
-    Transport(#[from] tonic::transport::Error),
 }
 
 /// Serves until the stop. Services need not be there yet: they are connected to when
@@ -83,9 +79,8 @@ pub async fn run(
         tasks: Tasks::new(stop.clone()),
     });
     ready.ready();
-    let standard_places = Arc::new(Semaphore::new(STANDARD_STREAMS));
-    let gateway = Gateway { parts, standard, standard_places };
-    zhiyuan_rpc::server::serve(listener, gateway, &config.server, stop.soft()).await?;
+    let gateway = Gateway { parts, standard };
+    zhiyuan_rpc::server::serve(listener, gateway, &config.server, &stop).await;
     Ok(())
 }
 
@@ -93,7 +88,7 @@ pub async fn run(
 fn public_services(policies: &Policies) -> BTreeSet<String> {
     policies
         .iter()
-        .filter(|policy| policy.caller == Caller::Any)
+        .filter(|policy| policy.caller.at_gateway())
         .map(|policy| policy.method.parent_service().full_name().to_owned())
         .collect()
 }

@@ -1,13 +1,14 @@
 //! The services behind the gateway.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use http::{Request, Response, Uri};
 use tonic::body::Body;
 use tonic::transport::Channel;
-use tower::Service as _;
-use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
+use zhiyuan_contracts::policy::{MethodPolicy, Policies};
 use zhiyuan_rpc::Error;
+use zhiyuan_rpc::retry::Retries;
 
 /// Why the services can't be reached as configured.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +49,7 @@ pub(crate) fn check(
     let known: BTreeSet<String> = addresses.keys().map(|name| package_named(name)).collect();
     let missing = policies
         .iter()
-        .find(|policy| policy.caller == Caller::Any && !known.contains(package_of(policy)));
+        .find(|policy| policy.caller.at_gateway() && !known.contains(package_of(policy)));
     match missing {
         None => Ok(()),
         Some(policy) => Err(ConfigError::Missing {
@@ -63,6 +64,7 @@ pub(crate) fn check(
 pub(crate) struct Upstream {
     pub(crate) name: String,
     pub(crate) channel: Channel,
+    retries: Arc<Retries>,
 }
 
 /// All services, by the segment of the package that names them.
@@ -82,7 +84,8 @@ impl Upstreams {
         for (name, address) in addresses {
             let channel = zhiyuan_rpc::connect_lazy(address)
                 .map_err(|_invalid| ConfigError::Address { name: name.clone() })?;
-            by_package.insert(package_named(name), Upstream { name: name.clone(), channel });
+            let upstream = Upstream { name: name.clone(), channel, retries: Arc::default() };
+            by_package.insert(package_named(name), upstream);
         }
         Ok(Self { by_package })
     }
@@ -107,11 +110,15 @@ fn package_of(policy: &MethodPolicy) -> &str {
 }
 
 impl Upstream {
-    /// Sends a request; ends when the head of the answer is there.
-    pub(crate) async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Error> {
-        let mut channel = self.channel.clone();
-        std::future::poll_fn(|cx| channel.poll_ready(cx)).await.map_err(failed)?;
-        let response = channel.call(request).await.map_err(failed)?;
+    /// Sends a request, again where its policy allows; ends when the head of the answer
+    /// is there.
+    pub(crate) async fn call(
+        &self,
+        policy: &MethodPolicy,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Error> {
+        let answer = self.retries.call(&self.channel, Some(policy), request).await;
+        let response = answer.map_err(failed)?;
         if response.status() != http::StatusCode::OK {
             return Err(Error::unavailable(UnexpectedStatus(response.status())));
         }

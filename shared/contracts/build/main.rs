@@ -37,9 +37,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     std::fs::write(out.join("descriptor.bin"), encoded)?;
 
+    let mut config = tonic_prost_build::Config::new();
+    // The payload of an event carries the name of its message.
+    config.enable_type_names();
     tonic_prost_build::configure()
         .skip_debug(PERSONAL)
-        .compile_fds(compiler.file_descriptor_set())?;
+        .compile_fds_with_config(compiler.file_descriptor_set(), config)?;
     Ok(())
 }
 

@@ -6,6 +6,9 @@ use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
 /// The extension that carries a method's policy.
 pub const EXTENSION: &str = "zhiyuan.access.v1.policy";
 
+/// The number of `LIMIT_CLASS_STREAM`.
+const LONG_LIVED: i32 = 5;
+
 /// Names every method whose access policy is missing or incomplete, and why.
 pub fn faults(pool: &DescriptorPool) -> Vec<String> {
     pool.services()
@@ -44,8 +47,13 @@ fn fault(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<&'static st
         _ => {}
     }
     let class = policy.get_field_by_name("limit_class").and_then(|class| class.as_enum_number());
-    if class.unwrap_or_default() == 0 {
-        return Some("no limit class");
+    match class.unwrap_or_default() {
+        0 => return Some("no limit class"),
+        // Such a call has no deadline: one answer that never comes would keep its place.
+        LONG_LIVED if !method.is_server_streaming() => {
+            return Some("the class of long-lived streams, and no stream");
+        }
+        _ => {}
     }
     None
 }

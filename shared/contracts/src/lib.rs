@@ -23,6 +23,14 @@ pub mod rpc {
     }
 }
 
+/// The messages with which one follows what happens in a service.
+pub mod feed {
+    /// Version 1.
+    pub mod v1 {
+        tonic::include_proto!("zhiyuan.feed.v1");
+    }
+}
+
 /// Persons, credentials, consents.
 pub mod identity {
     /// Version 1.

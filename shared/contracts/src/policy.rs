@@ -16,11 +16,23 @@ mod policy_rules;
 pub enum Caller {
     /// Anybody, through the gateway.
     Any,
-    /// A service of the suite with this scope; not through the gateway.
+    /// A service of the suite, or a service account, with this scope.
     Service {
         /// The scope that the called service must have granted.
         scope: String,
+        /// Whether service accounts reach it through the gateway.
+        at_gateway: bool,
     },
+}
+
+impl Caller {
+    /// Whether the gateway lets such callers through.
+    pub fn at_gateway(&self) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Service { at_gateway, .. } => *at_gateway,
+        }
+    }
 }
 
 /// The policy of one method.
@@ -105,7 +117,9 @@ fn read(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<MethodPolicy
     let limit_class = policy.limit_class();
     let caller = match policy.caller? {
         WireCaller::Any(_) => Caller::Any,
-        WireCaller::Service(service) => Caller::Service { scope: service.scope },
+        WireCaller::Service(service) => {
+            Caller::Service { scope: service.scope, at_gateway: service.at_gateway }
+        }
     };
     Some(MethodPolicy {
         path: format!("/{}/{}", method.parent_service().full_name(), method.name()),
@@ -142,7 +156,10 @@ mod tests {
         let register = policies.find("/zhiyuan.registration.v1.RegistrationService/Register");
         assert_eq!(register.unwrap().caller, Caller::Any);
         let begin = policies.find("/zhiyuan.identity.v1.EnrolmentService/BeginEnrolment").unwrap();
-        assert_eq!(begin.caller, Caller::Service { scope: "identity.enrolments".into() });
+        assert_eq!(
+            begin.caller,
+            Caller::Service { scope: "identity.enrolments".into(), at_gateway: false }
+        );
         assert!(policies.find("//zhiyuan.registration.v1.RegistrationService/Register").is_none());
     }
 
@@ -158,6 +175,7 @@ mod tests {
             ("limit_class: LIMIT_CLASS_READ", "no caller"),
             ("service: {} limit_class: LIMIT_CLASS_READ", "without a scope"),
             ("any: {}", "no limit class"),
+            ("any: {} limit_class: LIMIT_CLASS_STREAM", "no stream"),
         ] {
             let rpc = format!(
                 "rpc Do(M) returns (M) {{ option (zhiyuan.access.v1.policy) = {{ {policy} }}; }}"

@@ -1,6 +1,6 @@
 //! Reasons of errors in their wire form.
 
-use crate::{identity, orgtree, registration, rpc};
+use crate::{feed, identity, orgtree, registration, rpc};
 
 const PREFIX: &str = "ERROR_REASON_";
 
@@ -32,6 +32,7 @@ macro_rules! reason {
 }
 
 reason!(rpc::v1::ErrorReason, "zhiyuan");
+reason!(feed::v1::ErrorReason, "feed.zhiyuan");
 reason!(identity::v1::ErrorReason, "identity.zhiyuan");
 reason!(registration::v1::ErrorReason, "registration.zhiyuan");
 reason!(orgtree::v1::ErrorReason, "orgtree.zhiyuan");

@@ -10,14 +10,21 @@ use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::Service;
 use zhiyuan_auth::AssertionSigner;
+use zhiyuan_contracts::policy::Policies;
 
 use crate::deadline;
+use crate::retry::Retries;
 
 /// The header that carries a service's assertion. `authorization` stays free for
 /// the token of the person on whose behalf a call is made.
 pub const ASSERTION: &str = "zhiyuan-assertion";
 
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// In the extensions of a request: the stream that it asks for has no deadline, and
+/// goes on until one of both ends has enough.
+#[derive(Debug, Clone, Copy)]
+pub struct OpenEnded;
 
 /// A channel that connects when it is first used, and again when it must.
 ///
@@ -34,12 +41,15 @@ pub fn connect_lazy(address: &str) -> Result<Channel, tonic::transport::Error> {
 }
 
 /// A channel to a service of the suite: proves who calls, passes on what is left
-/// of the deadline, and continues the trace.
+/// of the deadline, continues the trace, and sends a call again where its policy allows
+/// ([`Retries`]).
 #[derive(Clone)]
 pub struct SuiteChannel {
     channel: Channel,
     audience: Arc<str>,
     signer: Arc<AssertionSigner>,
+    policies: Option<Policies>,
+    retries: Arc<Retries>,
 }
 
 impl std::fmt::Debug for SuiteChannel {
@@ -51,7 +61,9 @@ impl std::fmt::Debug for SuiteChannel {
 impl SuiteChannel {
     /// Calls `audience` (such as `identity`) over a channel.
     pub fn new(channel: Channel, audience: &str, signer: Arc<AssertionSigner>) -> Self {
-        Self { channel, audience: audience.into(), signer }
+        // Without policies, which the build does not let pass, nothing is sent again.
+        let policies = Policies::load().ok();
+        Self { channel, audience: audience.into(), signer, policies, retries: Arc::default() }
     }
 }
 
@@ -60,8 +72,9 @@ impl Service<Request<Body>> for SuiteChannel {
     type Error = tonic::transport::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.channel.poll_ready(cx)
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        // Each attempt waits for the channel by itself.
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
@@ -70,11 +83,16 @@ impl Service<Request<Body>> for SuiteChannel {
             value.set_sensitive(true);
             headers.insert(ASSERTION, value);
         }
-        let left = deadline::left().unwrap_or(DEFAULT_DEADLINE).saturating_sub(deadline::HOP);
-        if let Ok(value) = HeaderValue::try_from(deadline::render(left)) {
-            headers.insert(deadline::GRPC_TIMEOUT, value);
-        }
         zhiyuan_telemetry::propagation::inject(headers);
-        Box::pin(self.channel.call(request))
+        if request.extensions_mut().remove::<OpenEnded>().is_none() {
+            let left = deadline::left().unwrap_or(DEFAULT_DEADLINE).saturating_sub(deadline::HOP);
+            if let Ok(value) = HeaderValue::try_from(deadline::render(left)) {
+                request.headers_mut().insert(deadline::GRPC_TIMEOUT, value);
+            }
+        }
+        let (channel, retries) = (self.channel.clone(), Arc::clone(&self.retries));
+        let policies = self.policies.as_ref();
+        let policy = policies.and_then(|policies| policies.find(request.uri().path())).cloned();
+        Box::pin(async move { retries.call(&channel, policy.as_deref(), request).await })
     }
 }

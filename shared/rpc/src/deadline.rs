@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::time::Instant;
+use zhiyuan_contracts::access::v1::LimitClass;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 
 use crate::error::{Code, Error};
@@ -13,6 +14,10 @@ pub const GRPC_TIMEOUT: &str = "grpc-timeout";
 
 /// How much a hop keeps for itself, so that its caller still hears why.
 pub const HOP: Duration = Duration::from_millis(50);
+
+/// The longest deadline of a long-lived stream: one of a hundred years would overflow
+/// the clock.
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 tokio::task_local! {
     static DEADLINE: Instant;
@@ -33,12 +38,28 @@ impl Bounds {
     /// # Errors
     /// `DEADLINE_MALFORMED` when it is there and is none.
     pub fn read(&self, headers: &HeaderMap) -> Result<Duration, Error> {
-        let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(self.default) };
-        let asked = value.to_str().ok().and_then(parse).ok_or_else(|| {
-            Error::new(Code::InvalidInput, Common::DeadlineMalformed, "grpc-timeout 格式不正确")
-        })?;
-        Ok(asked.min(self.max))
+        Ok(named(headers)?.map_or(self.default, |asked| asked.min(self.max)))
     }
+
+    /// Reads `grpc-timeout` of a call of a class. A long-lived stream has the deadline
+    /// that its caller names, and none otherwise: the bounds are those of answers that
+    /// come once.
+    ///
+    /// # Errors
+    /// `DEADLINE_MALFORMED` when it is there and is none.
+    pub fn of(&self, class: LimitClass, headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+        match class {
+            LimitClass::Stream => Ok(named(headers)?.map(|asked| asked.min(DAY))),
+            _ => self.read(headers).map(Some),
+        }
+    }
+}
+
+fn named(headers: &HeaderMap) -> Result<Option<Duration>, Error> {
+    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
+    value.to_str().ok().and_then(parse).map(Some).ok_or_else(|| {
+        Error::new(Code::InvalidInput, Common::DeadlineMalformed, "grpc-timeout 格式不正确")
+    })
 }
 
 /// Parses a `grpc-timeout`: at most eight digits and a unit.
@@ -70,12 +91,28 @@ pub fn left() -> Option<Duration> {
     DEADLINE.try_with(|deadline| deadline.saturating_duration_since(Instant::now())).ok()
 }
 
+/// Does one step of work that has a deadline, so that [`left`] tells of it. The step
+/// itself is not interrupted.
+pub(crate) fn step<T>(deadline: Option<Instant>, work: impl FnOnce() -> T) -> T {
+    match deadline {
+        Some(deadline) => DEADLINE.sync_scope(deadline, work),
+        None => work(),
+    }
+}
+
 /// Runs work under a deadline; the work is dropped when it is over.
 ///
 /// # Errors
 /// `DEADLINE_EXCEEDED` when the time is over first.
 pub async fn run<F: Future>(limit: Duration, work: F) -> Result<F::Output, Error> {
-    let deadline = Instant::now() + limit;
+    run_until(Instant::now() + limit, work).await
+}
+
+/// Runs work until a deadline; the work is dropped when it is over.
+///
+/// # Errors
+/// `DEADLINE_EXCEEDED` when the time is over first.
+pub async fn run_until<F: Future>(deadline: Instant, work: F) -> Result<F::Output, Error> {
     DEADLINE
         .scope(deadline, tokio::time::timeout_at(deadline, work))
         .await
@@ -106,6 +143,23 @@ mod tests {
         assert_eq!(bounds.read(&headers).unwrap(), Duration::from_secs(30));
         headers.insert(GRPC_TIMEOUT, "soon".parse().unwrap());
         assert_eq!(bounds.read(&headers).unwrap_err().reason(), "DEADLINE_MALFORMED");
+    }
+
+    #[test]
+    fn a_long_lived_stream_has_the_deadline_that_its_caller_names() {
+        let bounds = Bounds { default: Duration::from_secs(5), max: Duration::from_secs(30) };
+        let mut headers = HeaderMap::new();
+        assert_eq!(bounds.of(LimitClass::Stream, &headers).unwrap(), None);
+        assert_eq!(bounds.of(LimitClass::Suite, &headers).unwrap(), Some(bounds.default));
+        headers.insert(GRPC_TIMEOUT, "1H".parse().unwrap());
+        let hour = Some(Duration::from_secs(3600));
+        assert_eq!(bounds.of(LimitClass::Stream, &headers).unwrap(), hour);
+        assert_eq!(bounds.of(LimitClass::Suite, &headers).unwrap(), Some(bounds.max));
+        headers.insert(GRPC_TIMEOUT, "99999999H".parse().unwrap());
+        assert_eq!(bounds.of(LimitClass::Stream, &headers).unwrap(), Some(DAY));
+        headers.insert(GRPC_TIMEOUT, "soon".parse().unwrap());
+        let refused = bounds.of(LimitClass::Stream, &headers).unwrap_err();
+        assert_eq!(refused.reason(), "DEADLINE_MALFORMED");
     }
 
     #[tokio::test]

@@ -34,6 +34,8 @@ pub enum Code {
     Unavailable,
     /// The deadline has passed.
     Timeout,
+    /// What is asked for lies before or after what there is.
+    OutOfRange,
     /// There is no such method here.
     Unimplemented,
     /// Stored data failed its integrity check.
@@ -44,7 +46,7 @@ pub enum Code {
 
 impl Code {
     /// All codes, for tables and tests.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidInput,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -55,6 +57,7 @@ impl Code {
         Self::Exhausted,
         Self::Unavailable,
         Self::Timeout,
+        Self::OutOfRange,
         Self::Unimplemented,
         Self::DataLoss,
         Self::Internal,
@@ -73,6 +76,7 @@ impl Code {
             Self::Exhausted => tonic::Code::ResourceExhausted,
             Self::Unavailable => tonic::Code::Unavailable,
             Self::Timeout => tonic::Code::DeadlineExceeded,
+            Self::OutOfRange => tonic::Code::OutOfRange,
             Self::Unimplemented => tonic::Code::Unimplemented,
             Self::DataLoss => tonic::Code::DataLoss,
             Self::Internal => tonic::Code::Internal,
@@ -173,6 +177,13 @@ impl Error {
         Self::new(Code::Unavailable, Common::Unavailable, message)
             .with_retry_after(Duration::from_secs(2))
             .because(source)
+    }
+
+    /// The process stops, or the connection has come of age: the same call is for
+    /// another one.
+    pub fn draining() -> Self {
+        Self::new(Code::Unavailable, Common::Draining, "服务正在重启，请稍后用同一请求重试")
+            .with_retry_after(Duration::from_secs(1))
     }
 
     /// Two changes met; the same call may be sent again.

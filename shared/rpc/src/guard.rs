@@ -5,31 +5,41 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use http::header::AUTHORIZATION;
 use http::{Request, Response};
+use http_body_util::Full;
+use tokio::time::Instant;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument as _;
 use zhiyuan_auth::AssertionVerifier;
+use zhiyuan_contracts::access::v1::LimitClass;
 use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 
+use crate::arrival;
 use crate::client::ASSERTION;
 use crate::deadline::{self, Bounds};
 use crate::error::{Code, Error};
 use crate::limits::ClassLimits;
-
-/// The timer of the transport starts a little before ours and answers with another
-/// code; ours must end first.
-const BEFORE_TRANSPORT: Duration = Duration::from_millis(5);
+use crate::server::{Leaving, is_standard};
+use crate::streamed::Streamed;
 
 /// The service that called, once its assertion was verified. In the extensions of
 /// a request to a method that only services may call.
 #[derive(Debug, Clone)]
 pub struct CallerIdentity(pub zhiyuan_auth::Caller);
+
+impl CallerIdentity {
+    /// The name of the service that called; empty where anybody may call.
+    pub fn name_of<T>(request: &tonic::Request<T>) -> String {
+        let caller = request.extensions().get::<Self>();
+        caller.map(|Self(caller)| caller.name.to_string()).unwrap_or_default()
+    }
+}
 
 /// Enforces access policy, limits and deadlines in front of the routes of one
 /// service, opens the span of the call, and turns a panic into `INTERNAL`.
@@ -75,7 +85,11 @@ impl Rules {
             .find(request.uri().path())
             .cloned()
             .ok_or_else(Error::method_not_found)?;
-        if let Caller::Service { scope } = &policy.caller {
+        // Two readers could believe two different ones.
+        if request.headers().get_all(AUTHORIZATION).iter().nth(1).is_some() {
+            return Err(unauthenticated());
+        }
+        if let Caller::Service { scope, .. } = &policy.caller {
             let mut tokens = request.headers().get_all(ASSERTION).iter();
             let token = tokens.next().and_then(|value| value.to_str().ok());
             let (Some(token), None) = (token, tokens.next()) else { return Err(unauthenticated()) };
@@ -99,11 +113,6 @@ impl Rules {
 
 fn unauthenticated() -> Error {
     Error::new(Code::Unauthenticated, Common::Unauthenticated, "调用方身份未能确认")
-}
-
-/// Health and reflection, which have no policy of ours.
-fn is_standard(path: &str) -> bool {
-    path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
 }
 
 impl<S> Service<Request<Body>> for Guard<S>
@@ -132,6 +141,7 @@ where
         // Only what the contracts know: a path is a caller's text.
         let known = rules.policies.find(request.uri().path());
         let method = known.map_or("unknown", |policy| policy.path.as_str());
+        let known_unary = known.is_some_and(|policy| !policy.method.is_server_streaming());
         let span = tracing::info_span!(
             "rpc",
             otel.name = method,
@@ -147,8 +157,12 @@ where
                 Err(error) => Err(error),
             };
             let response = answer.unwrap_or_else(|error| Status::from(error).into_http());
-            let code = Status::from_header_map(response.headers()).map_or(0, |s| s.code() as i32);
-            tracing::Span::current().record("rpc.code", code);
+            // A stream tells its code when it ends.
+            if let Some(status) = Status::from_header_map(response.headers()) {
+                tracing::Span::current().record("rpc.code", status.code() as i32);
+            } else if known_unary {
+                tracing::Span::current().record("rpc.code", tonic::Code::Ok as i32);
+            }
             Ok(response)
         };
         Box::pin(work.instrument(span))
@@ -164,14 +178,43 @@ async fn serve<S>(
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>,
 {
-    let limit = rules.bounds.read(request.headers())?.saturating_sub(BEFORE_TRANSPORT);
-    let _permit = rules.limits.enter(policy.limit_class)?;
-    let call = AssertUnwindSafe(inner.call(request)).catch_unwind();
-    match deadline::run(limit, call).await? {
-        Ok(Ok(response)) => own_words(response),
-        Ok(Err(never)) => match never {},
-        Err(_panic) => Err(Error::internal("a handler panicked")),
+    let limit = rules.bounds.of(policy.limit_class, request.headers())?;
+    let deadline = limit.map(|limit| Instant::now() + limit);
+    // What a stream begins with is an answer that comes once.
+    let head = deadline.unwrap_or_else(|| Instant::now() + rules.bounds.max);
+    let leaving = Leaving::of(request.extensions());
+    let streamed = policy.method.is_server_streaming();
+    let work = async {
+        // Told before its request is read, if it can be.
+        drop(rules.limits.enter(policy.limit_class)?);
+        let request = if policy.method.is_client_streaming() {
+            request
+        } else {
+            let (head, body) = request.into_parts();
+            let limit = arrival::REQUEST_BYTES + arrival::PREFIX;
+            let message = arrival::whole(body, limit, &head.extensions).await?;
+            Request::from_parts(head, Body::new(Full::new(message)))
+        };
+        let place = rules.limits.enter(policy.limit_class)?;
+        let call = async {
+            let Ok(response) = inner.call(request).await;
+            let response = own_words(response)?;
+            if streamed { Ok(response) } else { arrival::answer(response).await }
+        };
+        let called = AssertUnwindSafe(call).catch_unwind().await;
+        let response = called.map_err(|_panic| Error::internal("a handler panicked"))??;
+        Ok::<_, Error>((response, place))
+    };
+    let (response, place) = deadline::run_until(head, work).await??;
+    if !streamed || response.headers().contains_key(Status::GRPC_STATUS) {
+        return Ok(response);
     }
+    let leaving = match policy.limit_class {
+        LimitClass::Stream => leaving,
+        // Others end soon enough by themselves.
+        _ => Leaving::never(),
+    };
+    Ok(response.map(|body| Body::new(Streamed::new(body, deadline, place, leaving))))
 }
 
 /// Errors of ours always carry details. One without them is the codec's, which calls

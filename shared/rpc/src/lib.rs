@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod arrival;
 pub mod client;
 pub mod deadline;
 mod error;
@@ -8,10 +9,12 @@ mod guard;
 pub mod limits;
 pub mod page;
 mod remote;
+pub mod retry;
 pub mod server;
+mod streamed;
 pub mod wire;
 
-pub use client::{SuiteChannel, connect_lazy};
+pub use client::{OpenEnded, SuiteChannel, connect_lazy};
 pub use error::{Code, Error, FieldFault, chain};
 pub use fields::Fields;
 pub use guard::{CallerIdentity, Guard};

@@ -1,4 +1,4 @@
-//! How many calls of a class run at once.
+//! How many calls run at once, by class and in all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +9,15 @@ use zhiyuan_contracts::access::v1::LimitClass;
 
 use crate::error::Error;
 
-/// Calls of each class that run at once in one process; the next one is refused at
-/// once instead of queueing.
+/// Calls that run at once in one process; the next one is refused at once instead of
+/// queueing.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassSizes {
+    /// All classes together, but for long-lived streams. The last quarter of it is not
+    /// for the suite's own calls, and the last eighth not for reads: who has least time
+    /// to wait is served longest.
+    pub total: usize,
     /// `LIMIT_CLASS_READ`.
     pub read: usize,
     /// `LIMIT_CLASS_WRITE`.
@@ -22,42 +26,75 @@ pub struct ClassSizes {
     pub message: usize,
     /// `LIMIT_CLASS_SUITE`.
     pub suite: usize,
+    /// `LIMIT_CLASS_STREAM`.
+    pub stream: usize,
 }
 
 /// The permits of every class.
 #[derive(Debug, Clone)]
 pub struct ClassLimits {
+    sizes: ClassSizes,
+    total: Arc<Semaphore>,
     read: Arc<Semaphore>,
     write: Arc<Semaphore>,
     message: Arc<Semaphore>,
     suite: Arc<Semaphore>,
+    stream: Arc<Semaphore>,
+}
+
+/// The place of a call, until it is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    _of_class: OwnedSemaphorePermit,
+    _of_all: Option<OwnedSemaphorePermit>,
+}
+
+impl From<OwnedSemaphorePermit> for Permit {
+    fn from(place: OwnedSemaphorePermit) -> Self {
+        Self { _of_class: place, _of_all: None }
+    }
 }
 
 impl ClassLimits {
     /// Permits for these sizes.
     pub fn new(sizes: &ClassSizes) -> Self {
+        let of = |size| Arc::new(Semaphore::new(size));
         Self {
-            read: Arc::new(Semaphore::new(sizes.read)),
-            write: Arc::new(Semaphore::new(sizes.write)),
-            message: Arc::new(Semaphore::new(sizes.message)),
-            suite: Arc::new(Semaphore::new(sizes.suite)),
+            sizes: sizes.clone(),
+            total: of(sizes.total),
+            read: of(sizes.read),
+            write: of(sizes.write),
+            message: of(sizes.message),
+            suite: of(sizes.suite),
+            stream: of(sizes.stream),
         }
     }
 
     /// Lets a call in, until the permit is dropped.
     ///
     /// # Errors
-    /// `OVERLOADED` when the class is full.
-    pub fn enter(&self, class: LimitClass) -> Result<OwnedSemaphorePermit, Error> {
-        let semaphore = match class {
-            LimitClass::Unspecified | LimitClass::Read => &self.read,
-            LimitClass::Write => &self.write,
-            LimitClass::Message => &self.message,
-            LimitClass::Suite => &self.suite,
+    /// `OVERLOADED` when the class is full, or what the class may take of the whole.
+    pub fn enter(&self, class: LimitClass) -> Result<Permit, Error> {
+        let total = self.sizes.total;
+        // Of the whole, how much is left to others.
+        let (semaphore, left) = match class {
+            LimitClass::Unspecified | LimitClass::Read => (&self.read, Some(total / 8)),
+            LimitClass::Write => (&self.write, Some(0)),
+            LimitClass::Message => (&self.message, Some(0)),
+            LimitClass::Suite => (&self.suite, Some(total / 4)),
+            // Most of the time it only waits.
+            LimitClass::Stream => (&self.stream, None),
         };
-        Arc::clone(semaphore)
-            .try_acquire_owned()
-            .map_err(|_full| Error::overloaded(Duration::from_secs(1)))
+        let full = || Error::overloaded(Duration::from_secs(1));
+        let take = |semaphore: &Arc<Semaphore>| {
+            Arc::clone(semaphore).try_acquire_owned().map_err(|_full| full())
+        };
+        let of_all = match left {
+            Some(left) if self.total.available_permits() <= left => return Err(full()),
+            Some(_) => Some(take(&self.total)?),
+            None => None,
+        };
+        Ok(Permit { _of_class: take(semaphore)?, _of_all: of_all })
     }
 }
 
@@ -65,13 +102,43 @@ impl ClassLimits {
 mod tests {
     use super::*;
 
+    const ALL: [LimitClass; 5] = [
+        LimitClass::Read,
+        LimitClass::Write,
+        LimitClass::Message,
+        LimitClass::Suite,
+        LimitClass::Stream,
+    ];
+
+    fn sizes(total: usize, each: usize) -> ClassSizes {
+        ClassSizes { total, read: each, write: each, message: each, suite: each, stream: each }
+    }
+
     #[test]
     fn a_full_class_leaves_room_for_the_others() {
-        let limits = ClassLimits::new(&ClassSizes { read: 1, write: 1, message: 1, suite: 1 });
+        let limits = ClassLimits::new(&sizes(100, 1));
         let held = limits.enter(LimitClass::Message).unwrap();
         assert_eq!(limits.enter(LimitClass::Message).unwrap_err().reason(), "OVERLOADED");
         assert!(limits.enter(LimitClass::Read).is_ok());
         drop(held);
         assert!(limits.enter(LimitClass::Message).is_ok());
+    }
+
+    #[test]
+    fn near_the_limit_of_all_the_suite_goes_first_and_reads_next() {
+        let limits = ClassLimits::new(&sizes(16, 16));
+        let mut held = Vec::new();
+        let mut refused = Vec::new();
+        for used in 0..=16 {
+            let open: Vec<_> = ALL.iter().filter(|class| limits.enter(**class).is_err()).collect();
+            refused.push((used, open.len()));
+            held.extend(limits.enter(LimitClass::Write));
+        }
+        assert_eq!(refused[11].1, 0, "{refused:?}");
+        assert_eq!((refused[12].1, refused[14].1), (1, 2), "{refused:?}");
+        assert!(limits.enter(LimitClass::Write).is_err());
+        assert!(limits.enter(LimitClass::Stream).is_ok());
+        held.clear();
+        assert!(ALL.iter().all(|class| limits.enter(*class).is_ok()));
     }
 }

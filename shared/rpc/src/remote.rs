@@ -1,5 +1,6 @@
 //! What another service answered that is no success.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tonic::Status;
@@ -17,6 +18,8 @@ pub struct Remote {
     pub domain: String,
     /// The reason; empty when none was sent.
     pub reason: String,
+    /// What the reason says besides; empty when no reason was sent.
+    pub metadata: HashMap<String, String>,
     /// When to come again.
     pub retry_after: Option<Duration>,
 }
@@ -24,12 +27,16 @@ pub struct Remote {
 impl From<Status> for Remote {
     fn from(status: Status) -> Self {
         let details = status.get_error_details();
-        let (domain, reason) = details
+        let (domain, reason, metadata) = details
             .error_info()
-            .map(|info| (info.domain.clone(), info.reason.clone()))
+            .map(|info| (info.domain.clone(), info.reason.clone(), info.metadata.clone()))
             .unwrap_or_default();
         let retry_after = details.retry_info().and_then(|info| info.retry_delay);
-        Self { code: status.code(), domain, reason, retry_after }
+        // Only a status that was made on this side has a source: the connection broke, and
+        // whether the call had its effect is not known. The transport calls that `Unknown`.
+        let unanswered = std::error::Error::source(&status).is_some();
+        let code = if unanswered { tonic::Code::Unavailable } else { status.code() };
+        Self { code, domain, reason, metadata, retry_after }
     }
 }
 
@@ -59,5 +66,20 @@ impl Remote {
         } else {
             Error::internal(self)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_broken_connection_is_no_fault_of_ours() {
+        let broken = std::io::Error::from(std::io::ErrorKind::BrokenPipe);
+        let status = Status::from_error(Box::new(broken));
+        assert_eq!(status.code(), tonic::Code::Unknown);
+        assert_eq!(Remote::from(status).into_error().reason(), "UNAVAILABLE");
+        let told = Status::unknown("told by somebody who answered");
+        assert_eq!(Remote::from(told).into_error().reason(), "INTERNAL");
     }
 }

@@ -12,12 +12,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Response};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use tonic::Status;
 use tonic::body::Body;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_rpc::deadline::Bounds;
-use zhiyuan_rpc::{Code, Error};
+use zhiyuan_rpc::{Code, Error, arrival};
 
 use crate::bounded;
 use crate::call::{Call, Deadline};
@@ -93,9 +93,17 @@ pub(crate) async fn serve(
         .into());
     }
     let work = async {
-        let message = request(&method.input(), codec, body, sizes.request_bytes).await?;
+        let limit = sizes.request_bytes;
+        // Whoever sends slowly takes no place meanwhile.
+        let body = arrival::whole(body, limit, &call.extensions).await;
+        let body = body.map_err(|error| bounded::told(error, limit))?;
+        let _permit = call.enter()?;
+        let message = match codec {
+            Codec::Json => Bytes::from(json::read(&method.input(), &body)?),
+            Codec::Proto => json::check(&method.input(), &body).map(|()| body)?,
+        };
         let request = call.request(Body::new(Full::new(frame::wrap(&message))))?;
-        answer(call.upstream.call(request).await?, sizes.answer_bytes).await
+        answer(call.upstream.call(&call.policy, request).await?, sizes.answer_bytes).await
     };
     let message = call.deadline.run(work).await??;
     let body = match codec {
@@ -106,27 +114,6 @@ pub(crate) async fn serve(
     let content_type = HeaderValue::from_static(codec.media_type());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(response)
-}
-
-/// Reads the request, up to a limit, into protobuf.
-async fn request(
-    desc: &prost_reflect::MessageDescriptor,
-    codec: Codec,
-    body: Body,
-    limit: usize,
-) -> Result<Bytes, Error> {
-    let body = Limited::new(body, limit).collect().await.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            bounded::too_large(limit)
-        } else {
-            Error::new(Code::InvalidInput, Common::MalformedRequest, "请求没有传完，请重试")
-        }
-    })?;
-    let body = body.to_bytes();
-    match codec {
-        Codec::Json => Ok(json::read(desc, &body)?.into()),
-        Codec::Proto => json::check(desc, &body).map(|()| body),
-    }
 }
 
 /// Reads an answer to its end: its message, or the status that refuses.

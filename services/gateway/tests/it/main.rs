@@ -9,6 +9,7 @@ mod hardening;
 mod json;
 mod pages;
 mod policy;
+mod slow;
 mod stalled;
 mod streams;
 mod suite;

@@ -78,7 +78,7 @@ async fn answers_that_nobody_reads_hold_no_place_past_their_deadline() {
 
 #[tokio::test]
 async fn a_stream_that_nobody_reads_gives_its_place_back_at_its_deadline() {
-    let suite = fixture::start(|config| config.server.limits.write = 2).await;
+    let suite = fixture::start(|config| config.server.limits.stream = 2).await;
     let mut stalled = Stalled::connect(&suite).await;
     for _ in 0..2 {
         assert_eq!(stalled.call(WATCH, Some("500m")).await, "");

@@ -69,7 +69,7 @@ async fn a_stream_ends_when_its_caller_said() {
 async fn a_stream_without_deadline_outlives_the_default_and_holds_its_place() {
     let suite = fixture::start(|config| {
         config.server.default_deadline_ms = 100;
-        config.server.limits.write = 1;
+        config.server.limits.stream = 1;
     })
     .await;
     let request = || {

@@ -28,7 +28,8 @@ pub(crate) type Seen = Arc<Mutex<Vec<HeaderMap>>>;
 pub(crate) struct Suite {
     pub(crate) address: SocketAddr,
     pub(crate) seen: Seen,
-    _tasks: JoinSet<()>,
+    pub(crate) stop: Stop,
+    tasks: JoinSet<()>,
 }
 
 /// An answer over HTTP.
@@ -41,7 +42,10 @@ pub(crate) struct Answer {
 }
 
 pub(crate) fn config() -> Config {
-    zhiyuan_settings::load_from("gateway", Program::DEFAULTS, None, []).unwrap()
+    let mut config: Config =
+        zhiyuan_settings::load_from("gateway", Program::DEFAULTS, None, []).unwrap();
+    config.server.lame_duck_ms = 0;
+    config
 }
 
 /// What all tests of this process log, in a file; everything of the gateway.
@@ -80,6 +84,7 @@ impl Suite {
         S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
             + Clone
             + Send
+            + Sync
             + 'static,
         S::Future: Send + 'static,
     {
@@ -94,22 +99,30 @@ impl Suite {
             config.upstreams.insert((*name).to_owned(), address.clone());
         }
         change(&mut config);
-        let (recorded, server, token) = (Arc::clone(&seen), config.server.clone(), stop.soft());
+        let (recorded, server, until) = (Arc::clone(&seen), config.server.clone(), stop.clone());
         tasks.spawn(async move {
             let recording = tower::service_fn(move |request: Request<Body>| {
                 recorded.lock().unwrap().push(request.headers().clone());
                 service.clone().oneshot(request)
             });
-            zhiyuan_rpc::server::serve(upstream, recording, &server, token).await.unwrap();
+            zhiyuan_rpc::server::serve(upstream, recording, &server, &until).await;
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (signal, ready) = Ready::channel();
+        let until = stop.clone();
         tasks.spawn(async move {
-            zhiyuan_gateway::run(config, deps, listener, stop, signal).await.unwrap();
+            zhiyuan_gateway::run(config, deps, listener, until, signal).await.unwrap();
         });
         ready.wait().await.unwrap();
-        Self { address, seen, _tasks: tasks }
+        Self { address, seen, stop, tasks }
+    }
+
+    /// Waits until the gateway has ended, which it was asked to.
+    pub(crate) async fn ended(mut self) {
+        while let Some(ended) = self.tasks.join_next().await {
+            ended.unwrap();
+        }
     }
 
     /// A channel to the gateway, over HTTP/2.
