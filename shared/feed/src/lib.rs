@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+
+mod config;
+mod error;
+mod heads;
+mod outbox;
+mod publisher;
+pub mod reader;
+mod sequencer;
+mod server;
+mod source;
+#[cfg(test)]
+mod tests;
+mod trim;
+mod wake;
+mod writer_db;
+
+pub use config::FeedConfig;
+pub use error::Error;
+pub use outbox::{NewEvent, Outbox};
+pub use publisher::Publisher;
+pub use reader::{Event, Page, Projection, Reader, Record};
+pub use server::{PullStream, Snapshot, SnapshotRow};
+pub use source::Source;
+
+/// The full name of a message, as payloads and snapshots carry it.
+pub fn name_of<M: prost::Name>() -> String {
+    M::full_name()
+}
+
+/// Partitions are numbered from 0 to 63.
+pub const PARTITIONS: i16 = 64;

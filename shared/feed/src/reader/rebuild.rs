@@ -1,0 +1,121 @@
+//! Reading everything again: at the first start, and when a feed was cut or restored.
+
+use uuid::Uuid;
+use zhiyuan_contracts::feed::v1::{SnapshotRequest, SnapshotResponse};
+
+use super::db::CursorRow;
+use super::{Inner, Page, Record, db};
+use crate::error::Error;
+
+/// Rows on a page.
+const PAGE: i32 = 500;
+
+/// Rebuilds those partitions of a slot that need it, from where it was left.
+pub(super) async fn where_needed(
+    inner: &Inner,
+    slot: i16,
+    partitions: &[i16],
+) -> Result<(), Error> {
+    db::insert_missing(&inner.pool, inner.schema, inner.feed, partitions).await?;
+    for cursor in db::cursors(&inner.pool, inner.schema, inner.feed, partitions).await? {
+        if cursor.rebuild_type.is_some() {
+            rebuild(inner, slot, cursor).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the snapshots of one partition, a transaction for each page, and then goes on
+/// from the head that was there before the first page.
+async fn rebuild(inner: &Inner, slot: i16, mut cursor: CursorRow) -> Result<(), Error> {
+    let kinds = inner.projection.snapshots();
+    let mut pages = 0_u64;
+    while let Some(reading) = cursor.rebuild_type.clone() {
+        let Some(kind) = kinds.iter().copied().find(|kind| reading.is_empty() || *kind == reading)
+        else {
+            // A kind of an older version of this service: from the beginning.
+            db::mark_for_rebuild(&inner.pool, inner.schema, inner.feed, cursor.partition).await?;
+            return Err(Error::Outrun);
+        };
+        let request = SnapshotRequest {
+            partition: i32::from(cursor.partition),
+            r#type: kind.to_owned(),
+            page_size: PAGE,
+            page_token: cursor.rebuild_token.clone().unwrap_or_default(),
+        };
+        let answer = inner.source.snapshot(request).await?;
+        cursor = store(inner, cursor, kind, answer).await?;
+        pages += 1;
+        let Inner { pool, schema, feed, holder, .. } = inner;
+        if !db::adopt(pool, schema, feed, slot, *holder, None).await? {
+            return Err(Error::Outrun);
+        }
+    }
+    tracing::debug!(feed = inner.feed, partition = cursor.partition, pages, "read from snapshots");
+    Ok(())
+}
+
+/// One page and the way to the next one, in one transaction.
+async fn store(
+    inner: &Inner,
+    cursor: CursorRow,
+    kind: &'static str,
+    answer: SnapshotResponse,
+) -> Result<CursorRow, Error> {
+    let SnapshotResponse { records, next_page_token, head } = answer;
+    let records = records
+        .into_iter()
+        .map(|record| {
+            let payload = record.payload.ok_or(Error::Contract("payload"))?;
+            Ok(Record { key: record.key, revision: record.revision, payload })
+        })
+        .collect::<Result<Vec<_>, Error>>()?;
+    let sorted = records.is_sorted_by(|one, other| one.key < other.key);
+    if !sorted || (records.is_empty() && !next_page_token.is_empty()) {
+        return Err(Error::Contract("the order of a snapshot"));
+    }
+    let last = records.last().map(|record| record.key.clone());
+    let page = Page {
+        partition: cursor.partition,
+        kind,
+        after: cursor.rebuild_after.clone(),
+        until: if next_page_token.is_empty() { None } else { last.clone() },
+        records,
+    };
+    let mut next = cursor.clone();
+    if cursor.rebuild_type.as_deref() == Some("") {
+        let head = head.ok_or(Error::Contract("head"))?;
+        next.rebuild_position = Some(head.position);
+        next.rebuild_event_id = match head.event_id.as_str() {
+            "" => None,
+            id => Some(Uuid::try_parse(id).map_err(|_form| Error::Contract("head"))?),
+        };
+    }
+    (next.rebuild_type, next.rebuild_token, next.rebuild_after) = if next_page_token.is_empty() {
+        (after(inner.projection.snapshots(), kind), None, None)
+    } else {
+        (Some(kind.to_owned()), Some(next_page_token), last)
+    };
+    if next.rebuild_type.is_none() {
+        next.position = next.rebuild_position.take().unwrap_or_default();
+        next.event_id = next.rebuild_event_id.take();
+    }
+    let mut transaction = inner.pool.begin().await?;
+    let locked =
+        db::lock_cursors(&mut transaction, inner.schema, inner.feed, &[cursor.partition]).await?;
+    if locked.as_slice() != [cursor] {
+        return Err(Error::Outrun);
+    }
+    inner.projection.replace(&mut transaction, &page).await.map_err(Error::Apply)?;
+    db::set_cursor(&mut transaction, inner.schema, inner.feed, &next).await?;
+    transaction.commit().await?;
+    inner.projection.committed();
+    Ok(next)
+}
+
+/// The kind that is read after this one.
+fn after(kinds: &[&'static str], kind: &str) -> Option<String> {
+    let mut rest = kinds.iter().skip_while(|other| **other != kind);
+    rest.next();
+    rest.next().map(|next| (*next).to_owned())
+}

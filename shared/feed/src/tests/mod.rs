@@ -1,0 +1,8 @@
+//! A service whose feed is followed, on a real PostgreSQL and over a real port.
+
+mod migrations;
+mod once;
+mod restored;
+mod sequencing;
+mod served;
+mod toy;
