@@ -7,6 +7,7 @@ use serde::Deserialize;
 use zhiyuan_auth::CallerConfig;
 use zhiyuan_crypto::{BlindIndexKeys, Key32, KeyRing, KeyedDigest, Suite};
 use zhiyuan_domain::AgeRule;
+use zhiyuan_feed::FeedConfig;
 use zhiyuan_postgres::DatabaseConfig;
 use zhiyuan_rpc::server::ServerConfig;
 use zhiyuan_settings::Secret;
@@ -40,6 +41,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// Background work.
     pub jobs: JobsConfig,
+    /// The feed of enrolments and accounts.
+    pub feed: FeedConfig,
 }
 
 /// Keys by version, each 32 bytes in base64 or hexadecimal, from files in production.

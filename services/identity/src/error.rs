@@ -6,7 +6,7 @@ use zhiyuan_contracts::identity::v1::ErrorReason as Reason;
 use zhiyuan_crypto::field::FieldError;
 use zhiyuan_crypto::keys::KeyStoreError;
 use zhiyuan_crypto::password::PasswordError;
-use zhiyuan_postgres::constraint::{DatabaseFault, classify};
+use zhiyuan_postgres::{DatabaseFault, classify, lost};
 use zhiyuan_rpc::{Code, Error as RpcError};
 
 /// What can go wrong.
@@ -63,6 +63,35 @@ pub(crate) enum Error {
 }
 
 pub(crate) type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// Whether a transaction lost against another one: done again, it may win.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::Database(error) if lost(error))
+    }
+
+    /// Whether the same work may succeed in a moment without anybody's doing.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => classify(error) != DatabaseFault::Defect,
+            Self::KeyStore(KeyStoreError::Unavailable(_)) | Self::HashingBusy => true,
+            Self::SmsTooSoon { .. }
+            | Self::SmsDailyLimit { .. }
+            | Self::SmsBudgetExhausted { .. }
+            | Self::SmsUnavailable
+            | Self::EnrolmentNotFound
+            | Self::EnrolmentNotClaimed
+            | Self::EnrolmentActive
+            | Self::Hashing(_)
+            | Self::Sealed(_)
+            | Self::KeyStore(KeyStoreError::Unwrap(_) | KeyStoreError::Destroyed)
+            | Self::KeyMissing
+            | Self::Cryptography(_)
+            | Self::Inconsistent(_)
+            | Self::Request(_) => false,
+        }
+    }
+}
 
 impl From<Error> for RpcError {
     fn from(error: Error) -> Self {

@@ -5,6 +5,7 @@ mod config;
 mod consents;
 mod enrolments;
 mod error;
+mod feed;
 mod keys;
 mod notices;
 mod run;

@@ -14,6 +14,9 @@ use zhiyuan_contracts::identity::v1::consent_service_server::{
 use zhiyuan_contracts::identity::v1::enrolment_service_server::{
     EnrolmentServiceServer, SERVICE_NAME as ENROLMENTS,
 };
+use zhiyuan_contracts::identity::v1::feed_service_server::{
+    FeedServiceServer, SERVICE_NAME as FEED,
+};
 use zhiyuan_contracts::identity::v1::sms_code_service_server::{
     SERVICE_NAME as SMS_CODES, SmsCodeServiceServer,
 };
@@ -21,6 +24,7 @@ use zhiyuan_contracts::policy::Policies;
 use zhiyuan_crypto::password::{Params, PasswordHasher};
 use zhiyuan_crypto::{FieldCipher, International, Suite};
 use zhiyuan_domain::{SharedClock, SystemClock};
+use zhiyuan_feed::Publisher;
 use zhiyuan_lifecycle::{ReadySignal, Stop, Tasks};
 use zhiyuan_postgres::DatabaseConfig;
 use zhiyuan_rpc::limits::ClassLimits;
@@ -31,6 +35,7 @@ use crate::config::{Config, KeysError};
 use crate::consents::{Consents, Texts};
 use crate::enrolments::begin::Rules;
 use crate::enrolments::{self, EnrolmentRpc, Enrolments};
+use crate::feed::grpc::Feed;
 use crate::keys::{self, PostgresKeyStore, Vault};
 use crate::notices;
 use crate::notices::job::Notices;
@@ -82,9 +87,6 @@ pub enum RunError {
     /// Something else at start.
     #[error("failed to start: {0}")]
     Start(String),
-    /// The transport.
-    #[error("transport")]
-    Transport(#[from] tonic::transport::Error),
     /// A background task ended.
     #[error("background task")]
     Task(#[from] zhiyuan_lifecycle::Failure),
@@ -130,9 +132,10 @@ pub async fn run(
     );
     begin_index_keys(&pool, &vault, &deps.clock).await?;
 
+    let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
     let vendor = Arc::new(SmsVendor::new(&config.sms.vendor, deps.clock.clone())?);
-    let enrolments = enrolments_of(&config, &deps, &pool, &vault)?;
-    let routes = routes(&config, &deps, &pool, &vault, &vendor, &enrolments).await?;
+    let enrolments = enrolments_of(&config, &deps, &vault, &publisher)?;
+    let routes = routes(&config, &deps, &vault, &vendor, &enrolments, &publisher).await?;
     let callers =
         TrustedCallers::new(&config.callers).map_err(|error| RunError::Callers(Box::new(error)))?;
     let service = Guard::new(
@@ -152,15 +155,15 @@ pub async fn run(
     tasks.start("checks", enrolments::job::checks(enrolments.clone(), checks_every, soft()));
     tasks.start("purge", enrolments::job::purge(enrolments, soft()));
     tasks.start("notices", notices::job::send(notices, notices_every, soft()));
+    publisher.start(&tasks);
     tasks.start("keys", keys::job::sweep(pool.clone(), store, deps.clock, soft()));
 
     ready.ready();
-    let served = server::serve(listener, service, &config.server, soft()).await;
+    server::serve(listener, service, &config.server, &stop).await;
     stop.request();
-    let ended = tasks.finish(config.server.drain()).await;
-    pool.close().await;
-    key_pool.close().await;
-    served?;
+    let ended = tasks.finish(config.server.rest()).await;
+    zhiyuan_postgres::close(&pool).await;
+    zhiyuan_postgres::close(&key_pool).await;
     ended?;
     Ok(())
 }
@@ -187,8 +190,8 @@ async fn begin_index_keys(
 fn enrolments_of(
     config: &Config,
     deps: &Deps,
-    pool: &PgPool,
     vault: &Vault,
+    publisher: &Publisher,
 ) -> Result<Enrolments, RunError> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let concurrency = match config.hashing.concurrency {
@@ -199,7 +202,8 @@ fn enrolments_of(
         .map_err(|error| RunError::Start(error.to_string()))?;
     let register = RealNameRegister::new(&config.real_name, deps.clock.clone())?;
     Ok(Enrolments {
-        pool: pool.clone(),
+        pool: publisher.pool().clone(),
+        outbox: publisher.outbox(),
         vault: vault.clone(),
         hasher: Arc::new(hasher),
         register: Arc::new(register),
@@ -220,25 +224,26 @@ fn texts() -> Result<Texts, RunError> {
 async fn routes(
     config: &Config,
     deps: &Deps,
-    pool: &PgPool,
     vault: &Vault,
     vendor: &Arc<SmsVendor>,
     enrolments: &Enrolments,
+    publisher: &Publisher,
 ) -> Result<Routes, RunError> {
     let sender = Sender {
-        pool: pool.clone(),
+        pool: publisher.pool().clone(),
         vault: vault.clone(),
         vendor: Arc::clone(vendor),
         clock: deps.clock.clone(),
         minute_budget: config.sms.minute_budget,
     };
-    let standard = server::standard_routes(&[SMS_CODES, CONSENTS, ENROLMENTS])
+    let standard = server::standard_routes(&[SMS_CODES, CONSENTS, ENROLMENTS, FEED])
         .await
         .map_err(|error| RunError::Start(error.to_string()))?;
     Ok(standard
         .add_service(SmsCodeServiceServer::new(SmsCodes::new(sender)))
         .add_service(ConsentServiceServer::new(Consents::new(texts()?)))
-        .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments.clone()))))
+        .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments.clone())))
+        .add_service(FeedServiceServer::new(Feed::new(publisher.clone()))))
 }
 
 /// Identity as a binary.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use zhiyuan_auth::{AssertionSigner, CallerConfig};
 use zhiyuan_crypto::{International, Key32, KeyedDigest, SigningKey};
 use zhiyuan_domain::{AgeRule, SharedClock};
+use zhiyuan_feed::FeedConfig;
 use zhiyuan_postgres::DatabaseConfig;
 use zhiyuan_rpc::server::ServerConfig;
 use zhiyuan_rpc::{SuiteChannel, connect_lazy};
@@ -39,6 +40,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// The recovery task.
     pub recovery: RecoveryConfig,
+    /// The feed of volunteers.
+    pub feed: FeedConfig,
 }
 
 /// Keys by version, each 32 bytes in base64 or hexadecimal, from files in production.

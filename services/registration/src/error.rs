@@ -2,7 +2,7 @@
 
 use zhiyuan_contracts::registration::v1::ErrorReason as Reason;
 use zhiyuan_crypto::keys::UnknownVersion;
-use zhiyuan_postgres::{DatabaseFault, classify, constraint_of};
+use zhiyuan_postgres::{DatabaseFault, classify, constraint_of, lost};
 use zhiyuan_rpc::{Code, Error as RpcError, Remote};
 
 use crate::registering::Refusal;
@@ -46,6 +46,22 @@ pub(crate) enum Error {
 pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
+    /// Whether a transaction lost against another one: done again, it may win.
+    pub(crate) fn is_lost(&self) -> bool {
+        match self {
+            Self::Collision(_) => true,
+            Self::Database(error) => lost(error),
+            Self::Remote(_)
+            | Self::Request(_)
+            | Self::RequestIdReused
+            | Self::RegistrationNotFound
+            | Self::Refused(_)
+            | Self::Contract(_)
+            | Self::Inconsistent(_)
+            | Self::DigestKey(_) => false,
+        }
+    }
+
     /// Whether the same work may succeed later; anything else is worth a look by a
     /// person.
     pub(crate) fn is_transient(&self) -> bool {
@@ -221,7 +237,9 @@ fn told(refusal: &Refusal) -> (Code, Reason, &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
     use zhiyuan_contracts::reason::Reason as _;
+
     use zhiyuan_domain::OrganizationCode;
 
     use super::*;
@@ -248,8 +266,13 @@ mod tests {
 
     #[test]
     fn each_error_has_its_code_and_reason() {
-        let remote =
-            |code| Remote { code, domain: String::new(), reason: String::new(), retry_after: None };
+        let remote = |code| Remote {
+            code,
+            domain: String::new(),
+            reason: String::new(),
+            metadata: HashMap::default(),
+            retry_after: None,
+        };
         let table: Vec<(Error, Code, &str)> = vec![
             (Error::RequestIdReused, Code::AlreadyExists, "REQUEST_ID_REUSED"),
             (Error::RegistrationNotFound, Code::NotFound, "REGISTRATION_NOT_FOUND"),

@@ -2,6 +2,7 @@
 
 mod config;
 mod error;
+mod following;
 mod registering;
 mod run;
 mod volunteers;

@@ -4,23 +4,30 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use zhiyuan_auth::{AssertionVerifier, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
+use zhiyuan_contracts::registration::v1::feed_service_server::{
+    FeedServiceServer, SERVICE_NAME as FEED,
+};
 use zhiyuan_contracts::registration::v1::registration_service_server::{
     RegistrationServiceServer, SERVICE_NAME as REGISTRATIONS,
 };
 use zhiyuan_domain::{SharedClock, SystemClock};
+use zhiyuan_feed::{Publisher, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
 use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, SuiteChannel, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::config::{Config, ConfigError};
+use crate::following::{FEED as FROM_IDENTITY, FromIdentity};
 use crate::registering::enrolments::Enrolments;
 use crate::registering::grpc::Registrations;
 use crate::registering::job;
 use crate::registering::organizations::Organizations;
 use crate::registering::saga::Registrar;
+use crate::volunteers::grpc::Feed;
 use crate::{DEFAULTS, MIGRATOR};
 
 /// The name that other services know this one by.
@@ -55,9 +62,6 @@ pub enum RunError {
     /// The descriptor set can't be served.
     #[error("reflection: {0}")]
     Reflection(String),
-    /// The transport.
-    #[error("transport")]
-    Transport(#[from] tonic::transport::Error),
     /// A background task ended.
     #[error("background task")]
     Task(#[from] zhiyuan_lifecycle::Failure),
@@ -86,18 +90,23 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-registration").await?;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
+    let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
+    let due = Arc::new(Notify::new());
+    let reader = reader_of(&publisher, &deps, Arc::clone(&due));
     let registrar = Registrar {
         pool: pool.clone(),
         clock: deps.clock.clone(),
-        enrolments: Enrolments::new(deps.identity),
+        enrolments: Enrolments::new(deps.identity.clone()),
         organizations: Organizations::new(deps.orgtree),
         digests: config.digests.parse()?,
         age_rule: config.rules.age.into(),
+        outbox: publisher.outbox(),
     };
-    let routes = server::standard_routes(&[REGISTRATIONS])
+    let routes = server::standard_routes(&[REGISTRATIONS, FEED])
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
-        .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())));
+        .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
+        .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let service = Guard::new(
         routes.prepare(),
         NAME,
@@ -112,17 +121,26 @@ pub async fn run(
     let recovery = config.recovery;
     tasks.start(
         "recovery",
-        job::recover(registrar.clone(), every(recovery.interval_ms), stop.soft()),
+        job::recover(registrar.clone(), every(recovery.interval_ms), due, stop.soft()),
     );
+    publisher.start(&tasks);
+    reader.start(&tasks);
     tasks.start("sweep", job::sweep(registrar, every(recovery.sweep_ms), stop.soft()));
 
     ready.ready();
-    let served = server::serve(listener, service, &config.server, stop.soft()).await;
-    let ended = tasks.finish(config.server.drain()).await;
-    pool.close().await;
-    served?;
+    server::serve(listener, service, &config.server, &stop).await;
+    let ended = tasks.finish(config.server.rest()).await;
+    zhiyuan_postgres::close(&pool).await;
     ended?;
     Ok(())
+}
+
+/// Follows identity.
+fn reader_of(publisher: &Publisher, deps: &Deps, due: Arc<Notify>) -> Reader {
+    let (clock, outbox) = (deps.clock.clone(), publisher.outbox());
+    let projection = FromIdentity { clock, outbox, due };
+    let source = Source::new(deps.identity.clone(), "zhiyuan.identity.v1.FeedService");
+    Reader::new(NAME, FROM_IDENTITY, publisher.pool().clone(), source, &deps.clock, projection)
 }
 
 /// Registration as a binary.

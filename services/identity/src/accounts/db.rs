@@ -93,24 +93,25 @@ async fn owner(tx: &mut PgConnection, version: i16, index: &[u8]) -> Result<Opti
     .await?)
 }
 
-/// Activates an account; `false` if it is active already.
+/// Activates an account. Its revision and level, unless it is active already.
 #[tracing::instrument(name = "db.account.activate", skip_all)]
 pub(crate) async fn activate(
     tx: &mut PgConnection,
     account_id: Uuid,
     now: OffsetDateTime,
-) -> Result<bool> {
-    let done = sqlx::query!(
+) -> Result<Option<(i64, i16)>> {
+    let row = sqlx::query!(
         "UPDATE identity.account
          SET state = 'ACTIVE', activated_at = $3, revision = revision + 1
-         WHERE partition = $1 AND account_id = $2 AND state = 'INACTIVE'",
+         WHERE partition = $1 AND account_id = $2 AND state = 'INACTIVE'
+         RETURNING revision, level",
         Partition::of(account_id).get(),
         account_id,
         now,
     )
-    .execute(tx)
+    .fetch_optional(tx)
     .await?;
-    Ok(done.rows_affected() == 1)
+    Ok(row.map(|row| (row.revision, row.level)))
 }
 
 /// Deletes an account that never became active, and frees its number.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use sqlx::PgPool;
 use time::Date;
+use tracing::Instrument as _;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::SmsPurpose;
 use zhiyuan_crypto::digest;
@@ -14,10 +15,13 @@ use zhiyuan_domain::{
     AgeClass, AgeRule, EnrolmentId, IdNumber, Mobile, Password, PersonName, SharedClock, new_id,
     registration_age,
 };
+use zhiyuan_feed::Outbox;
+use zhiyuan_postgres::again;
 
 use super::{DECIDE_WITHIN, Enrolment, LEASE, Refusal, State, db};
 use crate::consents::{Given, Lack, Texts};
 use crate::error::{Error, Result};
+use crate::feed;
 use crate::keys::{Column, Vault};
 use crate::sms_codes::{self, Outcome};
 use crate::vendors::RealNameRegister;
@@ -44,6 +48,7 @@ pub(crate) struct Enrolments {
     pub(crate) texts: Texts,
     pub(crate) clock: SharedClock,
     pub(crate) rules: Rules,
+    pub(crate) outbox: Outbox,
 }
 
 /// What an operator can set.
@@ -74,6 +79,19 @@ impl Enrolments {
         } else {
             Ok(enrolment)
         }
+    }
+
+    /// Ends an enrolment whose row is locked, and tells of it in the same transaction.
+    pub(crate) async fn end(
+        &self,
+        tx: &mut sqlx::PgConnection,
+        id: Uuid,
+        state: State,
+        refusal: Option<Refusal>,
+    ) -> Result<()> {
+        let revision = db::end(tx, id, state, refusal, self.clock.now()).await?;
+        let changed = feed::enrolment_changed(id, revision, state);
+        Ok(self.outbox.append(tx, &[changed]).await?)
     }
 
     pub(crate) async fn load(&self, enrolment_id: Uuid) -> Result<Enrolment> {
@@ -124,10 +142,11 @@ impl Enrolments {
         if inserted && refusal.is_none() {
             refusal = Refusal::of_code(self.evaluate(&mut tx, application).await?);
             if refusal.is_some() {
-                db::end(&mut tx, enrolment_id, State::Refused, refusal, now).await?;
+                self.end(&mut tx, enrolment_id, State::Refused, refusal).await?;
             }
         }
         tx.commit().await?;
+        self.outbox.wake();
         self.load(enrolment_id).await
     }
 
@@ -158,7 +177,11 @@ impl Enrolments {
         let id = enrolment.enrolment_id;
         let subject = enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
         self.same_phone(application, enrolment)?;
-        let password_hash = self.hasher.hash(application.password.expose()).await?;
+        let password_hash = self
+            .hasher
+            .hash(application.password.expose())
+            .instrument(tracing::info_span!("password.hash"))
+            .await?;
         let key = match self.vault.make_key(subject).await {
             Ok(key) => key,
             // Undone meanwhile: the tombstone tells.
@@ -187,7 +210,7 @@ impl Enrolments {
         let kept = db::keep_applicant(&mut conn, id, &applicant, lease, by, now).await?;
         drop(conn);
         if kept {
-            self.check(id).await?;
+            again(Error::is_lost, || self.check(id)).await?;
         }
         self.load(id).await
     }

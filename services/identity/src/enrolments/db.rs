@@ -248,26 +248,28 @@ pub(crate) async fn postpone(
     Ok(())
 }
 
-/// The register could not tell: a person decides.
+/// The register could not tell: a person decides. The new revision, unless there is a
+/// verdict already.
 #[tracing::instrument(name = "db.enrolment.review", skip_all)]
 pub(crate) async fn send_to_review(
-    conn: &mut PgConnection,
+    tx: &mut PgConnection,
     enrolment_id: Uuid,
     now: OffsetDateTime,
-) -> Result<()> {
-    sqlx::query!(
+) -> Result<Option<i64>> {
+    Ok(sqlx::query_scalar!(
         "UPDATE identity.enrolment
-         SET state = 'REVIEW', next_check_at = NULL, waited = true, updated_at = $2
-         WHERE enrolment_id = $1 AND state = 'PENDING'",
+         SET state = 'REVIEW', next_check_at = NULL, waited = true, updated_at = $2,
+             revision = revision + 1
+         WHERE enrolment_id = $1 AND state = 'PENDING'
+         RETURNING revision",
         enrolment_id,
         now,
     )
-    .execute(conn)
-    .await?;
-    Ok(())
+    .fetch_optional(tx)
+    .await?)
 }
 
-/// Ends an enrolment whose row is locked, and deletes the applicant.
+/// Ends an enrolment whose row is locked, and deletes the applicant. The new revision.
 #[tracing::instrument(name = "db.enrolment.end", skip_all)]
 pub(crate) async fn end(
     tx: &mut PgConnection,
@@ -275,21 +277,22 @@ pub(crate) async fn end(
     state: State,
     refusal: Option<Refusal>,
     now: OffsetDateTime,
-) -> Result<()> {
-    sqlx::query!(
+) -> Result<i64> {
+    Ok(sqlx::query_scalar!(
         "UPDATE identity.enrolment
          SET state = $2, refusal = $3, name = NULL, id_number = NULL, phone = NULL,
              password_hash = NULL, next_check_at = NULL, updated_at = $4,
-             claimed_at = CASE WHEN $2 = 'CLAIMED' THEN $4 ELSE claimed_at END
-         WHERE enrolment_id = $1",
+             claimed_at = CASE WHEN $2 = 'CLAIMED' THEN $4 ELSE claimed_at END,
+             revision = revision + 1
+         WHERE enrolment_id = $1
+         RETURNING revision",
         enrolment_id,
         state.as_column(),
         refusal.map(Refusal::as_column),
         now,
     )
-    .execute(tx)
-    .await?;
-    Ok(())
+    .fetch_one(tx)
+    .await?)
 }
 
 /// Names the account that a refused applicant turned out to be.

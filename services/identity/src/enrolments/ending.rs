@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{Enrolment, Enrolments, State, db};
 use crate::accounts;
 use crate::error::{Error, Result};
+use crate::feed;
 use crate::keys::Column;
 use crate::notices::{self, Notice};
 use crate::sms_codes;
@@ -33,13 +34,17 @@ impl Enrolments {
             | State::Discarded => return Err(Error::EnrolmentNotClaimed),
         }
         let account_id = enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
-        accounts::db::activate(&mut tx, account_id, now).await?;
-        db::end(&mut tx, id, State::Active, None, now).await?;
+        if let Some((revision, level)) = accounts::db::activate(&mut tx, account_id, now).await? {
+            let changed = feed::account_changed(account_id, revision, level);
+            self.outbox.append(&mut tx, &[changed]).await?;
+        }
+        self.end(&mut tx, id, State::Active, None).await?;
         if enrolment.waited || enrolment.created_at + TELL_AFTER < now {
             let notice = Notice::registered(self.clock.as_ref(), id, account_id, now);
             notices::db::queue(&mut tx, &notice, now).await?;
         }
         tx.commit().await?;
+        self.outbox.wake();
         self.load(id).await
     }
 
@@ -61,7 +66,7 @@ impl Enrolments {
             State::Refused | State::Discarded => None,
             State::Active => return Err(Error::EnrolmentActive),
             State::Accepted | State::Pending | State::Review => {
-                db::end(&mut tx, id, State::Discarded, None, now).await?;
+                self.end(&mut tx, id, State::Discarded, None).await?;
                 enrolment.account_id
             }
             State::Claimed => {
@@ -71,7 +76,7 @@ impl Enrolments {
                 if let Some(challenge_id) = db::challenge_of(&mut tx, id).await? {
                     sms_codes::db::release(&mut tx, challenge_id).await?;
                 }
-                db::end(&mut tx, id, State::Discarded, None, now).await?;
+                self.end(&mut tx, id, State::Discarded, None).await?;
                 enrolment.account_id
             }
         };
@@ -79,6 +84,7 @@ impl Enrolments {
             notices::db::queue(&mut tx, notice, now).await?;
         }
         tx.commit().await?;
+        self.outbox.wake();
         if let Some(subject) = subject {
             self.vault.destroy_key(subject).await?;
         }

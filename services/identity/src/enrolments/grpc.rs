@@ -5,13 +5,14 @@ use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentService;
 use zhiyuan_domain::{
     ChallengeId, EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails,
 };
+use zhiyuan_postgres::again;
 use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::{Error as RpcError, Fields};
 
 use super::begin::Application;
 use super::{Enrolment, Enrolments, Refusal, State, db};
 use crate::consents::{Given, Purpose};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 
 /// `zhiyuan.identity.v1.EnrolmentService`.
@@ -167,7 +168,8 @@ impl EnrolmentService for EnrolmentRpc {
         request: Request<wire::BeginEnrolmentRequest>,
     ) -> std::result::Result<Response<wire::BeginEnrolmentResponse>, Status> {
         let application = self.parse(&request.into_inner())?;
-        let enrolment = self.enrolments.begin(&application).await?;
+        // Whatever was done before it lost is found done.
+        let enrolment = again(Error::is_lost, || self.enrolments.begin(&application)).await?;
         let enrolment = Some(self.render(enrolment).await?);
         Ok(Response::new(wire::BeginEnrolmentResponse { enrolment }))
     }
@@ -187,7 +189,7 @@ impl EnrolmentService for EnrolmentRpc {
         request: Request<wire::ActivateEnrolmentRequest>,
     ) -> std::result::Result<Response<wire::ActivateEnrolmentResponse>, Status> {
         let id = parse_id(&request.into_inner().enrolment_id)?;
-        let enrolment = self.enrolments.activate(id).await?;
+        let enrolment = again(Error::is_lost, || self.enrolments.activate(id)).await?;
         let enrolment = Some(self.render(enrolment).await?);
         Ok(Response::new(wire::ActivateEnrolmentResponse { enrolment }))
     }
@@ -197,7 +199,7 @@ impl EnrolmentService for EnrolmentRpc {
         request: Request<wire::DiscardEnrolmentRequest>,
     ) -> std::result::Result<Response<wire::DiscardEnrolmentResponse>, Status> {
         let id = parse_id(&request.into_inner().enrolment_id)?;
-        let enrolment = self.enrolments.discard(id).await?;
+        let enrolment = again(Error::is_lost, || self.enrolments.discard(id)).await?;
         let enrolment = Some(self.render(enrolment).await?);
         Ok(Response::new(wire::DiscardEnrolmentResponse { enrolment }))
     }

@@ -52,6 +52,10 @@ async fn pass(enrolments: &Enrolments) -> Result<()> {
         drop(conn);
         if leased && let Err(error) = enrolments.check(id).await {
             tracing::warn!(enrolment.id = %id, error = chain(&error), "a pending check failed");
+            // What passes by itself is tried again as soon as the lease is over.
+            if error.is_transient() {
+                continue;
+            }
             let next = now + LONGEST_WAIT;
             db::postpone(&mut *enrolments.pool.acquire().await?, id, next, now).await?;
         }

@@ -13,6 +13,7 @@ use zhiyuan_rpc::chain;
 use super::{Enrolments, Refusal, State, db, wait_after};
 use crate::accounts::{self, Claim};
 use crate::error::{Error, Result};
+use crate::feed;
 use crate::keys::Column;
 use crate::notices::{self, Notice};
 use crate::sms_codes;
@@ -67,8 +68,7 @@ impl Enrolments {
                 true
             }
             Verdict::CannotTell => {
-                let now = self.clock.now();
-                db::send_to_review(&mut *self.pool.acquire().await?, id, now).await?;
+                self.send_to_review(id).await?;
                 false
             }
             Verdict::Unavailable => {
@@ -77,6 +77,17 @@ impl Enrolments {
             }
         };
         if failed { Ok(()) } else { self.give_check_back(id, &opened, day).await }
+    }
+
+    async fn send_to_review(&self, id: Uuid) -> Result<()> {
+        let mut tx = self.pool.begin().await?;
+        if let Some(revision) = db::send_to_review(&mut tx, id, self.clock.now()).await? {
+            let changed = feed::enrolment_changed(id, revision, State::Review);
+            self.outbox.append(&mut tx, &[changed]).await?;
+        }
+        tx.commit().await?;
+        self.outbox.wake();
+        Ok(())
     }
 
     async fn postpone(&self, id: Uuid, pending: &db::Pending) -> Result<()> {
@@ -172,12 +183,13 @@ impl Enrolments {
         if !matches!(enrolment.state, State::Pending | State::Review) {
             return Ok(());
         }
-        db::end(&mut tx, id, State::Refused, Some(refusal), now).await?;
+        self.end(&mut tx, id, State::Refused, Some(refusal)).await?;
         db::set_account(&mut tx, id, account_id).await?;
         for notice in notice.iter().chain(&to_owner) {
             notices::db::queue(&mut tx, notice, now).await?;
         }
         tx.commit().await?;
+        self.outbox.wake();
         match enrolment.account_id {
             Some(subject) => self.vault.destroy_key(subject).await,
             None => Ok(()),
@@ -293,8 +305,9 @@ impl Enrolments {
             self.refuse(id, Refusal::SmsCodeUsed).await?;
             return Ok(Attempt::Over);
         }
-        db::end(&mut tx, id, State::Claimed, None, now).await?;
+        self.end(&mut tx, id, State::Claimed, None).await?;
         tx.commit().await?;
+        self.outbox.wake();
         Ok(Attempt::Over)
     }
 

@@ -8,6 +8,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_crypto::secret::random_digits;
 use zhiyuan_domain::{Mobile, SharedClock, new_id};
+use zhiyuan_postgres::again;
 
 use super::{Allowance, CODE_LIFE, Challenge, DIGITS, INTERVAL, allowance, db};
 use crate::error::{Error, Result};
@@ -58,8 +59,8 @@ impl Sender {
             proven_at: None,
             used_at: None,
         };
-        self.reserve(&mut conn, challenge_id, &challenge, now).await?;
         drop(conn);
+        again(Error::is_lost, || self.reserve(challenge_id, &challenge, now)).await?;
 
         let text =
             format!("您的注册验证码是 {code}，5 分钟内有效。请勿告诉他人，如非本人操作请忽略。");
@@ -81,13 +82,11 @@ impl Sender {
 
     async fn reserve(
         &self,
-        conn: &mut sqlx::PgConnection,
         challenge_id: Uuid,
         challenge: &Challenge,
         now: OffsetDateTime,
     ) -> Result<()> {
-        use sqlx::Connection as _;
-        let mut tx = conn.begin().await?;
+        let mut tx = self.pool.begin().await?;
         let mut sent_at = db::lock_phone(&mut tx, &challenge.phone_index, now).await?;
         match allowance(&sent_at, now) {
             Allowance::Send => {}

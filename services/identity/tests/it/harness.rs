@@ -217,7 +217,9 @@ fn config(database: &TestDatabase, vendors: &str, caller: &SigningKey) -> Config
         r#"
 [server]
 listen = "127.0.0.1:0"
+lame_duck_ms = 0
 [server.limits]
+total = 2048
 read = 256
 write = 256
 message = 256

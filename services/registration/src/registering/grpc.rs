@@ -6,6 +6,7 @@ use zhiyuan_contracts::registration::v1::{
     GetRegistrationRequest, GetRegistrationResponse, RegisterRequest, RegisterResponse,
 };
 use zhiyuan_domain::{RequestId, VolunteerId};
+use zhiyuan_postgres::again;
 use zhiyuan_rpc::Fields;
 
 use super::answer::Answer;
@@ -28,7 +29,8 @@ impl Registrations {
 
     async fn register(&self, request: &RegisterRequest) -> Result<RegisterResponse> {
         let form = Form::parse(request, self.registrar.clock.now())?;
-        let saga = self.registrar.register(&form).await?;
+        // Whatever it did before it lost, it finds done.
+        let saga = again(Error::is_lost, || self.registrar.register(&form)).await?;
         Ok(self.answer(saga).await?.into())
     }
 

@@ -1,7 +1,9 @@
 //! The recovery task: finishes or undoes what no client carries on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -20,17 +22,24 @@ const PURGE: i64 = 1000;
 /// Ends before the lease does.
 const LONGEST_WORK: Duration = Duration::from_secs(15);
 
-/// Carries on what is due, every `interval` until `stop`.
+/// Carries on what is due, every `interval` and whenever `due` is rung, until `stop`.
 ///
 /// # Errors
 /// Never: what fails is tried again.
 pub(crate) async fn recover(
     registrar: Registrar,
     interval: Duration,
+    due: Arc<Notify>,
     stop: CancellationToken,
 ) -> Result<()> {
     let span = tracing::info_span!("job.registering.recover", service = "registration");
-    while wait(interval, &stop).await {
+    let turn = async || {
+        tokio::select! {
+            going_on = wait(interval, &stop) => going_on,
+            () = due.notified() => true,
+        }
+    };
+    while turn().await {
         if let Err(error) = recover_due(&registrar, &stop).instrument(span.clone()).await {
             tracing::warn!(error = chain(&error), "failed to look for due registrations");
         }

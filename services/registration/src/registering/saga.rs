@@ -3,6 +3,7 @@
 use sqlx::{Connection as _, PgPool};
 use zhiyuan_crypto::{KeyedDigest, digest::equal};
 use zhiyuan_domain::{AgeRule, EnrolmentId, RequestId, SharedClock, VolunteerId, new_id};
+use zhiyuan_feed::Outbox;
 
 use super::digest::digest;
 use super::enrolments::{Enrolments, Told};
@@ -10,7 +11,7 @@ use super::form::Form;
 use super::organizations::Organizations;
 use super::{Change, Heard, Refusal, Saga, Step, db, follow, schedule};
 use crate::error::{Error, Result};
-use crate::volunteers::{self, NewVolunteer, State};
+use crate::volunteers::{self, NewVolunteer};
 
 /// More steps than there are on any way to an end: a loop that does not end is a
 /// defect, and the recovery task comes back anyway.
@@ -25,6 +26,7 @@ pub(crate) struct Registrar {
     pub(crate) organizations: Organizations,
     pub(crate) digests: KeyedDigest,
     pub(crate) age_rule: AgeRule,
+    pub(crate) outbox: Outbox,
 }
 
 impl Registrar {
@@ -170,6 +172,7 @@ impl Registrar {
         db::update_step(&mut transaction, seen.request_id, &change, next_step_at, now).await?;
         let saga = db::lock(&mut transaction, seen.request_id).await?;
         transaction.commit().await?;
+        self.outbox.wake();
         if saga.step != seen.step {
             tracing::info!(
                 enrolment.id = %saga.enrolment_id,
@@ -208,11 +211,12 @@ impl Registrar {
                 }
             }
             Change::Done => {
-                volunteers::db::update_state(transaction, id, State::Inactive, State::Active)
-                    .await?;
+                let told = volunteers::db::activate(transaction, id).await?;
+                let told: Vec<_> = told.iter().map(volunteers::feed::changed).collect();
+                self.outbox.append(transaction, &told).await?;
             }
             Change::Undoing { .. } if saga.step == Step::Registered => {
-                volunteers::db::update_state(transaction, id, State::Inactive, State::Void).await?;
+                volunteers::db::void(transaction, id).await?;
             }
             _ => {}
         }

@@ -9,6 +9,8 @@ use zhiyuan_domain::AccountId;
 
 use super::*;
 
+mod world;
+
 const START: OffsetDateTime = datetime!(2026-11-23 4:00 UTC);
 
 fn account(n: u8) -> AccountId {

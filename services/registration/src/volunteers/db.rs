@@ -4,8 +4,11 @@ use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
 use zhiyuan_domain::{OrganizationCode, Partition, RegionCode, VolunteerId, VolunteerNumber};
 
-use super::{NewVolunteer, State, Volunteer};
+use super::{NewVolunteer, State, Told, Volunteer};
 use crate::error::{Error, Result};
+
+/// What every claim of an ID number proves: name and number match the register.
+const LEVEL_OF_CLAIM: i16 = 1;
 
 /// Finds a volunteer, whatever the state.
 #[tracing::instrument(name = "db.volunteer.find", skip_all)]
@@ -90,25 +93,150 @@ async fn next_number(connection: &mut PgConnection, region: RegionCode) -> Resul
         .ok_or(Error::Inconsistent("volunteer_serial"))
 }
 
-/// Changes the state from one to another; nothing if it is not the one.
-#[tracing::instrument(name = "db.volunteer.update_state", skip_all)]
-pub(crate) async fn update_state(
-    connection: &mut PgConnection,
-    id: VolunteerId,
-    from: State,
-    to: State,
-) -> Result<()> {
+/// Voids a volunteer that was never visible.
+#[tracing::instrument(name = "db.volunteer.void", skip_all)]
+pub(crate) async fn void(connection: &mut PgConnection, id: VolunteerId) -> Result<()> {
     sqlx::query!(
-        "UPDATE registration.volunteer SET state = $4, revision = revision + 1
-         WHERE partition = $1 AND volunteer_id = $2 AND state = $3",
+        "UPDATE registration.volunteer SET state = 'VOID'
+         WHERE partition = $1 AND volunteer_id = $2 AND state = 'INACTIVE'",
         partition(id),
         id.as_uuid(),
-        from.as_column(),
-        to.as_column(),
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Makes a volunteer visible: what is to be told then. Nothing if it is already.
+///
+/// Until identity tells the level of the account, it is what every claim proves.
+#[tracing::instrument(name = "db.volunteer.activate", skip_all)]
+pub(crate) async fn activate(
+    connection: &mut PgConnection,
+    id: VolunteerId,
+) -> Result<Option<Told>> {
+    let done = sqlx::query!(
+        "UPDATE registration.volunteer SET state = 'ACTIVE', revision = revision + 1
+         WHERE partition = $1 AND volunteer_id = $2 AND state = 'INACTIVE'",
+        partition(id),
+        id.as_uuid(),
+    )
+    .execute(&mut *connection)
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(None);
+    }
+    sqlx::query!(
+        "INSERT INTO registration.account (partition, account_id, level, revision)
+         VALUES ($1, $2, $3, 0) ON CONFLICT (partition, account_id) DO NOTHING",
+        partition(id),
+        id.as_uuid(),
+        LEVEL_OF_CLAIM,
+    )
+    .execute(&mut *connection)
+    .await?;
+    let told = sqlx::query_as!(
+        Told,
+        "UPDATE registration.volunteer v SET level = a.level
+         FROM registration.account a
+         WHERE v.partition = $1 AND v.volunteer_id = $2 AND a.partition = $1 AND a.account_id = $2
+         RETURNING v.volunteer_id, v.volunteer_number, v.region_code, v.organization_code,
+                   v.league_member, v.registered_at, v.level, v.account_missing, v.revision",
+        partition(id),
+        id.as_uuid(),
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Some(told))
+}
+
+/// Locks volunteers, in the order of partition and id.
+#[tracing::instrument(name = "db.volunteer.lock", skip_all)]
+pub(crate) async fn lock(connection: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
+    let partitions: Vec<i16> = ids.iter().map(|id| Partition::of(*id).get()).collect();
+    sqlx::query!(
+        "SELECT v.volunteer_id FROM registration.volunteer v
+         JOIN unnest($1::smallint[], $2::uuid[]) AS l (partition, volunteer_id)
+           ON v.partition = l.partition AND v.volunteer_id = l.volunteer_id
+         ORDER BY v.partition, v.volunteer_id FOR UPDATE OF v",
+        &partitions,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(())
+}
+
+/// Locks the visible volunteers of a part of a partition, after one id, up to another.
+#[tracing::instrument(name = "db.volunteer.lock_range", skip_all)]
+pub(crate) async fn lock_range(
+    connection: &mut PgConnection,
+    partition: i16,
+    after: Uuid,
+    until: Uuid,
+) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT volunteer_id FROM registration.volunteer
+         WHERE partition = $1 AND volunteer_id > $2 AND volunteer_id <= $3 AND state = 'ACTIVE'
+         ORDER BY volunteer_id FOR UPDATE",
+        partition,
+        after,
+        until,
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// Takes over from the accounts what is different: those of the volunteers, whose rows
+/// are locked, that are to be told of again.
+#[tracing::instrument(name = "db.volunteer.adopt_accounts", skip_all)]
+pub(crate) async fn adopt_accounts(
+    connection: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<Told>> {
+    let partitions: Vec<i16> = ids.iter().map(|id| Partition::of(*id).get()).collect();
+    Ok(sqlx::query_as!(
+        Told,
+        "UPDATE registration.volunteer v
+         SET level = coalesce(a.level, v.level), account_missing = a.account_id IS NULL,
+             revision = v.revision + 1
+         FROM unnest($1::smallint[], $2::uuid[]) AS l (partition, volunteer_id)
+         LEFT JOIN registration.account a
+           ON a.partition = l.partition AND a.account_id = l.volunteer_id
+         WHERE v.partition = l.partition AND v.volunteer_id = l.volunteer_id
+           AND v.state = 'ACTIVE'
+           AND (v.level, v.account_missing)
+               IS DISTINCT FROM (coalesce(a.level, v.level), a.account_id IS NULL)
+         RETURNING v.volunteer_id, v.volunteer_number, v.region_code, v.organization_code,
+                   v.league_member, v.registered_at, v.level, v.account_missing, v.revision",
+        &partitions,
+        ids,
+    )
+    .fetch_all(connection)
+    .await?)
+}
+
+/// The visible volunteers of a partition, after one id.
+#[tracing::instrument(name = "db.volunteer.told_after", skip_all)]
+pub(crate) async fn told_after(
+    executor: impl PgExecutor<'_>,
+    partition: i16,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<Told>> {
+    Ok(sqlx::query_as!(
+        Told,
+        "SELECT volunteer_id, volunteer_number, region_code, organization_code, league_member,
+                registered_at, level, account_missing, revision
+         FROM registration.volunteer
+         WHERE partition = $1 AND volunteer_id > $2 AND state = 'ACTIVE'
+         ORDER BY volunteer_id LIMIT $3",
+        partition,
+        after,
+        limit,
+    )
+    .fetch_all(executor)
+    .await?)
 }
 
 /// The partition of a volunteer, as in the column.

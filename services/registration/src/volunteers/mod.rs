@@ -1,8 +1,11 @@
 //! Volunteers: who was registered, where, and under which number.
 
 pub(crate) mod db;
+pub(crate) mod feed;
+pub(crate) mod grpc;
 
 use time::OffsetDateTime;
+use uuid::Uuid;
 use zhiyuan_domain::{OrganizationCode, RegionCode, VolunteerId, VolunteerNumber};
 
 /// Where a volunteer stands.
@@ -54,6 +57,21 @@ pub(crate) struct NewVolunteer {
     pub(crate) organization: OrganizationCode,
     pub(crate) league_member: bool,
     pub(crate) registered_at: OffsetDateTime,
+}
+
+/// What is told of a volunteer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) volunteer_id: Uuid,
+    pub(crate) volunteer_number: String,
+    pub(crate) region_code: String,
+    pub(crate) organization_code: String,
+    pub(crate) league_member: bool,
+    pub(crate) registered_at: OffsetDateTime,
+    /// How well the person has proved the ID number.
+    pub(crate) level: i16,
+    pub(crate) account_missing: bool,
+    pub(crate) revision: i64,
 }
 
 #[cfg(test)]

@@ -173,6 +173,7 @@ fn config(fakes: &str, recovery: Recovery, database: &TestDatabase) -> Config {
         ("DATABASE__URL", "postgres://set/below"),
         ("RECOVERY__INTERVAL_MS", every),
         ("RECOVERY__SWEEP_MS", every),
+        ("SERVER__LAME_DUCK_MS", "0"),
         ("SERVER__DRAIN_MS", "1000"),
     ];
     let environment =

@@ -1,0 +1,52 @@
+use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
+use zhiyuan_contracts::feed::v1::{PullRequest, SnapshotRequest, SnapshotResponse};
+use zhiyuan_contracts::identity::v1::AccountChanged;
+use zhiyuan_contracts::identity::v1::feed_service_server::FeedService;
+use zhiyuan_feed::{Publisher, PullStream, SnapshotRow, name_of};
+use zhiyuan_rpc::CallerIdentity;
+
+use super::{account, db};
+use crate::error::Error;
+
+/// `zhiyuan.identity.v1.FeedService`.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    publisher: Publisher,
+}
+
+impl Feed {
+    pub(crate) fn new(publisher: Publisher) -> Self {
+        Self { publisher }
+    }
+
+    async fn page(&self, request: &SnapshotRequest) -> Result<SnapshotResponse, Error> {
+        let snapshot = self.publisher.snapshot(request, &[name_of::<AccountChanged>()]).await?;
+        let after = snapshot.after().and_then(|key| Uuid::try_parse(key).ok());
+        let mut conn = self.publisher.pool().acquire().await?;
+        let after = after.unwrap_or_default();
+        let rows = db::accounts(&mut conn, snapshot.partition, after, snapshot.fetch()).await?;
+        let rows = rows.into_iter().map(|row| {
+            let id = row.account_id;
+            SnapshotRow::new(id.to_string(), row.revision, &account(id, row.level))
+        });
+        Ok(snapshot.answer(rows.collect()))
+    }
+}
+
+#[async_trait]
+impl FeedService for Feed {
+    type PullStream = PullStream;
+
+    async fn pull(&self, request: Request<PullRequest>) -> Result<Response<PullStream>, Status> {
+        let follower = CallerIdentity::name_of(&request);
+        Ok(Response::new(self.publisher.pull(&follower, request.into_inner()).await?))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<SnapshotRequest>,
+    ) -> Result<Response<SnapshotResponse>, Status> {
+        Ok(Response::new(self.page(request.get_ref()).await?))
+    }
+}

@@ -1,0 +1,30 @@
+//! What is told of enrolments and accounts: that they changed, never whose they are.
+
+pub(crate) mod db;
+pub(crate) mod grpc;
+
+use uuid::Uuid;
+use zhiyuan_contracts::identity::v1::{AccountChanged, AccountState, EnrolmentChanged};
+use zhiyuan_domain::Partition;
+use zhiyuan_feed::NewEvent;
+
+use crate::enrolments::State;
+
+/// An enrolment whose row is locked has another state.
+pub(crate) fn enrolment_changed(id: Uuid, revision: i64, state: State) -> NewEvent {
+    let changed = EnrolmentChanged { enrolment_id: id.to_string(), state: state.to_wire().into() };
+    NewEvent::new(Partition::of(id), id.to_string(), revision, &changed)
+}
+
+/// An account whose row is locked is active, or proved by another level.
+pub(crate) fn account_changed(id: Uuid, revision: i64, level: i16) -> NewEvent {
+    NewEvent::new(Partition::of(id), id.to_string(), revision, &account(id, level))
+}
+
+fn account(id: Uuid, level: i16) -> AccountChanged {
+    AccountChanged {
+        account_id: id.to_string(),
+        state: AccountState::Active.into(),
+        level: level.into(),
+    }
+}

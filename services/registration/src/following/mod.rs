@@ -1,0 +1,136 @@
+//! What identity tells by its feed: a verdict has fallen, an account is there.
+//!
+//! A verdict only makes its registration due; what it is, the registration asks. So an
+//! event that is lost, late or repeated can't lead it anywhere else.
+
+mod db;
+
+use std::sync::Arc;
+
+use sqlx::PgConnection;
+use tokio::sync::Notify;
+use uuid::Uuid;
+use zhiyuan_contracts::identity::v1::{AccountChanged, AccountState, EnrolmentChanged};
+use zhiyuan_domain::SharedClock;
+use zhiyuan_feed::reader::{EffectError, decode};
+use zhiyuan_feed::{Event, Outbox, Page, Projection};
+
+use crate::volunteers;
+
+/// The name of the feed.
+pub(crate) const FEED: &str = "identity";
+const ACCOUNT: &str = "zhiyuan.identity.v1.AccountChanged";
+
+/// Applies what identity tells.
+#[derive(Debug)]
+pub(crate) struct FromIdentity {
+    pub(crate) clock: SharedClock,
+    pub(crate) outbox: Outbox,
+    /// Rung when a registration may be due.
+    pub(crate) due: Arc<Notify>,
+}
+
+/// An account, as identity tells of it.
+#[derive(Debug, Clone, Copy)]
+struct Account {
+    id: Uuid,
+    level: i16,
+    revision: i64,
+}
+
+impl Account {
+    fn parse(changed: &AccountChanged, revision: i64) -> Result<Option<Self>, EffectError> {
+        if changed.state() != AccountState::Active {
+            return Ok(None);
+        }
+        let (id, level) = (Uuid::try_parse(&changed.account_id)?, i16::try_from(changed.level)?);
+        Ok(Some(Self { id, level, revision }))
+    }
+}
+
+#[async_trait::async_trait]
+impl Projection for FromIdentity {
+    fn snapshots(&self) -> &'static [&'static str] {
+        &[ACCOUNT]
+    }
+
+    async fn apply(
+        &self,
+        transaction: &mut PgConnection,
+        events: &[Event],
+    ) -> Result<(), EffectError> {
+        let (mut enrolments, mut accounts) = (Vec::new(), Vec::new());
+        for event in events {
+            if let Some(changed) = decode::<EnrolmentChanged>(&event.payload)? {
+                enrolments.push(Uuid::try_parse(&changed.enrolment_id)?);
+            } else if let Some(changed) = decode::<AccountChanged>(&event.payload)? {
+                accounts.extend(Account::parse(&changed, event.revision)?);
+            }
+        }
+        if !enrolments.is_empty() {
+            db::make_due(transaction, &enrolments, self.clock.now()).await?;
+        }
+        if !accounts.is_empty() {
+            let ids: Vec<Uuid> = accounts.iter().map(|account| account.id).collect();
+            // The volunteers first: who makes one visible holds the row while it reads the
+            // account.
+            volunteers::db::lock(transaction, &ids).await?;
+            db::upsert_newer(transaction, &accounts).await?;
+            self.retell(transaction, &ids).await?;
+        }
+        Ok(())
+    }
+
+    async fn replace(
+        &self,
+        transaction: &mut PgConnection,
+        page: &Page,
+    ) -> Result<(), EffectError> {
+        let mut accounts = Vec::new();
+        for record in &page.records {
+            if let Some(changed) = decode::<AccountChanged>(&record.payload)? {
+                accounts.extend(Account::parse(&changed, record.revision)?);
+            }
+        }
+        let end = |key: &Option<String>| key.as_deref().map(Uuid::try_parse).transpose();
+        let (after, until) = (end(&page.after)?, end(&page.until)?);
+        let range = db::Range {
+            partition: page.partition,
+            after: after.unwrap_or(Uuid::nil()),
+            until: until.unwrap_or(Uuid::max()),
+        };
+        let ids =
+            volunteers::db::lock_range(transaction, range.partition, range.after, range.until)
+                .await?;
+        db::replace(transaction, &range, &accounts).await?;
+        self.retell(transaction, &ids).await?;
+        // Verdicts that fell meanwhile are in no snapshot.
+        db::make_waiting_due(transaction, page.partition, self.clock.now()).await?;
+        Ok(())
+    }
+
+    fn committed(&self) {
+        self.outbox.wake();
+        self.due.notify_one();
+    }
+}
+
+impl FromIdentity {
+    /// Tells of volunteers, whose rows are locked, of whom an account says otherwise than
+    /// was told.
+    async fn retell(
+        &self,
+        transaction: &mut PgConnection,
+        ids: &[Uuid],
+    ) -> Result<(), EffectError> {
+        let changed = volunteers::db::adopt_accounts(transaction, ids).await?;
+        for volunteer in changed.iter().filter(|volunteer| volunteer.account_missing) {
+            tracing::error!(
+                volunteer.id = %volunteer.volunteer_id,
+                "identity does not have the account of a volunteer any more"
+            );
+        }
+        let events: Vec<_> = changed.iter().map(volunteers::feed::changed).collect();
+        Ok(self.outbox.append(transaction, &events).await?)
+    }
+}

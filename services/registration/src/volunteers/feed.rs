@@ -1,0 +1,37 @@
+//! What is told of volunteers.
+
+use zhiyuan_contracts::registration::v1::{VolunteerChanged, VolunteerStatus};
+use zhiyuan_domain::Partition;
+use zhiyuan_feed::{NewEvent, SnapshotRow};
+use zhiyuan_rpc::wire::timestamp;
+
+use super::Told;
+
+/// A volunteer whose row is locked has changed.
+pub(crate) fn changed(volunteer: &Told) -> NewEvent {
+    let id = volunteer.volunteer_id;
+    NewEvent::new(Partition::of(id), id.to_string(), volunteer.revision, &state(volunteer))
+}
+
+/// A volunteer on a page of a snapshot.
+pub(crate) fn row(volunteer: &Told) -> SnapshotRow {
+    SnapshotRow::new(volunteer.volunteer_id.to_string(), volunteer.revision, &state(volunteer))
+}
+
+fn state(volunteer: &Told) -> VolunteerChanged {
+    let status = if volunteer.account_missing {
+        VolunteerStatus::AccountMissing
+    } else {
+        VolunteerStatus::Active
+    };
+    VolunteerChanged {
+        volunteer_id: volunteer.volunteer_id.to_string(),
+        volunteer_number: volunteer.volunteer_number.clone(),
+        region_code: volunteer.region_code.clone(),
+        organization_code: volunteer.organization_code.clone(),
+        league_member: volunteer.league_member,
+        status: status.into(),
+        level: volunteer.level.into(),
+        register_time: Some(timestamp(volunteer.registered_at)),
+    }
+}

@@ -1,0 +1,53 @@
+//! `zhiyuan.registration.v1.FeedService`.
+
+use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
+use zhiyuan_contracts::feed::v1::{PullRequest, SnapshotRequest, SnapshotResponse};
+use zhiyuan_contracts::registration::v1::VolunteerChanged;
+use zhiyuan_contracts::registration::v1::feed_service_server::FeedService;
+use zhiyuan_feed::{Publisher, PullStream, name_of};
+use zhiyuan_rpc::CallerIdentity;
+
+use super::{db, feed};
+use crate::error::Result;
+
+/// `FeedService`.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    publisher: Publisher,
+}
+
+impl Feed {
+    pub(crate) fn new(publisher: Publisher) -> Self {
+        Self { publisher }
+    }
+
+    async fn page(&self, request: &SnapshotRequest) -> Result<SnapshotResponse> {
+        let snapshot = self.publisher.snapshot(request, &[name_of::<VolunteerChanged>()]).await?;
+        let after = snapshot.after().and_then(|key| Uuid::try_parse(key).ok());
+        let (partition, limit) = (snapshot.partition, snapshot.fetch());
+        let after = after.unwrap_or_default();
+        let rows = db::told_after(self.publisher.pool(), partition, after, limit).await?;
+        Ok(snapshot.answer(rows.iter().map(feed::row).collect()))
+    }
+}
+
+#[async_trait]
+impl FeedService for Feed {
+    type PullStream = PullStream;
+
+    async fn pull(
+        &self,
+        request: Request<PullRequest>,
+    ) -> std::result::Result<Response<PullStream>, Status> {
+        let follower = CallerIdentity::name_of(&request);
+        Ok(Response::new(self.publisher.pull(&follower, request.into_inner()).await?))
+    }
+
+    async fn snapshot(
+        &self,
+        request: Request<SnapshotRequest>,
+    ) -> std::result::Result<Response<SnapshotResponse>, Status> {
+        Ok(Response::new(self.page(request.get_ref()).await?))
+    }
+}
