@@ -2,12 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
-use zhiyuan_auth::CallerConfig;
+use zhiyuan_auth::{AssertionSigner, CallerConfig};
+use zhiyuan_crypto::SigningKey;
+use zhiyuan_domain::SharedClock;
+use zhiyuan_feed::FeedConfig;
 use zhiyuan_postgres::DatabaseConfig;
 use zhiyuan_rpc::server::ServerConfig;
+use zhiyuan_rpc::{SuiteChannel, connect_lazy};
+use zhiyuan_settings::Secret;
 use zhiyuan_telemetry::TelemetryConfig;
+
+use crate::run::Deps;
 
 /// The configuration of orgtree.
 #[derive(Debug, Clone, Deserialize)]
@@ -23,6 +31,51 @@ pub struct Config {
     pub callers: BTreeMap<String, CallerConfig>,
     /// The organizations that `migrate` loads after the regions.
     pub seed_organizations: Seed,
+    /// Where registration is, such as `http://registration:9003`.
+    pub registration_address: String,
+    /// The Ed25519 seed in base64 that proves to others who calls.
+    pub signing_key: Secret,
+    /// The figures of organizations.
+    pub counts: CountsConfig,
+    /// The feed of organizations.
+    pub feed: FeedConfig,
+}
+
+/// How often the figures are looked after, in milliseconds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountsConfig {
+    /// Folded at least so often; changes wake the fold.
+    pub fold_ms: u64,
+    /// Recounted so often.
+    pub verify_ms: u64,
+}
+
+/// What is wrong with the configuration; never holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The signing key has the wrong form.
+    #[error("signing_key: expected 32 bytes in base64")]
+    SigningKey,
+    /// An address is none.
+    #[error("registration_address: not an address")]
+    Address(#[source] tonic::transport::Error),
+}
+
+impl Config {
+    /// Makes what [`run`](crate::run) is handed in: the time, and the channel to
+    /// registration.
+    ///
+    /// # Errors
+    /// When the signing key or the address has the wrong form. Nobody is called.
+    pub fn deps(&self, clock: SharedClock) -> Result<Deps, ConfigError> {
+        let key = SigningKey::from_base64(self.signing_key.expose())
+            .map_err(|_form| ConfigError::SigningKey)?;
+        let signer = AssertionSigner::new(crate::run::NAME, key, clock.clone());
+        let channel = connect_lazy(&self.registration_address).map_err(ConfigError::Address)?;
+        let registration = SuiteChannel::new(channel, "registration", Arc::new(signer));
+        Ok(Deps { clock, registration })
+    }
 }
 
 /// Which organizations `migrate` loads.

@@ -1,17 +1,18 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+mod counts;
 mod error;
 mod migrate;
 mod organizations;
 mod regions;
 mod run;
 
-pub use config::{Config, Seed};
+pub use config::{Config, ConfigError, CountsConfig, Seed};
 pub use migrate::{MigrateError, migrate};
 pub use organizations::{Fault, LoadError, Problem};
 pub use regions::DataError;
-pub use run::{Deps, Program, RunError, run};
+pub use run::{Deps, Program, RunError, VerifyError, run, verify};
 
 /// The migrations of the schema `orgtree`.
 pub static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!();

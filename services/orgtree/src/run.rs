@@ -1,9 +1,11 @@
 //! Wires orgtree together and runs it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use zhiyuan_auth::{AssertionVerifier, InvalidCallers, TrustedCallers};
 use zhiyuan_contracts::orgtree::v1::organization_service_server::{
     OrganizationServiceServer, SERVICE_NAME as ORGANIZATIONS,
@@ -11,26 +13,34 @@ use zhiyuan_contracts::orgtree::v1::organization_service_server::{
 use zhiyuan_contracts::orgtree::v1::region_service_server::{
     RegionServiceServer, SERVICE_NAME as REGIONS,
 };
+use zhiyuan_contracts::orgtree::v1::statistics_service_server::{
+    SERVICE_NAME as STATISTICS, StatisticsServiceServer,
+};
 use zhiyuan_contracts::policy::{self, Policies};
 use zhiyuan_domain::{SharedClock, SystemClock};
-use zhiyuan_lifecycle::{Ready, ReadySignal, Stop};
+use zhiyuan_feed::{Reader, Source};
+use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
 use zhiyuan_rpc::limits::ClassLimits;
-use zhiyuan_rpc::{Guard, server};
+use zhiyuan_rpc::{Guard, SuiteChannel, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
+use crate::counts::grpc::Statistics;
+use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
 use crate::organizations::Organizations;
 use crate::regions::Regions;
 use crate::{DEFAULTS, MIGRATOR, migrate};
 
 /// The name that other services call orgtree by.
-const NAME: &str = "orgtree";
+pub(crate) const NAME: &str = "orgtree";
 
 /// What orgtree is handed in.
 #[derive(Debug, Clone)]
 pub struct Deps {
     /// The time.
     pub clock: SharedClock,
+    /// To registration.
+    pub registration: SuiteChannel,
 }
 
 /// Why orgtree did not start or did not go on.
@@ -48,12 +58,39 @@ pub enum RunError {
     /// Health and reflection, or the transport.
     #[error("failed to serve")]
     Serve(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A background task ended.
+    #[error("background task")]
+    Task(#[from] zhiyuan_lifecycle::Failure),
+}
+
+/// Why the figures could not be recounted.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// The database.
+    #[error("database")]
+    Database(#[from] zhiyuan_postgres::Error),
+    /// The recount.
+    #[error("failed to recount: {0}")]
+    Recount(String),
+}
+
+/// Recounts the figures of all organizations from the rows of volunteers: a line for
+/// every figure that is not what was found. No figure is changed.
+///
+/// # Errors
+/// When the database can't be reached or read.
+pub async fn verify(config: &Config) -> Result<Vec<String>, VerifyError> {
+    let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-orgtree-verify").await?;
+    zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
+    let differences = counts::job::differences(&pool).await;
+    pool.close().await;
+    differences.map_err(|error| VerifyError::Recount(zhiyuan_rpc::chain(&error)))
 }
 
 /// Runs orgtree until `stop`.
 ///
 /// # Errors
-/// When it can't start, or the transport fails.
+/// When it can't start, or a background task dies.
 pub async fn run(
     config: Config,
     deps: Deps,
@@ -65,24 +102,42 @@ pub async fn run(
         planned_each_time(zhiyuan_postgres::connect(&config.database, "zhiyuan-orgtree").await?)
             .await;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
-    let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS])
+    let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS])
         .await
         .map_err(|error| RunError::Serve(error.into()))?
         .add_service(RegionServiceServer::new(Regions::new(pool.clone())))
-        .add_service(OrganizationServiceServer::new(Organizations::new(pool.clone())));
+        .add_service(OrganizationServiceServer::new(Organizations::new(pool.clone())))
+        .add_service(StatisticsServiceServer::new(Statistics::new(pool.clone())));
     let callers = TrustedCallers::new(&config.callers)?;
     let service = Guard::new(
         routes.prepare(),
         NAME,
         Policies::load()?,
-        AssertionVerifier::new(NAME, callers, deps.clock),
+        AssertionVerifier::new(NAME, callers, deps.clock.clone()),
         ClassLimits::new(&config.server.limits),
         config.server.bounds(),
     );
+    let tasks = Tasks::new(stop.clone());
+    start_counts(&tasks, &config, &deps, &pool);
     ready.ready();
-    let served = server::serve(listener, service, &config.server, stop.soft().clone()).await;
-    pool.close().await;
-    served.map_err(|error| RunError::Serve(error.into()))
+    server::serve(listener, service, &config.server, &stop).await;
+    let ended = tasks.finish(config.server.rest()).await;
+    zhiyuan_postgres::close(&pool).await;
+    Ok(ended?)
+}
+
+/// Follows registration, and takes what changes up the tree.
+fn start_counts(tasks: &Tasks, config: &Config, deps: &Deps, pool: &PgPool) {
+    let (clock, every) = (|| deps.clock.clone(), Duration::from_millis);
+    let woken = Arc::new(Notify::new());
+    let projection = FromRegistration { fold: Arc::clone(&woken) };
+    let source = Source::new(deps.registration.clone(), "zhiyuan.registration.v1.FeedService");
+    Reader::new(NAME, FROM_REGISTRATION, pool.clone(), source, &clock(), projection).start(tasks);
+    let stop = || tasks.stop().soft();
+    let fold = counts::job::fold(pool.clone(), every(config.counts.fold_ms), woken, stop());
+    tasks.start("fold", fold);
+    let verify = counts::job::verify(pool.clone(), clock(), every(config.counts.verify_ms), stop());
+    tasks.start("verify", verify);
 }
 
 /// What a search costs depends on what is searched, by a factor of thousands: one
@@ -113,7 +168,13 @@ impl zhiyuan_process::Program for Program {
 
     fn check(config: &Config) -> anyhow::Result<()> {
         TrustedCallers::new(&config.callers)?;
+        zhiyuan_crypto::SigningKey::from_base64(config.signing_key.expose())
+            .map_err(|_form| ConfigError::SigningKey)?;
         Ok(())
+    }
+
+    async fn verify(config: Config) -> anyhow::Result<Vec<String>> {
+        Ok(verify(&config).await?)
     }
 
     async fn migrate(config: Config) -> anyhow::Result<()> {
@@ -123,7 +184,7 @@ impl zhiyuan_process::Program for Program {
     async fn serve(config: Config, stop: Stop) -> anyhow::Result<()> {
         let listener = TcpListener::bind(&config.server.listen).await?;
         tracing::info!(address = %listener.local_addr()?, "orgtree listens");
-        let deps = Deps { clock: Arc::new(SystemClock) };
+        let deps = config.deps(Arc::new(SystemClock))?;
         let (nobody_waits, _) = Ready::channel();
         Ok(run(config, deps, listener, stop, nobody_waits).await?)
     }

@@ -45,6 +45,10 @@ pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
   Read it:  curl -s 'http://{simulators}/sms?phone=13800000001'
   The rest of the way stands in README.md.
 
+  Follow what changes, as an internal platform does (its key: {key}):
+
+    cargo run -- follow registration
+
   Ctrl-C stops everything, PostgreSQL included; `--fresh` forgets what was kept.
 "#,
         identity = addresses.identity,
@@ -52,6 +56,7 @@ pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
         registration = addresses.registration,
         postgres = suite.postgres().port(),
         configs = config.parent().unwrap_or(&config).display(),
+        key = suite.files().key().display(),
         log = log.display(),
     );
 }

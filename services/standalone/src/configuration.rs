@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use zhiyuan_postgres::private::PrivateServer;
 
 use crate::database::{Urls, urls};
-use crate::secrets::Secrets;
+use crate::secrets::{ACCOUNT, Secrets};
 
 /// Where everything listens.
 #[derive(Debug, Clone, Copy)]
@@ -36,6 +36,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) server: &'a PrivateServer,
     pub(crate) secrets: &'a Secrets,
     pub(crate) durable: bool,
+    pub(crate) system_clock: bool,
     pub(crate) otlp_endpoint: Option<&'a str>,
 }
 
@@ -43,6 +44,7 @@ pub(crate) struct Plan<'a> {
 #[derive(Debug, Clone)]
 pub struct ConfigFiles {
     folder: PathBuf,
+    data_dir: PathBuf,
 }
 
 impl ConfigFiles {
@@ -50,32 +52,49 @@ impl ConfigFiles {
     pub fn of(&self, service: &str) -> PathBuf {
         self.folder.join(format!("{service}.toml"))
     }
+
+    /// The private key of the demonstration account, an Ed25519 seed in base64.
+    pub fn key(&self) -> PathBuf {
+        key_of(&self.data_dir, ACCOUNT)
+    }
+}
+
+/// Where the key of a service account lies.
+pub(crate) fn key_of(data_dir: &Path, account: &str) -> PathBuf {
+    data_dir.join("accounts").join(format!("{account}.key"))
 }
 
 /// Writes the configuration files into the data folder.
 pub(crate) fn write(data_dir: &Path, plan: &Plan<'_>) -> anyhow::Result<ConfigFiles> {
     let folder = data_dir.join("config");
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-    let files = ConfigFiles { folder };
+    let files = ConfigFiles { folder, data_dir: data_dir.to_owned() };
+    let accounts = data_dir.join("accounts");
+    fs::create_dir_all(&accounts).with_context(|| accounts.display().to_string())?;
+    write_private(&files.key(), plan.secrets.get(&format!("signing/{ACCOUNT}"))?)?;
     for (service, text) in [
         ("identity", identity(plan)?),
         ("registration", registration(plan)?),
         ("orgtree", orgtree(plan)?),
         ("gateway", gateway(plan)),
     ] {
-        let path = files.of(service);
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| path.display().to_string())?;
-        // The mode above counts for a new file only.
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())?;
+        write_private(&files.of(service), &text)?;
     }
     Ok(files)
+}
+
+/// Writes a file that nobody else reads.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| path.display().to_string())?;
+    // The mode above counts for a new file only.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    Ok(file.write_all(text.as_bytes())?)
 }
 
 /// A TOML string. Nothing of ours holds a control character.
@@ -88,7 +107,9 @@ fn head(plan: &Plan<'_>, listen: SocketAddr) -> String {
     if let Some(endpoint) = plan.otlp_endpoint {
         let _ = write!(text, "\n[telemetry]\notlp_endpoint = {}\n", quoted(endpoint));
     }
-    let _ = write!(text, "\n[server]\nlisten = {}\n", quoted(&listen.to_string()));
+    // Nobody balances load between several of these: there is nothing to wait for.
+    let listen = quoted(&listen.to_string());
+    let _ = write!(text, "\n[server]\nlisten = {listen}\nlame_duck_ms = 0\n");
     text
 }
 
@@ -99,6 +120,23 @@ fn database(section: &str, urls: &Urls, durable: bool) -> String {
         quoted(&urls.owner),
         !durable,
     )
+}
+
+/// Who may call what, by name and scopes.
+fn callers(secrets: &Secrets, callers: &[(&str, &[&str])]) -> anyhow::Result<String> {
+    let mut text = String::new();
+    for (name, scopes) in callers {
+        let key = quoted(&secrets.public_key(name)?);
+        let scopes: Vec<String> = scopes.iter().map(|scope| quoted(scope)).collect();
+        let scopes = scopes.join(", ");
+        let _ = write!(text, "\n[callers.{name}]\npublic_keys = [{key}]\nscopes = [{scopes}]\n");
+    }
+    Ok(text)
+}
+
+fn feed(plan: &Plan<'_>) -> String {
+    // A clock that a test moves is as far from the database's as it likes.
+    if plan.system_clock { String::new() } else { "\n[feed]\nmax_skew_ms = 9000000000000\n".into() }
 }
 
 fn identity(plan: &Plan<'_>) -> anyhow::Result<String> {
@@ -112,7 +150,7 @@ fn identity(plan: &Plan<'_>) -> anyhow::Result<String> {
         r#"
 [callers.registration]
 public_keys = [{caller}]
-scopes = ["identity.enrolments"]
+scopes = ["identity.enrolments", "identity.feed"]
 
 [keys.key_encryption]
 1 = {kek}
@@ -145,6 +183,7 @@ codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }
         index = quoted(secrets.get("key/identity/index")?),
         code = quoted(secrets.get("key/identity/code")?),
     );
+    text += &feed(plan);
     Ok(text)
 }
 
@@ -159,13 +198,25 @@ fn registration(plan: &Plan<'_>) -> anyhow::Result<String> {
     );
     text += &head(plan, plan.addresses.registration);
     text += &database("database", &urls(plan.server, secrets, "registration")?, plan.durable);
+    text += &callers(
+        secrets,
+        &[("orgtree", &["registration.feed"]), (ACCOUNT, &["registration.feed"])],
+    )?;
+    text += &feed(plan);
     Ok(text)
 }
 
 fn orgtree(plan: &Plan<'_>) -> anyhow::Result<String> {
-    let mut text = String::from("seed_organizations = \"anhui\"\n");
+    let secrets = plan.secrets;
+    let mut text = format!(
+        "seed_organizations = \"anhui\"\nregistration_address = {}\nsigning_key = {}\n",
+        quoted(&format!("http://{}", plan.addresses.registration)),
+        quoted(secrets.get("signing/orgtree")?),
+    );
     text += &head(plan, plan.addresses.orgtree);
-    text += &database("database", &urls(plan.server, plan.secrets, "orgtree")?, plan.durable);
+    text += &database("database", &urls(plan.server, secrets, "orgtree")?, plan.durable);
+    text += &callers(secrets, &[(ACCOUNT, &["orgtree.feed", "orgtree.statistics"])])?;
+    text += &feed(plan);
     Ok(text)
 }
 

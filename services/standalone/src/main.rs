@@ -1,6 +1,7 @@
 //! `cargo run`: the whole suite in one process.
 
 mod banner;
+mod follow;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use zhiyuan_lifecycle::signals;
 use zhiyuan_standalone::{Options, Suite};
 use zhiyuan_telemetry::TelemetryConfig;
@@ -33,6 +34,15 @@ struct Arguments {
     /// Send traces to this OTLP/gRPC endpoint, such as http://127.0.0.1:4317.
     #[arg(long, env = "ZHIYUAN_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Follow the changes of a service of a running suite, as an internal platform would:
+    /// one line of JSON for each.
+    Follow(follow::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,7 +51,16 @@ fn main() -> ExitCode {
         .enable_all()
         .build()
         .context("runtime")
-        .and_then(|runtime| runtime.block_on(run(arguments)));
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                match &arguments.command {
+                    Some(Command::Follow(follow)) => {
+                        follow::run(follow, &arguments.data_dir, arguments.port).await
+                    }
+                    None => run(arguments).await,
+                }
+            })
+        });
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -13,6 +13,9 @@ use zhiyuan_crypto::{Key32, SigningKey};
 
 const FILE: &str = "secrets.json";
 
+/// The service account of an internal platform, for demonstration.
+pub const ACCOUNT: &str = "platform";
+
 /// Secrets by name.
 #[derive(Debug)]
 pub(crate) struct Secrets {
@@ -40,9 +43,11 @@ impl Secrets {
                 .entry(format!("key/{name}"))
                 .or_insert_with(|| Key32::generate().to_base64().to_string());
         }
-        values
-            .entry("signing/registration".into())
-            .or_insert_with(|| SigningKey::generate().to_base64().to_string());
+        for name in ["registration", "orgtree", ACCOUNT] {
+            values
+                .entry(format!("signing/{name}"))
+                .or_insert_with(|| SigningKey::generate().to_base64().to_string());
+        }
         if values.len() != known {
             write(&path, &values)?;
         }

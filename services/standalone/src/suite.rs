@@ -36,6 +36,9 @@ pub struct Options {
     pub otlp_endpoint: Option<String>,
     /// The time.
     pub clock: SharedClock,
+    /// Whether that is the machine's: nothing is sequenced while the clocks of a service
+    /// and of its database are far apart, unless this says that they may be.
+    pub system_clock: bool,
     /// Hears of every step.
     pub progress: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -56,6 +59,7 @@ impl Options {
             durable: true,
             otlp_endpoint: None,
             clock: Arc::new(SystemClock),
+            system_clock: true,
             progress: Arc::new(|_step| {}),
         }
     }
@@ -154,6 +158,7 @@ async fn prepare(options: &Options) -> anyhow::Result<(Surroundings, Listeners)>
         server: &server,
         secrets: &secrets,
         durable: options.durable,
+        system_clock: options.system_clock,
         otlp_endpoint: options.otlp_endpoint.as_deref(),
     };
     let files = configuration::write(&options.data_dir, &plan)?;
@@ -241,8 +246,8 @@ fn start_services(
         zhiyuan_identity::run(config, deps, listeners.identity, stop.clone(), ready()),
     );
 
-    let config = load("orgtree", zhiyuan_orgtree::DEFAULTS, files)?;
-    let deps = zhiyuan_orgtree::Deps { clock: clock.clone() };
+    let config: zhiyuan_orgtree::Config = load("orgtree", zhiyuan_orgtree::DEFAULTS, files)?;
+    let deps = config.deps(clock.clone())?;
     tasks.start(
         "orgtree",
         zhiyuan_orgtree::run(config, deps, listeners.orgtree, stop.clone(), ready()),
@@ -322,7 +327,10 @@ pub fn forget(data_dir: &Path) -> anyhow::Result<()> {
     for file in ["secrets.json", "suite.log"] {
         remove(std::fs::remove_file(data_dir.join(file)))?;
     }
-    remove(std::fs::remove_dir_all(data_dir.join("config")))
+    for folder in ["config", "accounts"] {
+        remove(std::fs::remove_dir_all(data_dir.join(folder)))?;
+    }
+    Ok(())
 }
 
 fn remove(done: std::io::Result<()>) -> anyhow::Result<()> {

@@ -181,7 +181,11 @@ pub(super) async fn lock(connection: &mut PgConnection) -> std::result::Result<(
     .fetch_one(&mut *connection)
     .await?;
     sqlx::query!("LOCK TABLE orgtree.organization IN SHARE ROW EXCLUSIVE MODE")
-        .execute(connection)
+        .execute(&mut *connection)
+        .await?;
+    // Alone with the tree: figures are folded up it under the same lock, shared.
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('orgtree.tree', 0)) AS alone")
+        .fetch_one(connection)
         .await
         .map(drop)
 }

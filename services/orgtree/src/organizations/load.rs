@@ -9,7 +9,7 @@ use sqlx::{Connection as _, PgConnection};
 use super::db::{self, Existing, Moved};
 use super::file::{self, Entry, Fault, Problem};
 use super::tree::{self, Link, Place};
-use crate::regions;
+use crate::{counts, regions};
 
 /// Rows of one statement.
 const BATCH: usize = 2_000;
@@ -79,6 +79,7 @@ pub(crate) async fn load(
         changed += db::relocate(&mut tx, batch).await?;
     }
     if changed > 0 {
+        counts::db::refold(&mut tx).await?;
         db::analyze(&mut tx).await?;
     }
     tx.commit().await?;

@@ -12,9 +12,10 @@ use tonic::transport::Channel;
 use tonic_types::StatusExt as _;
 use zhiyuan_contracts::orgtree::v1::organization_service_client::OrganizationServiceClient;
 use zhiyuan_contracts::orgtree::v1::region_service_client::RegionServiceClient;
+use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::ManualClock;
 use zhiyuan_lifecycle::{Ready, Stop};
-use zhiyuan_orgtree::{Config, DEFAULTS, Deps, MIGRATOR, RunError, Seed};
+use zhiyuan_orgtree::{Config, DEFAULTS, MIGRATOR, RunError, Seed};
 use zhiyuan_testkit::TestDatabase;
 
 /// The database with the demonstration province, which no test changes.
@@ -46,7 +47,8 @@ impl Service {
         let (ready, wait) = Ready::channel();
         let clock = Arc::new(ManualClock::new(datetime!(2026-11-23 0:00 UTC)));
         let config = config(database, Seed::None);
-        let running = zhiyuan_orgtree::run(config, Deps { clock }, listener, stop.clone(), ready);
+        let deps = config.deps(clock).unwrap();
+        let running = zhiyuan_orgtree::run(config, deps, listener, stop.clone(), ready);
         let running = tokio::spawn(running);
         wait.wait().await.unwrap();
         Self { channel: zhiyuan_rpc::connect_lazy(&address).unwrap(), stop, running }
@@ -75,12 +77,17 @@ pub(crate) async fn empty() -> TestDatabase {
 }
 
 pub(crate) fn config(database: &TestDatabase, seed: Seed) -> Config {
-    let urls = [
+    let settings = [
         ("ZHIYUAN_ORGTREE__DATABASE__URL", database.runtime_url()),
         ("ZHIYUAN_ORGTREE__DATABASE__MIGRATION_URL", database.owner_url()),
+        ("ZHIYUAN_ORGTREE__SIGNING_KEY", SigningKey::generate().to_base64().to_string()),
+        // Nobody is there, unless a test says who.
+        ("ZHIYUAN_ORGTREE__REGISTRATION_ADDRESS", "http://127.0.0.1:1".to_owned()),
     ];
-    let urls = urls.map(|(name, url)| (name.to_owned(), url));
-    let config: Config = zhiyuan_settings::load_from("orgtree", DEFAULTS, None, urls).unwrap();
+    let settings = settings.map(|(name, value)| (name.to_owned(), value));
+    let mut config: Config =
+        zhiyuan_settings::load_from("orgtree", DEFAULTS, None, settings).unwrap();
+    config.server.lame_duck_ms = 0;
     Config { seed_organizations: seed, database: database.config(), ..config }
 }
 

@@ -10,7 +10,7 @@ use tonic_health::pb::health_client::HealthClient;
 use zhiyuan_contracts::orgtree::v1::{GetRegionRequest, GetRegionResponse};
 use zhiyuan_domain::ManualClock;
 use zhiyuan_lifecycle::{Ready, Stop};
-use zhiyuan_orgtree::{Config, DEFAULTS, Deps, RunError, Seed};
+use zhiyuan_orgtree::{Config, DEFAULTS, RunError, Seed};
 
 use crate::harness::{Service, assert_refused, config, empty};
 
@@ -67,21 +67,23 @@ async fn does_not_start_before_the_migrations_are_applied() {
     let (ready, wait) = Ready::channel();
     let clock = Arc::new(ManualClock::new(datetime!(2026-11-23 0:00 UTC)));
     let config = config(&database, Seed::None);
-    let ended = zhiyuan_orgtree::run(config, Deps { clock }, listener, Stop::new(), ready).await;
+    let deps = config.deps(clock).unwrap();
+    let ended = zhiyuan_orgtree::run(config, deps, listener, Stop::new(), ready).await;
     let Err(RunError::Database(error)) = ended else { panic!("{ended:?}") };
     assert!(matches!(error, zhiyuan_postgres::Error::MigrationsPending { .. }), "{error:?}");
     assert!(wait.wait().await.is_err());
 }
 
 #[test]
-fn the_defaults_need_a_database_and_nothing_else() {
+fn the_defaults_need_a_database_and_a_key_and_nothing_else() {
     let load = |variables: &[(&str, &str)]| {
         let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         zhiyuan_settings::load_from::<Config>("orgtree", DEFAULTS, None, variables)
     };
     let url = ("ZHIYUAN_ORGTREE__DATABASE__URL", "postgres://zhiyuan_orgtree@127.0.0.1/zhiyuan");
-    let config = load(&[url, ("ZHIYUAN_ORGTREE__SEED_ORGANIZATIONS", "anhui")]).unwrap();
+    let key = ("ZHIYUAN_ORGTREE__SIGNING_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    let config = load(&[url, key, ("ZHIYUAN_ORGTREE__SEED_ORGANIZATIONS", "anhui")]).unwrap();
     assert_eq!(config.seed_organizations, Seed::Anhui);
-    assert_eq!(load(&[url]).unwrap().seed_organizations, Seed::None);
-    assert!(load(&[]).is_err());
+    assert_eq!(load(&[url, key]).unwrap().seed_organizations, Seed::None);
+    assert!(load(&[url]).is_err() && load(&[key]).is_err());
 }
