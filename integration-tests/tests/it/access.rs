@@ -12,6 +12,8 @@ use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::{ManualClock, SharedClock, SystemClock};
 
+use zhiyuan_standalone::ACCOUNT;
+
 use crate::harness::client::now;
 use crate::harness::http::Http;
 use crate::harness::{Door, Processes, Refusal, Settings, Site};
@@ -44,10 +46,14 @@ fn shifted(by: time::Duration) -> SharedClock {
 }
 
 /// What somebody might try in order to pass for a service.
-fn forgeries(known: &SigningKey, stranger: &SigningKey, audience: &str) -> Vec<Credential> {
+fn forgeries(
+    (caller, known): (&str, &SigningKey),
+    stranger: &SigningKey,
+    audience: &str,
+) -> Vec<Credential> {
     let clock = || -> SharedClock { Arc::new(SystemClock) };
     let unknown = SigningKey::generate();
-    let valid = sign("registration", known, clock(), audience);
+    let valid = sign(caller, known, clock(), audience);
     let mut altered = valid.clone();
     let last = if altered.ends_with('A') { "B" } else { "A" };
     altered.replace_range(altered.len() - 10..altered.len() - 9, last);
@@ -71,17 +77,11 @@ fn forgeries(known: &SigningKey, stranger: &SigningKey, audience: &str) -> Vec<C
         asserted("garbage", "garbage".into()),
         asserted("an unsigned assertion", none),
         asserted("an altered assertion", altered),
-        asserted(
-            "an expired assertion",
-            sign("registration", known, shifted(minutes(-5)), audience),
-        ),
-        asserted(
-            "an assertion of the future",
-            sign("registration", known, shifted(minutes(5)), audience),
-        ),
-        asserted("another audience", sign("registration", known, clock(), elsewhere)),
-        asserted("a key that nobody knows", sign("registration", &unknown, clock(), audience)),
-        asserted("another caller's name", sign("registration", stranger, clock(), audience)),
+        asserted("an expired assertion", sign(caller, known, shifted(minutes(-5)), audience)),
+        asserted("an assertion of the future", sign(caller, known, shifted(minutes(5)), audience)),
+        asserted("another audience", sign(caller, known, clock(), elsewhere)),
+        asserted("a key that nobody knows", sign(caller, &unknown, clock(), audience)),
+        asserted("another caller's name", sign(caller, stranger, clock(), audience)),
         Credential {
             what: "two assertions",
             headers: vec![(ASSERTION, valid.clone()), (ASSERTION, valid.clone())],
@@ -132,10 +132,23 @@ async fn suite() -> (Processes, SigningKey, SigningKey) {
         "\n[callers.{STRANGER}]\npublic_keys = [\"{}\"]\nscopes = []\n",
         stranger.verifying_key().to_base64()
     );
-    let suite =
-        Processes::start("access", Settings { identity: section, ..Settings::default() }).await;
+    let suite = Processes::start(
+        "access",
+        Settings {
+            config: ["identity", "registration", "orgtree"]
+                .map(|service| (service, section.clone()))
+                .into(),
+            ..Settings::default()
+        },
+    )
+    .await;
     let key = suite.site.config("registration")["signing_key"].as_str().unwrap().to_owned();
     (suite, SigningKey::from_base64(&key).unwrap(), stranger)
+}
+
+/// The service account of the demonstration.
+fn account(site: &Site) -> SigningKey {
+    SigningKey::from_base64(&std::fs::read_to_string(site.files.key()).unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,13 +159,16 @@ async fn every_method_lets_in_whom_its_policy_names_and_nobody_else() {
     for policy in policies.iter() {
         let service = service_of(policy);
         services.insert(service.clone());
-        let forgeries = forgeries(&known, &stranger, &service);
-        match &policy.caller {
-            Caller::Any => public(&suite.site, policy, &service, &forgeries).await,
-            Caller::Service { .. } => {
-                let valid = sign("registration", &known, Arc::new(SystemClock), &service);
-                for_services(&suite.site, policy, &service, &forgeries, &valid).await;
-            }
+        let caller = match &policy.caller {
+            Caller::Service { at_gateway: true, .. } => (ACCOUNT, &account(&suite.site)),
+            Caller::Service { .. } | Caller::Any => ("registration", &known),
+        };
+        let forgeries = forgeries(caller, &stranger, &service);
+        if policy.caller == Caller::Any {
+            public(&suite.site, policy, &service, &forgeries).await;
+        } else {
+            let valid = sign(caller.0, caller.1, Arc::new(SystemClock), &service);
+            for_services(&suite.site, policy, &service, &forgeries, &valid).await;
         }
     }
     let expected = ["identity", "orgtree", "registration"].map(str::to_owned);
@@ -173,7 +189,8 @@ async fn public(site: &Site, policy: &MethodPolicy, service: &str, credentials: 
     }
 }
 
-/// Not there at the gateway, whoever asks; at the service, for a service alone.
+/// At the service, for a service alone; at the gateway not there, whoever asks, or for
+/// the same, if it is for service accounts.
 async fn for_services(
     site: &Site,
     policy: &MethodPolicy,
@@ -188,7 +205,17 @@ async fn for_services(
         expected: Code::Ok,
     };
     let gateway = site.addresses.gateway;
-    for door in [Door::grpc(gateway), Door::json(gateway)] {
+    if policy.caller.at_gateway() {
+        let door = Door::grpc(gateway);
+        for credential in forgeries {
+            let refusal = door.call_raw(path, &pairs(&credential.headers)).await.unwrap_err();
+            assert_eq!(refusal.code, credential.expected, "{path} with {}", credential.what);
+        }
+        let answer = door.call_raw(path, &pairs(&valid.headers)).await;
+        assert!(reached(&answer), "{path} with {}: {answer:?}", valid.what);
+    }
+    let closed = !policy.caller.at_gateway();
+    for door in [Door::grpc(gateway), Door::json(gateway)].iter().filter(|_| closed) {
         for credential in forgeries.iter().chain([&valid]) {
             let refusal = door.call_raw(path, &pairs(&credential.headers)).await.unwrap_err();
             assert_eq!(

@@ -103,14 +103,23 @@ impl Client {
     pub(crate) async fn apply(&self, door: &Door, person: &Person) -> RegisterRequest {
         let sent = patiently(|| self.send_code(door, &person.mobile)).await.unwrap();
         RegisterRequest {
+            sms_challenge_id: sent.challenge_id,
+            sms_code: self.simulators.code(&person.mobile).await,
+            ..self.form(door, person).await
+        }
+    }
+
+    /// The form of a person, but for the code.
+    pub(crate) async fn form(&self, door: &Door, person: &Person) -> RegisterRequest {
+        RegisterRequest {
             request_id: Uuid::new_v4().to_string(),
             name: person.name.clone(),
             id_number: person.id_number.clone(),
             region_code: REGION.to_owned(),
             organization_code: ORGANIZATION.to_owned(),
             phone: person.mobile.clone(),
-            sms_challenge_id: sent.challenge_id,
-            sms_code: self.simulators.code(&person.mobile).await,
+            sms_challenge_id: String::new(),
+            sms_code: String::new(),
             password: PASSWORD.to_owned(),
             league_member: true,
             consents: self.consents(door).await,

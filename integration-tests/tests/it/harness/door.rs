@@ -105,6 +105,10 @@ impl Door {
             .send(Method::POST, &format!("{base}{path}"), &headers, body)
             .await
             .map_err(|error| Refusal::from(tonic::Status::unavailable(error.to_string())))?;
+        if answer.body.is_empty() {
+            // An answer always is JSON: whoever gave it died over it.
+            return Err(Refusal::from(tonic::Status::unavailable("the answer was cut off")));
+        }
         if answer.status.is_success() {
             Ok(answer)
         } else {

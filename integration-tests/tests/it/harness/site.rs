@@ -37,6 +37,11 @@ impl Site {
         PgConnection::connect(&self.main).await.unwrap()
     }
 
+    /// Where that is.
+    pub(crate) fn main_url(&self) -> &str {
+        &self.main
+    }
+
     /// The database of the data keys, as its administrator.
     pub(crate) async fn key_database(&self) -> PgConnection {
         PgConnection::connect(&self.keys).await.unwrap()

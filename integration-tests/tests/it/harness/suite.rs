@@ -1,7 +1,7 @@
 //! Suites in this process.
 
 use std::path::PathBuf;
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{OnceLock, mpsc};
 
 use zhiyuan_domain::SharedClock;
 use zhiyuan_standalone::{Options, RunningSuite, Suite};
@@ -47,13 +47,20 @@ pub(crate) struct Own {
 impl Own {
     /// Starts a suite that lives in a folder of this name.
     pub(crate) async fn start(name: &str) -> Self {
-        Self::with(name, Arc::new(zhiyuan_domain::SystemClock)).await
+        let options = Options { durable: false, ..Options::in_folder(&scratch::folder(name)) };
+        Self::of(options).await
     }
 
     /// Starts a suite with a clock of one's own.
     pub(crate) async fn with(name: &str, clock: SharedClock) -> Self {
         let folder = scratch::folder(name);
-        let options = Options { durable: false, clock, ..Options::in_folder(&folder) };
+        let options =
+            Options { durable: false, clock, system_clock: false, ..Options::in_folder(&folder) };
+        Self::of(options).await
+    }
+
+    async fn of(options: Options) -> Self {
+        let folder = options.data_dir.clone();
         let suite = match Suite::start(options).await {
             Ok(suite) => suite,
             Err(error) => panic!("the suite did not start: {error:#}"),

@@ -1,0 +1,221 @@
+//! What happens is told: to an internal platform through the gateway, and from service
+//! to service.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::PgConnection;
+use tokio::time::timeout;
+use tonic::Code;
+use zhiyuan_auth::AssertionSigner;
+use zhiyuan_contracts::feed::v1::{Cursor, Event, PullRequest, SnapshotRequest};
+use zhiyuan_contracts::registration::v1::{RegistrationState, VolunteerChanged, VolunteerStatus};
+use zhiyuan_crypto::SigningKey;
+use zhiyuan_domain::SystemClock;
+use zhiyuan_feed::reader::decode;
+use zhiyuan_feed::{Error, PARTITIONS, Source};
+use zhiyuan_rpc::{SuiteChannel, connect_lazy};
+use zhiyuan_standalone::ACCOUNT;
+use zhiyuan_testkit::person;
+
+use crate::harness::client::{ORGANIZATION, REGION};
+use crate::harness::{Client, Own, Processes, Settings, Site};
+
+const SERVICE: &str = "zhiyuan.registration.v1.FeedService";
+const KIND: &str = "zhiyuan.registration.v1.VolunteerChanged";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The feed of registration, through the gateway, with a key.
+fn source_as(site: &Site, account: &str, key: &str) -> Source {
+    let key = SigningKey::from_base64(key).unwrap();
+    let signer = AssertionSigner::new(account, key, Arc::new(SystemClock));
+    let gateway = connect_lazy(&format!("http://{}", site.addresses.gateway)).unwrap();
+    Source::new(SuiteChannel::new(gateway, "registration", Arc::new(signer)), SERVICE)
+}
+
+/// As the internal platform of the demonstration.
+fn source(site: &Site) -> Source {
+    source_as(site, ACCOUNT, &fs::read_to_string(site.files.key()).unwrap())
+}
+
+fn everything() -> PullRequest {
+    let cursor = |partition| Cursor { partition: i32::from(partition), ..Default::default() };
+    PullRequest { cursors: (0..PARTITIONS).map(cursor).collect() }
+}
+
+/// Follows until an event of each key has come, and a heartbeat after it.
+async fn follow(source: &Source, keys: &BTreeSet<String>) -> Vec<Event> {
+    let mut stream = source.pull(everything()).await.unwrap();
+    let mut events: Vec<Event> = Vec::new();
+    let following = async {
+        loop {
+            let message = stream.message().await.unwrap().unwrap();
+            events.extend(message.events);
+            let told: BTreeSet<&String> = events.iter().map(|event| &event.key).collect();
+            if message.heartbeat.is_some() && keys.iter().all(|key| told.contains(key)) {
+                break;
+            }
+        }
+    };
+    timeout(PATIENCE, following).await.unwrap();
+    events
+}
+
+fn state(event: &Event) -> VolunteerChanged {
+    decode(event.payload.as_ref().unwrap()).unwrap().unwrap()
+}
+
+/// Waits until a query of the administrator tells `true`.
+async fn until(database: &mut PgConnection, what: &str, sql: &'static str) {
+    let waiting = async {
+        while !sqlx::query_scalar::<_, bool>(sql).fetch_one(&mut *database).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_internal_platform_follows_registrations_through_the_gateway() {
+    let suite = Own::start("feeds").await;
+    let client = Client::of(&suite.site);
+    let source = source(&suite.site);
+    let mut registered = BTreeMap::new();
+    for number in 0..12 {
+        let form = client.apply(client.door(number), &person(60_000 + number as u32)).await;
+        let volunteer = client.register_to_the_end(client.door(number), &form).await.unwrap();
+        registered.insert(volunteer.id.clone(), volunteer);
+    }
+    let keys = registered.keys().cloned().collect();
+    let events = follow(&source, &keys).await;
+    // Once each, and nobody else: who is not visible yet is not told of.
+    assert_eq!(events.len(), registered.len());
+    for event in &events {
+        let (told, volunteer) = (state(event), &registered[&event.key]);
+        assert_eq!(told.volunteer_id, event.key);
+        assert_eq!(told.volunteer_number, volunteer.volunteer_number);
+        assert_eq!((told.region_code.as_str(), told.level), (REGION, 1));
+        assert_eq!(told.organization_code, ORGANIZATION);
+        assert_eq!(told.status(), VolunteerStatus::Active);
+        assert_eq!((event.revision, event.position > 0), (1, true));
+    }
+    // The snapshot tells the same.
+    let mut snapshot = BTreeSet::new();
+    for partition in 0..PARTITIONS {
+        let request = SnapshotRequest {
+            partition: partition.into(),
+            r#type: KIND.to_owned(),
+            ..Default::default()
+        };
+        let page = source.snapshot(request).await.unwrap();
+        snapshot.extend(page.records.into_iter().map(|record| (record.key, record.revision)));
+    }
+    assert_eq!(snapshot, events.iter().map(|event| (event.key.clone(), event.revision)).collect());
+    suite.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_else_follows() {
+    let suite = Own::start("feeds-closed").await;
+    let own = fs::read_to_string(suite.site.files.key()).unwrap();
+    let other = SigningKey::generate().to_base64().to_string();
+    for (account, key) in [(ACCOUNT, &other), ("registration", &own), ("nobody", &other)] {
+        let refused = source_as(&suite.site, account, key).pull(everything()).await;
+        let Err(Error::Source(refused)) = refused else { panic!("{account} follows") };
+        assert_eq!((refused.code, &*refused.reason), (Code::Unauthenticated, "UNAUTHENTICATED"));
+    }
+    suite.stop().await;
+}
+
+/// identity was restored to an older state: it lost an account, and its feed ends
+/// earlier. The volunteer is marked and told of, never removed; and unmarked, should the
+/// account come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_volunteer_whose_account_is_gone_is_marked_and_reported() {
+    let suite = Own::start("feeds-restored").await;
+    let client = Client::of(&suite.site);
+    for number in [61_000, 61_001] {
+        let form = client.apply(&client.grpc, &person(number)).await;
+        client.register_to_the_end(&client.grpc, &form).await.unwrap();
+    }
+    let mut main = suite.site.main_database().await;
+    until(
+        &mut main,
+        "registration has heard of both accounts",
+        "SELECT count(*) = 2 FROM registration.account WHERE revision > 0",
+    )
+    .await;
+    sqlx::raw_sql(
+        "CREATE TABLE identity.lost AS SELECT * FROM identity.account ORDER BY account_id LIMIT 1",
+    )
+    .execute(&mut main)
+    .await
+    .unwrap();
+    let lost: uuid::Uuid = sqlx::query_scalar("SELECT account_id FROM identity.lost")
+        .fetch_one(&mut main)
+        .await
+        .unwrap();
+    let forget =
+        "DELETE FROM identity.account WHERE account_id IN (SELECT account_id FROM identity.lost);
+         DELETE FROM identity.event e USING identity.lost l WHERE e.key = l.account_id::text;
+         DELETE FROM identity.feed_head h
+         WHERE NOT EXISTS (SELECT FROM identity.event e WHERE e.partition = h.partition);";
+    sqlx::raw_sql(forget).execute(&mut main).await.unwrap();
+    until(
+        &mut main,
+        "the volunteer is marked",
+        "SELECT count(*) = 1 FROM registration.volunteer
+         WHERE account_missing AND volunteer_id IN (SELECT account_id FROM identity.lost)",
+    )
+    .await;
+    let source = source(&suite.site);
+    let told = |events: Vec<Event>| {
+        let of_lost: Vec<Event> =
+            events.into_iter().filter(|event| event.key == lost.to_string()).collect();
+        let last = of_lost.last().unwrap();
+        (last.revision, state(last).status())
+    };
+    let keys = BTreeSet::from([lost.to_string()]);
+    assert_eq!(told(follow(&source, &keys).await), (2, VolunteerStatus::AccountMissing));
+
+    sqlx::raw_sql("INSERT INTO identity.account SELECT * FROM identity.lost")
+        .execute(&mut main)
+        .await
+        .unwrap();
+    sqlx::raw_sql(
+        "UPDATE registration.feed_cursor SET rebuild_type = '', rebuild_token = NULL;
+         UPDATE registration.feed_slot SET holder = NULL",
+    )
+    .execute(&mut main)
+    .await
+    .unwrap();
+    until(
+        &mut main,
+        "the mark is gone",
+        "SELECT NOT EXISTS (SELECT FROM registration.volunteer WHERE account_missing)",
+    )
+    .await;
+    assert_eq!(told(follow(&source, &keys).await), (3, VolunteerStatus::Active));
+    suite.stop().await;
+}
+
+/// Nobody waits longer for a verdict than identity does: it is told, not asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_verdict_that_was_waited_for_is_heard_at_once() {
+    // Whoever only asks, asks a quarter of an hour later.
+    let rarely = ("registration", "\n[recovery]\ninterval_ms = 3600000\n".to_owned());
+    let suite =
+        Processes::start("feeds-verdict", Settings { config: vec![rarely], ..Settings::default() })
+            .await;
+    let client = Client::of(&suite.site);
+    client.simulators.set_real_name("down").await;
+    let form = client.apply(&client.grpc, &person(62_000)).await;
+    let waiting = client.register_patiently(&client.grpc, &form).await.unwrap();
+    assert_eq!(waiting.state(), RegistrationState::Pending);
+    client.simulators.set_real_name("ok").await;
+    let done = client.outcome(&client.grpc, &form.request_id).await.unwrap();
+    assert_eq!(done.state(), RegistrationState::Active);
+    suite.stop().await;
+}
