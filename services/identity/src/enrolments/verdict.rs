@@ -58,7 +58,7 @@ impl Enrolments {
         }
         let verdict = self.register.check(&opened.name, &opened.id_number).await;
         let failed = match verdict {
-            Verdict::Match => self.claim(id, &pending, &opened).await?,
+            Verdict::Match => self.claim(id, &pending, &opened, day).await?,
             Verdict::Mismatch => {
                 self.refuse(id, Refusal::IdNameMismatch).await?;
                 true
@@ -68,7 +68,7 @@ impl Enrolments {
                 true
             }
             Verdict::CannotTell => {
-                self.send_to_review(id).await?;
+                self.send_to_review(id, &opened, day).await?;
                 false
             }
             Verdict::Unavailable => {
@@ -79,9 +79,10 @@ impl Enrolments {
         if failed { Ok(()) } else { self.give_check_back(id, &opened, day).await }
     }
 
-    async fn send_to_review(&self, id: Uuid) -> Result<()> {
+    async fn send_to_review(&self, id: Uuid, opened: &Opened, day: Date) -> Result<()> {
         let mut tx = self.pool.begin().await?;
         if let Some(revision) = db::send_to_review(&mut tx, id, self.clock.now()).await? {
+            self.give_check_back_in(&mut tx, id, opened, day).await?;
             let changed = feed::enrolment_changed(id, revision, State::Review);
             self.outbox.append(&mut tx, &[changed]).await?;
         }
@@ -115,13 +116,26 @@ impl Enrolments {
 
     async fn give_check_back(&self, id: Uuid, opened: &Opened, day: Date) -> Result<()> {
         let mut tx = self.pool.begin().await?;
-        if !db::clear_reserved(&mut tx, id, day).await? {
+        self.give_check_back_in(&mut tx, id, opened, day).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Gives a reserved check back, unless it was. Who ends an enrolment well does it in
+    /// that transaction: nobody comes to it again whose call is cut off right after.
+    async fn give_check_back_in(
+        &self,
+        tx: &mut sqlx::PgConnection,
+        id: Uuid,
+        opened: &Opened,
+        day: Date,
+    ) -> Result<()> {
+        if !db::clear_reserved(&mut *tx, id, day).await? {
             return Ok(());
         }
-        for (index, _limit) in self.check_indexes(&mut tx, opened).await? {
-            db::give_check_back(&mut tx, &index, day).await?;
+        for (index, _limit) in self.check_indexes(&mut *tx, opened).await? {
+            db::give_check_back(&mut *tx, &index, day).await?;
         }
-        Ok(tx.commit().await?)
+        Ok(())
     }
 
     /// What failed checks are counted under, and how many there may be: the phone, then
@@ -237,9 +251,15 @@ impl Enrolments {
     }
 
     /// Claims the number; tells whether the check counts as failed.
-    async fn claim(&self, id: Uuid, pending: &db::Pending, opened: &Opened) -> Result<bool> {
+    async fn claim(
+        &self,
+        id: Uuid,
+        pending: &db::Pending,
+        opened: &Opened,
+        day: Date,
+    ) -> Result<bool> {
         for _ in 0..PATIENCE {
-            match self.try_claim(id, pending, opened).await? {
+            match self.try_claim(id, pending, opened, day).await? {
                 Attempt::Over => return Ok(false),
                 Attempt::TakenBy(owner) => {
                     return self.already_registered(id, pending, owner).await;
@@ -253,7 +273,13 @@ impl Enrolments {
 
     /// Claims the number for an inactive account, in one transaction with the end of
     /// the applicant and of the code.
-    async fn try_claim(&self, id: Uuid, pending: &db::Pending, opened: &Opened) -> Result<Attempt> {
+    async fn try_claim(
+        &self,
+        id: Uuid,
+        pending: &db::Pending,
+        opened: &Opened,
+        day: Date,
+    ) -> Result<Attempt> {
         let account_id = pending.account_id;
         let key = self.vault.key(account_id).await?;
         let seal = |column, text| self.vault.seal(&key, column, account_id, text);
@@ -305,6 +331,7 @@ impl Enrolments {
             self.refuse(id, Refusal::SmsCodeUsed).await?;
             return Ok(Attempt::Over);
         }
+        self.give_check_back_in(&mut tx, id, opened, day).await?;
         self.end(&mut tx, id, State::Claimed, None).await?;
         tx.commit().await?;
         self.outbox.wake();
