@@ -16,6 +16,7 @@ use uuid::Uuid;
 use zhiyuan_contracts::registration::v1::{RegisterRequest, RegistrationState, Volunteer};
 use zhiyuan_testkit::{Person, person};
 
+use crate::counts::assert_recounted;
 use crate::crashloop::checker;
 use crate::harness::client::patiently;
 use crate::harness::{Client, Processes, Refusal, Settings};
@@ -468,5 +469,6 @@ async fn a_registration_comes_to_its_end_whoever_is_killed_before_or_after_any_s
     crashes.register_elsewhere().await;
     let half = checker::half_done(&crashes.suite.site).await;
     assert_eq!(half, [] as [String; 0]);
+    assert_recounted(&crashes.suite.site).await;
     crashes.suite.stop().await;
 }

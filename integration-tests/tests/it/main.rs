@@ -16,6 +16,7 @@ mod access;
 mod architecture;
 mod canary;
 mod concurrency;
+mod counts;
 mod crash_points;
 mod crashloop;
 mod durability;

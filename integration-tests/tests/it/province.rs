@@ -10,6 +10,7 @@ use zhiyuan_contracts::registration::v1::{RegisterRequest, Volunteer};
 use zhiyuan_domain::{Partition, VolunteerNumber};
 use zhiyuan_testkit::person_of;
 
+use crate::counts::assert_recounted;
 use crate::harness::{Client, Own, Site, database};
 
 const PEOPLE: usize = 500;
@@ -73,6 +74,8 @@ pub(crate) async fn register_and_check(site: &Site) {
     check_volunteers(site, &all).await;
     check_accounts(site, &all).await;
     check_nothing_is_left_over(site).await;
+    let counts = assert_recounted(site).await;
+    assert_eq!(counts["AH"].1[0], PEOPLE as i64);
 
     // Nobody can register twice, whatever happened in between.
     let mut again = client.apply(&client.grpc, &person_of("340104", 900_000)).await;

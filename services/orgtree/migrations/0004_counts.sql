@@ -19,8 +19,8 @@ CREATE TABLE orgtree.volunteer (
 CREATE TABLE orgtree.count_delta (
     delta_id            bigint      GENERATED ALWAYS AS IDENTITY,
     organization_code   text COLLATE "C" NOT NULL,
-    -- The cut that it comes after; 0 before the first one.
-    after_cut           bigint      NOT NULL DEFAULT 0,
+    -- The cut (orgtree.feed_cut) that it comes after; 0 before the first one.
+    after_cut           bigint      NOT NULL,
     volunteers          bigint      NOT NULL,
     verified_volunteers bigint      NOT NULL,
     league_members      bigint      NOT NULL,
@@ -28,6 +28,8 @@ CREATE TABLE orgtree.count_delta (
     PRIMARY KEY (delta_id, organization_code)
 );
 CREATE INDEX count_delta_to_fold ON orgtree.count_delta (delta_id) WHERE folded_at IS NULL;
+-- A figure as of a cut is the counter less what came after it.
+CREATE INDEX count_delta_by_cut ON orgtree.count_delta (after_cut, organization_code);
 CREATE INDEX count_delta_folded ON orgtree.count_delta (folded_at) WHERE folded_at IS NOT NULL;
 
 -- The figures, as far as they are folded.

@@ -14,6 +14,12 @@ pub(crate) enum Error {
     /// There is no such organization.
     #[error("there is no such organization")]
     OrganizationNotFound,
+    /// No cut was taken at the time, or it is too long ago.
+    #[error("there is no cut at this time")]
+    CutNotFound,
+    /// The cut is not exact.
+    #[error("the cut at this time is not exact")]
+    CutNotExact,
     /// The page token holds no key of the list.
     #[error("the page token holds no key of the list")]
     PageToken,
@@ -45,6 +51,16 @@ impl From<Error> for RpcError {
             Error::OrganizationNotFound => {
                 Self::new(Code::NotFound, Reason::OrganizationNotFound, "没有这个组织，请重新选择")
             }
+            Error::CutNotFound => Self::new(
+                Code::NotFound,
+                Reason::CutNotFound,
+                "没有这一时刻的统计截面，请改用最近 34 天内某日的北京时间零点",
+            ),
+            Error::CutNotExact => Self::new(
+                Code::Precondition,
+                Reason::CutNotExact,
+                "这一时刻的统计截面不完整，请改用前一日或后一日的零点",
+            ),
             Error::PageToken => Self::new(
                 Code::InvalidInput,
                 Common::PageTokenInvalid,

@@ -18,7 +18,7 @@ use zhiyuan_contracts::orgtree::v1::statistics_service_server::{
 };
 use zhiyuan_contracts::policy::{self, Policies};
 use zhiyuan_domain::{SharedClock, SystemClock};
-use zhiyuan_feed::{Reader, Source};
+use zhiyuan_feed::{Cuts, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
 use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, SuiteChannel, server};
@@ -107,7 +107,10 @@ pub async fn run(
         .map_err(|error| RunError::Serve(error.into()))?
         .add_service(RegionServiceServer::new(Regions::new(pool.clone())))
         .add_service(OrganizationServiceServer::new(Organizations::new(pool.clone())))
-        .add_service(StatisticsServiceServer::new(Statistics::new(pool.clone())));
+        .add_service(StatisticsServiceServer::new(Statistics::new(
+            pool.clone(),
+            deps.clock.clone(),
+        )));
     let callers = TrustedCallers::new(&config.callers)?;
     let service = Guard::new(
         routes.prepare(),
@@ -134,6 +137,8 @@ fn start_counts(tasks: &Tasks, config: &Config, deps: &Deps, pool: &PgPool) {
     let source = Source::new(deps.registration.clone(), "zhiyuan.registration.v1.FeedService");
     Reader::new(NAME, FROM_REGISTRATION, pool.clone(), source, &clock(), projection).start(tasks);
     let stop = || tasks.stop().soft();
+    let cuts = Cuts::new(NAME, &[FROM_REGISTRATION], pool.clone(), clock());
+    tasks.start("cuts", cuts.daily(stop()));
     let fold = counts::job::fold(pool.clone(), every(config.counts.fold_ms), woken, stop());
     tasks.start("fold", fold);
     let verify = counts::job::verify(pool.clone(), clock(), every(config.counts.verify_ms), stop());

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use time::{Date, OffsetDateTime, UtcOffset, macros::offset};
+use time::{Date, OffsetDateTime, Time, UtcOffset, macros::offset};
 
 /// The offset of Asia/Shanghai; China has kept it all year round since 1992.
 const SHANGHAI: UtcOffset = offset!(+8);
@@ -62,6 +62,12 @@ pub fn shanghai_date(at: OffsetDateTime) -> Date {
     at.checked_to_offset(SHANGHAI).unwrap_or(at).date()
 }
 
+/// Returns the midnight of Asia/Shanghai that ends the day of a moment.
+pub fn next_shanghai_midnight(at: OffsetDateTime) -> OffsetDateTime {
+    let today = shanghai_date(at);
+    today.next_day().unwrap_or(today).with_time(Time::MIDNIGHT).assume_offset(SHANGHAI)
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -69,6 +75,17 @@ mod tests {
     use time::macros::{date, datetime};
 
     use super::*;
+
+    #[test]
+    fn a_day_ends_at_midnight_in_shanghai() {
+        for (at, end) in [
+            (datetime!(2026-11-24 15:59:59.999999 UTC), datetime!(2026-11-24 16:00 UTC)),
+            (datetime!(2026-11-24 16:00 UTC), datetime!(2026-11-25 16:00 UTC)),
+            (datetime!(2026-12-31 17:00 UTC), datetime!(2027-01-01 16:00 UTC)),
+        ] {
+            assert_eq!(next_shanghai_midnight(at), end);
+        }
+    }
 
     #[test]
     fn the_day_in_shanghai_begins_at_sixteen_utc() {

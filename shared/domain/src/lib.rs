@@ -14,7 +14,9 @@ pub mod volunteer_number;
 mod width;
 
 pub use age::{AgeClass, AgeRule, age_on, registration_age};
-pub use clock::{Clock, ManualClock, SharedClock, SystemClock, shanghai_date};
+pub use clock::{
+    Clock, ManualClock, SharedClock, SystemClock, next_shanghai_midnight, shanghai_date,
+};
 pub use id_number::{IdNumber, IdNumberKind, InvalidIdNumber, Sex};
 pub use ids::{
     AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RequestId, VolunteerId, new_id,

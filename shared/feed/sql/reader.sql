@@ -6,6 +6,8 @@ CREATE TABLE {schema}.feed_cursor (
     partition        smallint NOT NULL CHECK (partition BETWEEN 0 AND 63),
     position         bigint   NOT NULL DEFAULT 0,
     event_id         uuid,
+    -- Nothing that was applied was stamped later.
+    stamped_to       timestamptz,
     -- While the partition is rebuilt from snapshots: the message that is being read
     -- ('' before the first page), the next page, and the head to go on from.
     rebuild_type     text,
@@ -29,3 +31,16 @@ CREATE TABLE {schema}.feed_slot (
     watermark    timestamptz,
     PRIMARY KEY (feed, slot)
 ) WITH (fillfactor = 50);
+
+-- Times at which everything that was stamped until then is applied, and nothing later,
+-- in all partitions of all feeds. While one is open, what is stamped later waits.
+CREATE TABLE {schema}.feed_cut (
+    cut_id   bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    -- Each later than the one before.
+    at       timestamptz NOT NULL UNIQUE,
+    -- Absent while it is open.
+    taken_at timestamptz,
+    -- Whether really nothing later was applied.
+    exact    boolean,
+    CHECK ((taken_at IS NULL) = (exact IS NULL))
+);

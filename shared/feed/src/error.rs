@@ -35,6 +35,9 @@ pub enum Error {
     /// Another process has the slot, or has moved a cursor.
     #[error("another reader was faster")]
     Outrun,
+    /// What was held back comes again, as a cut was taken.
+    #[error("a cut was taken")]
+    CutTaken,
     /// The effect of an event failed.
     #[error("failed to apply")]
     Apply(#[source] Box<dyn std::error::Error + Send + Sync>),

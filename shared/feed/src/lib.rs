@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod config;
+pub mod cuts;
 mod error;
 mod heads;
 mod outbox;
@@ -16,6 +17,7 @@ mod wake;
 mod writer_db;
 
 pub use config::FeedConfig;
+pub use cuts::Cuts;
 pub use error::Error;
 pub use outbox::{NewEvent, Outbox};
 pub use publisher::Publisher;

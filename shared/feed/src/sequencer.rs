@@ -100,11 +100,14 @@ impl Sequencer {
     }
 }
 
-/// The clock, to the microsecond that the database keeps, but later than the stamp of
-/// the pass before.
+/// The clock, but later than the stamp of the pass before.
 fn stamp(now: OffsetDateTime, before: OffsetDateTime) -> OffsetDateTime {
-    let now = now.replace_nanosecond(now.nanosecond() / 1000 * 1000).unwrap_or(now);
-    now.max(before + Duration::from_micros(1))
+    as_stored(now).max(before + Duration::from_micros(1))
+}
+
+/// A time to the microsecond that the database keeps.
+pub(crate) fn as_stored(at: OffsetDateTime) -> OffsetDateTime {
+    at.replace_nanosecond(at.nanosecond() / 1000 * 1000).unwrap_or(at)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use sqlx::AssertSqlSafe;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::counts::assert_recounted;
 use crate::harness::client::patiently;
 use crate::harness::{Client, Processes, Settings, database};
 use checker::Findings;
@@ -214,6 +215,7 @@ async fn nothing_that_was_acknowledged_is_lost_doubled_or_half_done_whatever_is_
     assert_eq!((&after.lost, &after.doubled), (&vec![], &vec![]), "seed {seed}");
     assert_eq!(after.half, [] as [String; 0], "seed {seed}");
     assert!(after.acknowledged > rounds, "{}", after.acknowledged);
+    assert_recounted(&run.suite.site).await;
     run.suite.stop().await;
 }
 

@@ -261,6 +261,11 @@ fn log_file(folder: &Path, service: &str) -> PathBuf {
     folder.join(format!("{service}.log"))
 }
 
+/// The binary of a service, for its other commands.
+pub(crate) fn binary(service: &str) -> PathBuf {
+    binaries().join(format!("zhiyuan-{service}"))
+}
+
 /// The folder with the binaries of this profile, beside the tests.
 fn binaries() -> PathBuf {
     let test = std::env::current_exe().unwrap();

@@ -1,11 +1,17 @@
 //! The SQL of the figures.
 
+mod recount;
+
+pub(crate) use recount::Difference;
+pub(super) use recount::verify;
+
 use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_domain::Partition;
+use zhiyuan_feed::cuts;
 
 use super::{Before, Figures, Volunteer};
 use crate::error::{Error, Result};
@@ -118,17 +124,21 @@ pub(super) async fn append_deltas(
     if differences.is_empty() {
         return Ok(());
     }
+    let after_cut = cuts::current(&mut *transaction, "orgtree").await?;
     let codes: Vec<String> = differences.keys().cloned().collect();
     let column =
         |figure: fn(&Figures) -> i64| -> Vec<i64> { differences.values().map(figure).collect() };
     sqlx::query!(
         "INSERT INTO orgtree.count_delta
-             (organization_code, volunteers, verified_volunteers, league_members)
-         SELECT * FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])",
+             (organization_code, after_cut, volunteers, verified_volunteers, league_members)
+         SELECT code, $5, volunteers, verified, members
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
+              AS new (code, volunteers, verified, members)",
         &codes,
         &column(|figures| figures.volunteers),
         &column(|figures| figures.verified_volunteers),
         &column(|figures| figures.league_members),
+        after_cut,
     )
     .execute(transaction)
     .await?;
@@ -276,16 +286,64 @@ pub(super) async fn get(executor: impl PgExecutor<'_>, code: &str) -> Result<Cou
     .fetch_optional(executor)
     .await?
     .ok_or(Error::OrganizationNotFound)?;
-    let figures = |volunteers, verified_volunteers, league_members| Figures {
-        volunteers,
-        verified_volunteers,
-        league_members,
-    };
     Ok(Counted {
         own: figures(row.own_volunteers, row.own_verified, row.own_members),
         subtree: figures(row.volunteers, row.verified, row.members),
         as_of: row.as_of,
     })
+}
+
+/// Finds the figures as of a cut: what is counted, less what came after the cut, and with
+/// what came before it and is not folded yet. One statement, one snapshot.
+#[tracing::instrument(name = "db.count.get_as_of", skip_all)]
+pub(super) async fn get_as_of(
+    executor: impl PgExecutor<'_>,
+    code: &str,
+    cut_id: i64,
+) -> Result<(Figures, Figures)> {
+    let row = sqlx::query!(
+        r#"WITH apart AS (
+               SELECT d.organization_code = $1 AS own,
+                      CASE WHEN d.after_cut < $2 THEN 1 ELSE -1 END AS sign,
+                      d.volunteers, d.verified_volunteers, d.league_members
+               FROM orgtree.count_delta d
+               LEFT JOIN orgtree.organization o ON o.code = d.organization_code
+               WHERE (d.organization_code = $1 OR $1 = ANY(o.ancestors))
+                 AND ((d.after_cut >= $2 AND d.folded_at IS NOT NULL)
+                      OR (d.after_cut < $2 AND d.folded_at IS NULL))
+           ), difference AS (
+               SELECT coalesce(sum(sign * volunteers) FILTER (WHERE own), 0)::bigint AS own_volunteers,
+                      coalesce(sum(sign * verified_volunteers) FILTER (WHERE own), 0)::bigint AS own_verified,
+                      coalesce(sum(sign * league_members) FILTER (WHERE own), 0)::bigint AS own_members,
+                      coalesce(sum(sign * volunteers), 0)::bigint AS volunteers,
+                      coalesce(sum(sign * verified_volunteers), 0)::bigint AS verified,
+                      coalesce(sum(sign * league_members), 0)::bigint AS members
+               FROM apart
+           )
+           SELECT coalesce(c.own_volunteers, 0) + d.own_volunteers AS "own_volunteers!",
+                  coalesce(c.own_verified_volunteers, 0) + d.own_verified AS "own_verified!",
+                  coalesce(c.own_league_members, 0) + d.own_members AS "own_members!",
+                  coalesce(c.subtree_volunteers, 0) + d.volunteers AS "volunteers!",
+                  coalesce(c.subtree_verified_volunteers, 0) + d.verified AS "verified!",
+                  coalesce(c.subtree_league_members, 0) + d.members AS "members!"
+           FROM orgtree.organization o
+           CROSS JOIN difference d
+           LEFT JOIN orgtree.organization_count c ON c.organization_code = o.code
+           WHERE o.code = $1"#,
+        code,
+        cut_id,
+    )
+    .fetch_optional(executor)
+    .await?
+    .ok_or(Error::OrganizationNotFound)?;
+    Ok((
+        figures(row.own_volunteers, row.own_verified, row.own_members),
+        figures(row.volunteers, row.verified, row.members),
+    ))
+}
+
+fn figures(volunteers: i64, verified_volunteers: i64, league_members: i64) -> Figures {
+    Figures { volunteers, verified_volunteers, league_members }
 }
 
 /// Makes the subtree figures anew from those of the organizations themselves; for who
@@ -320,74 +378,4 @@ pub(crate) async fn refold(transaction: &mut PgConnection) -> std::result::Resul
     .execute(transaction)
     .await?;
     Ok(())
-}
-
-/// A figure that is not what a recount finds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Difference {
-    pub(crate) organization_code: String,
-    pub(crate) figure: String,
-    pub(crate) kept: i64,
-    pub(crate) recounted: i64,
-}
-
-/// Recounts from the rows of volunteers, up the tree by parents instead of the ancestors
-/// that the fold reads; one statement, one snapshot. Differences that are not folded yet
-/// count with what is kept.
-#[tracing::instrument(name = "db.count.verify", skip_all)]
-pub(super) async fn verify(executor: impl PgExecutor<'_>) -> Result<Vec<Difference>> {
-    Ok(sqlx::query_as!(
-        Difference,
-        r#"WITH RECURSIVE code AS (
-               SELECT code FROM orgtree.organization
-               UNION SELECT organization_code FROM orgtree.volunteer
-               UNION SELECT organization_code FROM orgtree.organization_count
-           ), pair AS (
-               SELECT code, code AS above FROM code
-               UNION ALL
-               SELECT pair.code, o.parent_code FROM pair
-               JOIN orgtree.organization o ON o.code = pair.above
-               WHERE o.parent_code IS NOT NULL
-           ), own AS (
-               SELECT organization_code AS code, count(*) AS volunteers,
-                      count(*) FILTER (WHERE verified) AS verified,
-                      count(*) FILTER (WHERE league_member) AS members
-               FROM orgtree.volunteer WHERE active GROUP BY organization_code
-           ), waiting AS (
-               SELECT organization_code AS code, sum(volunteers) AS volunteers,
-                      sum(verified_volunteers) AS verified, sum(league_members) AS members
-               FROM orgtree.count_delta WHERE folded_at IS NULL GROUP BY organization_code
-           ), recount AS (
-               SELECT pair.above AS code,
-                      coalesce(sum(own.volunteers) FILTER (WHERE pair.code = pair.above), 0) AS own_volunteers,
-                      coalesce(sum(own.verified) FILTER (WHERE pair.code = pair.above), 0) AS own_verified,
-                      coalesce(sum(own.members) FILTER (WHERE pair.code = pair.above), 0) AS own_members,
-                      coalesce(sum(own.volunteers), 0) AS volunteers,
-                      coalesce(sum(own.verified), 0) AS verified,
-                      coalesce(sum(own.members), 0) AS members,
-                      coalesce(sum(w.volunteers) FILTER (WHERE pair.code = pair.above), 0) AS late_own_volunteers,
-                      coalesce(sum(w.verified) FILTER (WHERE pair.code = pair.above), 0) AS late_own_verified,
-                      coalesce(sum(w.members) FILTER (WHERE pair.code = pair.above), 0) AS late_own_members,
-                      coalesce(sum(w.volunteers), 0) AS late_volunteers,
-                      coalesce(sum(w.verified), 0) AS late_verified,
-                      coalesce(sum(w.members), 0) AS late_members
-               FROM pair LEFT JOIN own ON own.code = pair.code LEFT JOIN waiting w ON w.code = pair.code
-               GROUP BY pair.above
-           )
-           SELECT r.code AS "organization_code!", f.figure AS "figure!", f.kept::bigint AS "kept!",
-                  f.recounted::bigint AS "recounted!"
-           FROM recount r LEFT JOIN orgtree.organization_count c ON c.organization_code = r.code
-           CROSS JOIN LATERAL (VALUES
-               ('own_volunteers', coalesce(c.own_volunteers, 0) + late_own_volunteers, r.own_volunteers),
-               ('own_verified_volunteers', coalesce(c.own_verified_volunteers, 0) + late_own_verified, r.own_verified),
-               ('own_league_members', coalesce(c.own_league_members, 0) + late_own_members, r.own_members),
-               ('subtree_volunteers', coalesce(c.subtree_volunteers, 0) + late_volunteers, r.volunteers),
-               ('subtree_verified_volunteers', coalesce(c.subtree_verified_volunteers, 0) + late_verified, r.verified),
-               ('subtree_league_members', coalesce(c.subtree_league_members, 0) + late_members, r.members)
-           ) AS f (figure, kept, recounted)
-           WHERE f.kept <> f.recounted
-           ORDER BY r.code, f.figure"#,
-    )
-    .fetch_all(executor)
-    .await?)
 }

@@ -1,6 +1,6 @@
 //! Whether what comes follows what was applied: no I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 use zhiyuan_contracts::feed::v1 as wire;
@@ -49,15 +49,14 @@ impl Chain {
     }
 
     /// Reads events, each of which must follow what was applied, or read, before it in
-    /// its partition. Returns the chain as it is once they are applied.
-    pub(super) fn extend(&self, events: Vec<wire::Event>) -> Result<(Vec<Event>, Self), Error> {
-        let mut next = self.clone();
+    /// its partition.
+    pub(super) fn read(&self, events: Vec<wire::Event>) -> Result<Vec<Event>, Error> {
+        let mut next = self.applied.clone();
         let mut read = Vec::with_capacity(events.len());
         for event in events {
             let event = parse(event)?;
             let partition = event.partition;
             let last = next
-                .applied
                 .get_mut(&partition)
                 .ok_or(Error::Contract("a partition that was not asked for"))?;
             if event.position != last.position + 1 || event.previous_event_id != last.event_id {
@@ -66,20 +65,22 @@ impl Chain {
             *last = Applied { position: event.position, event_id: Some(event.event_id) };
             read.push(event);
         }
-        Ok((read, next))
+        Ok(read)
     }
 
-    /// The chain once this event is applied.
-    pub(super) fn after(&self, event: &Event) -> Self {
-        let mut next = self.clone();
+    /// Goes on: this event was applied.
+    pub(super) fn advance(&mut self, event: &Event) {
         let applied = Applied { position: event.position, event_id: Some(event.event_id) };
-        next.applied.insert(event.partition, applied);
-        next
+        self.applied.insert(event.partition, applied);
     }
 
     /// Reads the heads of a heartbeat, which must agree with what was applied. Tells
-    /// whether everything up to them was.
-    pub(super) fn meet(&mut self, heads: &[wire::Head]) -> Result<bool, Error> {
+    /// whether everything up to them was, but for the partitions that are `held` back.
+    pub(super) fn meet(
+        &mut self,
+        heads: &[wire::Head],
+        held: &BTreeSet<i16>,
+    ) -> Result<bool, Error> {
         for head in heads {
             let partition = i16::try_from(head.partition)
                 .map_err(|_range| Error::Contract("a partition out of range"))?;
@@ -98,7 +99,8 @@ impl Chain {
             self.heads.insert(partition, head.position);
         }
         Ok(self.applied.iter().all(|(partition, applied)| {
-            self.heads.get(partition).is_some_and(|head| applied.position >= *head)
+            held.contains(partition)
+                || self.heads.get(partition).is_some_and(|head| applied.position >= *head)
         }))
     }
 }

@@ -44,7 +44,7 @@ pub(super) async fn adopt(
 ) -> Result<bool, sqlx::Error> {
     let done = sqlx::query(sql(
         "UPDATE {s}.feed_slot
-         SET watermark = coalesce($4, watermark), leased_until = clock_timestamp() + interval '15 s'
+         SET watermark = greatest(watermark, $4), leased_until = clock_timestamp() + interval '15 s'
          WHERE feed = $1 AND slot = $2 AND holder = $3",
         schema,
     ))
@@ -103,6 +103,7 @@ pub(super) struct CursorRow {
     pub(super) partition: i16,
     pub(super) position: i64,
     pub(super) event_id: Option<Uuid>,
+    pub(super) stamped_to: Option<OffsetDateTime>,
     pub(super) rebuild_type: Option<String>,
     pub(super) rebuild_token: Option<String>,
     pub(super) rebuild_after: Option<String>,
@@ -138,8 +139,8 @@ pub(super) async fn cursors(
     partitions: &[i16],
 ) -> Result<Vec<CursorRow>, sqlx::Error> {
     sqlx::query_as(sql(
-        "SELECT partition, position, event_id, rebuild_type, rebuild_token, rebuild_after,
-                rebuild_position, rebuild_event_id
+        "SELECT partition, position, event_id, stamped_to, rebuild_type, rebuild_token,
+                rebuild_after, rebuild_position, rebuild_event_id
          FROM {s}.feed_cursor WHERE feed = $1 AND partition = ANY($2) ORDER BY partition",
         schema,
     ))
@@ -157,8 +158,8 @@ pub(super) async fn lock_cursors(
     partitions: &[i16],
 ) -> Result<Vec<CursorRow>, sqlx::Error> {
     sqlx::query_as(sql(
-        "SELECT partition, position, event_id, rebuild_type, rebuild_token, rebuild_after,
-                rebuild_position, rebuild_event_id
+        "SELECT partition, position, event_id, stamped_to, rebuild_type, rebuild_token,
+                rebuild_after, rebuild_position, rebuild_event_id
          FROM {s}.feed_cursor WHERE feed = $1 AND partition = ANY($2) ORDER BY partition FOR UPDATE",
         schema,
     ))
@@ -176,10 +177,14 @@ pub(super) async fn move_cursors(
     partitions: &[i16],
     positions: &[i64],
     event_ids: &[Uuid],
+    stamps: &[OffsetDateTime],
 ) -> Result<(), sqlx::Error> {
     sqlx::query(sql(
-        "UPDATE {s}.feed_cursor SET position = new.position, event_id = new.event_id
-         FROM unnest($2::smallint[], $3::bigint[], $4::uuid[]) AS new (partition, position, event_id)
+        "UPDATE {s}.feed_cursor
+         SET position = new.position, event_id = new.event_id,
+             stamped_to = greatest(stamped_to, new.stamp)
+         FROM unnest($2::smallint[], $3::bigint[], $4::uuid[], $5::timestamptz[])
+              AS new (partition, position, event_id, stamp)
          WHERE feed_cursor.feed = $1 AND feed_cursor.partition = new.partition",
         schema,
     ))
@@ -187,6 +192,7 @@ pub(super) async fn move_cursors(
     .bind(partitions)
     .bind(positions)
     .bind(event_ids)
+    .bind(stamps)
     .execute(transaction)
     .await
     .map(drop)
@@ -223,7 +229,7 @@ pub(super) async fn set_cursor(
     sqlx::query(sql(
         "UPDATE {s}.feed_cursor
          SET position = $3, event_id = $4, rebuild_type = $5, rebuild_token = $6,
-             rebuild_after = $7, rebuild_position = $8, rebuild_event_id = $9
+             rebuild_after = $7, rebuild_position = $8, rebuild_event_id = $9, stamped_to = $10
          WHERE feed = $1 AND partition = $2",
         schema,
     ))
@@ -236,6 +242,7 @@ pub(super) async fn set_cursor(
     .bind(&cursor.rebuild_after)
     .bind(cursor.rebuild_position)
     .bind(cursor.rebuild_event_id)
+    .bind(cursor.stamped_to)
     .execute(transaction)
     .await
     .map(drop)

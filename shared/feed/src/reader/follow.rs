@@ -1,15 +1,22 @@
 //! Applying events as they come.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
 
-use zhiyuan_contracts::feed::v1::{ErrorReason, Heartbeat, PullRequest, PullResponse};
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+use zhiyuan_contracts::feed::v1::{
+    self as wire, ErrorReason, Heartbeat, PullRequest, PullResponse,
+};
 use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_rpc::Remote;
 use zhiyuan_rpc::wire::from_timestamp;
 
 use super::chain::Chain;
 use super::{Event, Inner, db};
+use crate::cuts;
 use crate::error::Error;
 
 /// A service tells every second that it is there.
@@ -25,6 +32,7 @@ pub(super) async fn follow(
     let mut chain = Chain::new(&cursors);
     let request = PullRequest { cursors: chain.cursors() };
     let mut stream = inner.source.pull(request).await.map_err(read_again)?;
+    let mut held = Held::default();
     loop {
         let next = tokio::time::timeout(SILENCE, stream.message()).await;
         let message = next.map_err(|_elapsed| Error::Silent)?;
@@ -32,29 +40,48 @@ pub(super) async fn follow(
         else {
             return Err(Error::Unreachable);
         };
-        let PullResponse { events, heartbeat } = message;
+        let PullResponse { mut events, heartbeat } = message;
+        // They come again once the cut is taken.
+        events.retain(|event| !held.holds(event.partition));
         if !events.is_empty() {
-            let (events, next) = chain.extend(events)?;
-            apply(inner, &chain, &next, &events).await?;
-            chain = next;
+            apply(inner, &mut chain, &mut held, events).await?;
         }
         if let Some(heartbeat) = heartbeat {
-            meet(inner, slot, &mut chain, &heartbeat).await?;
+            meet(inner, slot, &mut chain, &held, &heartbeat).await?;
         }
+    }
+}
+
+/// What waits until an open cut is taken.
+#[derive(Debug, Default)]
+struct Held {
+    /// The time of the cut.
+    at: Option<OffsetDateTime>,
+    /// The partitions that have something later.
+    partitions: BTreeSet<i16>,
+}
+
+impl Held {
+    fn holds(&self, partition: i32) -> bool {
+        i16::try_from(partition).is_ok_and(|partition| self.partitions.contains(&partition))
     }
 }
 
 /// The effect and the cursors in one transaction. If the events can't be applied
 /// together, one by one, so that those before the one in the way are.
-async fn apply(inner: &Inner, from: &Chain, to: &Chain, events: &[Event]) -> Result<(), Error> {
-    let together = store(inner, from, to, events).await;
+async fn apply(
+    inner: &Inner,
+    chain: &mut Chain,
+    held: &mut Held,
+    events: Vec<wire::Event>,
+) -> Result<(), Error> {
+    let events = chain.read(events)?;
+    let together = store(inner, chain, held, &events).await;
     if events.len() < 2 || !matches!(together, Err(Error::Apply(_))) {
         return together;
     }
-    let mut chain = from.clone();
-    for event in events {
-        let next = chain.after(event);
-        store(inner, &chain, &next, std::slice::from_ref(event)).await.inspect_err(|_why| {
+    for event in &events {
+        store(inner, chain, held, std::slice::from_ref(event)).await.inspect_err(|_why| {
             tracing::error!(
                 feed = inner.feed,
                 partition = event.partition,
@@ -62,47 +89,75 @@ async fn apply(inner: &Inner, from: &Chain, to: &Chain, events: &[Event]) -> Res
                 "this event is in the way of those after it"
             );
         })?;
-        chain = next;
     }
     Ok(())
 }
 
-async fn store(inner: &Inner, from: &Chain, to: &Chain, events: &[Event]) -> Result<(), Error> {
-    let mut partitions: Vec<i16> = events.iter().map(|event| event.partition).collect();
-    partitions.sort_unstable();
-    partitions.dedup();
+/// Applies those of the events that are not stamped after an open cut.
+async fn store(
+    inner: &Inner,
+    chain: &mut Chain,
+    held: &mut Held,
+    events: &[Event],
+) -> Result<(), Error> {
     let mut transaction = inner.pool.begin().await?;
-    let cursors = db::lock_cursors(&mut transaction, inner.schema, inner.feed, &partitions).await?;
-    // Compared under the lock: of two readers of a partition, one finds it moved.
+    let hold = cuts::db::hold(&mut transaction, inner.schema).await?;
+    let later = |event: &Event| hold.is_some_and(|at| event.sequenced_at > at);
+    // Stamps rise within a partition: what is held back is the end of each.
+    let now: Vec<Event> = events.iter().filter(|event| !later(event)).cloned().collect();
+    if !now.is_empty() {
+        let mut last: BTreeMap<i16, &Event> = BTreeMap::new();
+        for event in &now {
+            last.insert(event.partition, event);
+        }
+        let partitions: Vec<i16> = last.keys().copied().collect();
+        unmoved(inner, &mut transaction, chain, &partitions).await?;
+        inner.projection.apply(&mut transaction, &now).await.map_err(Error::Apply)?;
+        let positions: Vec<i64> = last.values().map(|event| event.position).collect();
+        let ids: Vec<Uuid> = last.values().map(|event| event.event_id).collect();
+        let stamps: Vec<OffsetDateTime> = last.values().map(|event| event.sequenced_at).collect();
+        let Inner { schema, feed, .. } = inner;
+        db::move_cursors(&mut transaction, schema, feed, &partitions, &positions, &ids, &stamps)
+            .await?;
+    }
+    transaction.commit().await?;
+    if !now.is_empty() {
+        inner.projection.committed();
+    }
+    now.iter().for_each(|event| chain.advance(event));
+    for event in events.iter().filter(|event| later(event)) {
+        held.at = hold;
+        held.partitions.insert(event.partition);
+    }
+    Ok(())
+}
+
+/// Locks the cursors, and sees that they are where the chain is: of two readers of a
+/// partition, one finds it moved.
+async fn unmoved(
+    inner: &Inner,
+    transaction: &mut PgConnection,
+    chain: &Chain,
+    partitions: &[i16],
+) -> Result<(), Error> {
+    let cursors = db::lock_cursors(transaction, inner.schema, inner.feed, partitions).await?;
     let unmoved = cursors.len() == partitions.len()
         && cursors.iter().all(|cursor| {
             cursor.rebuild_type.is_none()
-                && from.applied(cursor.partition).is_some_and(|applied| {
+                && chain.applied(cursor.partition).is_some_and(|applied| {
                     applied.position == cursor.position && applied.event_id == cursor.event_id
                 })
         });
-    if !unmoved {
-        return Err(Error::Outrun);
-    }
-    inner.projection.apply(&mut transaction, events).await.map_err(Error::Apply)?;
-    let (mut positions, mut ids) = (Vec::new(), Vec::new());
-    for partition in &partitions {
-        let applied = to.applied(*partition).ok_or(Error::Outrun)?;
-        positions.push(applied.position);
-        ids.push(applied.event_id.ok_or(Error::Outrun)?);
-    }
-    db::move_cursors(&mut transaction, inner.schema, inner.feed, &partitions, &positions, &ids)
-        .await?;
-    transaction.commit().await?;
-    inner.projection.committed();
-    Ok(())
+    if unmoved { Ok(()) } else { Err(Error::Outrun) }
 }
 
-/// Keeps the slot, and adopts the watermark once everything up to its heads was applied.
+/// Keeps the slot, and adopts the watermark once everything up to its heads was applied;
+/// the time of the cut instead, if something later is held back.
 async fn meet(
     inner: &Inner,
     slot: i16,
     chain: &mut Chain,
+    held: &Held,
     heartbeat: &Heartbeat,
 ) -> Result<(), Error> {
     let watermark = heartbeat
@@ -110,13 +165,17 @@ async fn meet(
         .as_ref()
         .and_then(from_timestamp)
         .ok_or(Error::Contract("watermark"))?;
-    let reached = chain.meet(&heartbeat.heads)?.then_some(watermark);
+    let all = chain.meet(&heartbeat.heads, &held.partitions)?;
+    let until = held.at.unwrap_or(watermark);
+    let reached = (all && until <= watermark).then_some(until);
     let Inner { pool, schema, feed, holder, .. } = inner;
-    if db::adopt(pool, schema, feed, slot, *holder, reached).await? {
-        Ok(())
-    } else {
-        Err(Error::Outrun)
+    if !db::adopt(pool, schema, feed, slot, *holder, reached).await? {
+        return Err(Error::Outrun);
     }
+    if held.at.is_some() && cuts::db::open(pool, schema).await? != held.at {
+        return Err(Error::CutTaken);
+    }
+    Ok(())
 }
 
 /// What means that a partition is to be read again, whatever else it is.

@@ -1,8 +1,9 @@
 //! Following the feed of another service.
 //!
 //! A [`Projection`] says what an event does; this module sees to it that each event
-//! does it once, and that everything is read again when the service that is followed
-//! was restored to an older state.
+//! does it once, that everything is read again when the service that is followed was
+//! restored to an older state, and that what is stamped after an open cut waits until the
+//! cut is taken ([`crate::cuts`]).
 
 mod chain;
 mod db;
@@ -27,7 +28,7 @@ use crate::source::Source;
 
 /// The partitions are shared out in so many slots; as many processes can follow a feed
 /// at once.
-const SLOTS: i16 = 4;
+pub(crate) const SLOTS: i16 = 4;
 const AGAIN: Duration = Duration::from_millis(50);
 const RETRY: Duration = Duration::from_millis(500);
 const LONGEST_RETRY: Duration = Duration::from_secs(15);
@@ -134,6 +135,7 @@ struct Inner {
     feed: &'static str,
     source: Source,
     projection: Box<dyn Projection>,
+    clock: SharedClock,
     holder: Uuid,
 }
 
@@ -155,8 +157,8 @@ impl Reader {
         projection: impl Projection,
     ) -> Self {
         let holder = new_id(clock.as_ref());
-        let projection = Box::new(projection);
-        Self { inner: Arc::new(Inner { pool, schema, feed, source, projection, holder }) }
+        let (projection, clock) = (Box::new(projection), clock.clone());
+        Self { inner: Arc::new(Inner { pool, schema, feed, source, projection, clock, holder }) }
     }
 
     /// Starts following, until the soft stop of `tasks`.
@@ -190,7 +192,7 @@ impl Reader {
                 Ok(Held::Elsewhere) => ASK,
                 Ok(Held::Stopped) => break,
                 // One partition is read again each time: no reason to wait longer and longer.
-                Err(error @ (Error::Diverged { .. } | Error::Outrun)) => {
+                Err(error @ (Error::Diverged { .. } | Error::Outrun | Error::CutTaken)) => {
                     report(inner.feed, slot, &error);
                     AGAIN
                 }
@@ -256,7 +258,7 @@ fn report(feed: &str, slot: i16, error: &Error) {
         Error::Apply(_) | Error::Contract(_) => {
             tracing::error!(feed, slot, error = told(error), "an event can't be applied");
         }
-        Error::Outrun | Error::Diverged { .. } => {
+        Error::Outrun | Error::CutTaken | Error::Diverged { .. } => {
             tracing::debug!(feed, slot, error = told(error), "following again");
         }
         Error::Database(_)

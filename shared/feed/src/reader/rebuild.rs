@@ -1,14 +1,20 @@
 //! Reading everything again: at the first start, and when a feed was cut or restored.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 use zhiyuan_contracts::feed::v1::{SnapshotRequest, SnapshotResponse};
 
 use super::db::CursorRow;
 use super::{Inner, Page, Record, db};
+use crate::cuts;
 use crate::error::Error;
+use crate::sequencer::as_stored;
 
 /// Rows on a page.
 const PAGE: i32 = 500;
+/// What a page says may be stamped by a clock that is ahead by so much.
+const SKEW: Duration = Duration::from_secs(60);
 
 /// Rebuilds those partitions of a slot that need it, from where it was left.
 pub(super) async fn where_needed(
@@ -100,7 +106,10 @@ async fn store(
         next.position = next.rebuild_position.take().unwrap_or_default();
         next.event_id = next.rebuild_event_id.take();
     }
+    // What the page says may be stamped as late as now: no cut before that is exact.
+    next.stamped_to = next.stamped_to.max(Some(as_stored(inner.clock.now() + SKEW)));
     let mut transaction = inner.pool.begin().await?;
+    cuts::db::hold(&mut transaction, inner.schema).await?;
     let locked =
         db::lock_cursors(&mut transaction, inner.schema, inner.feed, &[cursor.partition]).await?;
     if locked.as_slice() != [cursor] {

@@ -1,5 +1,6 @@
 //! A service whose feed is followed, on a real PostgreSQL and over a real port.
 
+mod cuts;
 mod migrations;
 mod once;
 mod restored;

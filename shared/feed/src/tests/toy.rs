@@ -309,19 +309,21 @@ impl Projection for Copier {
         transaction: &mut PgConnection,
         events: &[Event],
     ) -> Result<(), EffectError> {
+        let after_cut = crate::cuts::current(transaction, SCHEMA).await?;
         for event in events {
             let value = parsed(&event.payload).level;
             if *self.poison.lock().unwrap() == Some(value) {
                 return Err("poison".into());
             }
             sqlx::query(
-                "INSERT INTO feed_test.effect (partition, position, key, revision)
-                 VALUES ($1, $2, $3, $4)",
+                "INSERT INTO feed_test.effect (partition, position, key, revision, after_cut)
+                 VALUES ($1, $2, $3, $4, $5)",
             )
             .bind(event.partition)
             .bind(event.position)
             .bind(&event.key)
             .bind(event.revision)
+            .bind(after_cut)
             .execute(&mut *transaction)
             .await?;
             sqlx::query(

@@ -19,5 +19,7 @@ CREATE TABLE feed_test.effect (
     partition smallint NOT NULL,
     position  bigint   NOT NULL,
     key       text     NOT NULL,
-    revision  bigint   NOT NULL
+    revision  bigint   NOT NULL,
+    -- The cut that the effect comes after.
+    after_cut bigint   NOT NULL
 );

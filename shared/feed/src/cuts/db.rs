@@ -1,0 +1,153 @@
+//! The SQL of cuts; made at run time as in `writer_db`.
+
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor};
+use time::OffsetDateTime;
+
+use super::Cut;
+
+fn sql(text: &'static str, schema: &'static str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(text.replace("{s}", schema))
+}
+
+/// Waits for all effects that are on their way, and keeps others from beginning.
+pub(super) async fn alone(
+    transaction: &mut PgConnection,
+    schema: &'static str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1 || '.feed_cut', 0))")
+        .bind(schema)
+        .execute(transaction)
+        .await
+        .map(drop)
+}
+
+/// Keeps cuts from being opened and taken until the transaction ends, and tells the time
+/// after which events are held back, if a cut is open.
+pub(crate) async fn hold(
+    transaction: &mut PgConnection,
+    schema: &'static str,
+) -> Result<Option<OffsetDateTime>, sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock_shared(hashtextextended($1 || '.feed_cut', 0))")
+        .bind(schema)
+        .execute(&mut *transaction)
+        .await?;
+    // A statement of its own: its snapshot is taken under the lock.
+    open(transaction, schema).await
+}
+
+/// The earliest open cut.
+pub(crate) async fn open(
+    executor: impl PgExecutor<'_>,
+    schema: &'static str,
+) -> Result<Option<OffsetDateTime>, sqlx::Error> {
+    sqlx::query_scalar(sql("SELECT min(at) FROM {s}.feed_cut WHERE taken_at IS NULL", schema))
+        .fetch_one(executor)
+        .await
+}
+
+/// The earliest open cut, if its time has come.
+pub(super) async fn due(
+    executor: impl PgExecutor<'_>,
+    schema: &'static str,
+    now: OffsetDateTime,
+) -> Result<Option<OffsetDateTime>, sqlx::Error> {
+    Ok(open(executor, schema).await?.filter(|at| *at <= now))
+}
+
+pub(super) async fn plan(
+    transaction: &mut PgConnection,
+    schema: &'static str,
+    at: OffsetDateTime,
+) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query(sql(
+        "INSERT INTO {s}.feed_cut (at)
+         SELECT $1::timestamptz
+         WHERE NOT EXISTS (SELECT FROM {s}.feed_cut WHERE at >= $1)
+           AND NOT EXISTS (SELECT FROM {s}.feed_cursor WHERE stamped_to > $1)",
+        schema,
+    ))
+    .bind(at)
+    .execute(transaction)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Where the readers are, seen from a cut.
+#[derive(Debug, FromRow)]
+pub(super) struct State {
+    /// Every slot of every feed has applied everything up to it, and none is being read
+    /// from snapshots.
+    pub(super) passed: bool,
+    /// Something that may be stamped later was applied.
+    pub(super) beyond: bool,
+}
+
+pub(super) async fn state(
+    transaction: &mut PgConnection,
+    schema: &'static str,
+    feeds: &[&str],
+    slots: i16,
+    at: OffsetDateTime,
+) -> Result<State, sqlx::Error> {
+    let expected = feeds.len() as i64 * i64::from(slots);
+    sqlx::query_as(sql(
+        "SELECT (SELECT count(*) FROM {s}.feed_slot
+                 WHERE feed = ANY($1) AND slot < $2 AND watermark >= $3) = $4
+                AND NOT EXISTS (SELECT FROM {s}.feed_cursor
+                                WHERE feed = ANY($1) AND rebuild_type IS NOT NULL) AS passed,
+                EXISTS (SELECT FROM {s}.feed_cursor
+                        WHERE feed = ANY($1) AND stamped_to > $3) AS beyond",
+        schema,
+    ))
+    .bind(feeds)
+    .bind(slots)
+    .bind(at)
+    .bind(expected)
+    .fetch_one(transaction)
+    .await
+}
+
+pub(super) async fn take(
+    transaction: &mut PgConnection,
+    schema: &'static str,
+    at: OffsetDateTime,
+    now: OffsetDateTime,
+    exact: bool,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(sql(
+        "UPDATE {s}.feed_cut SET taken_at = $2, exact = $3 WHERE at = $1 AND taken_at IS NULL",
+        schema,
+    ))
+    .bind(at)
+    .bind(now)
+    .bind(exact)
+    .execute(transaction)
+    .await
+    .map(drop)
+}
+
+pub(super) async fn current(
+    transaction: &mut PgConnection,
+    schema: &'static str,
+) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar(sql(
+        "SELECT coalesce(max(cut_id), 0) FROM {s}.feed_cut WHERE taken_at IS NOT NULL",
+        schema,
+    ))
+    .fetch_one(transaction)
+    .await
+}
+
+pub(super) async fn find(
+    executor: impl PgExecutor<'_>,
+    schema: &'static str,
+    at: OffsetDateTime,
+) -> Result<Option<Cut>, sqlx::Error> {
+    sqlx::query_as(sql(
+        "SELECT cut_id, exact FROM {s}.feed_cut WHERE at = $1 AND taken_at IS NOT NULL",
+        schema,
+    ))
+    .bind(at)
+    .fetch_optional(executor)
+    .await
+}
