@@ -120,7 +120,10 @@ async fn work<P: Program>(command: Command, config: P::Config) -> anyhow::Result
                 say(P::NAME, difference);
             }
             match differences.len() {
-                0 => Ok(say(P::NAME, "every figure is what a recount finds")),
+                0 => {
+                    say(P::NAME, "every figure is what a recount finds");
+                    Ok(())
+                }
                 wrong => anyhow::bail!("{wrong} figures are not what a recount finds"),
             }
         }),
