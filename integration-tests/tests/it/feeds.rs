@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use tonic::Code;
 use zhiyuan_auth::AssertionSigner;
 use zhiyuan_contracts::feed::v1::{Cursor, Event, PullRequest, SnapshotRequest};
+use zhiyuan_contracts::orgtree::v1::{OrganizationChanged, OrganizationState};
 use zhiyuan_contracts::registration::v1::{RegistrationState, VolunteerChanged, VolunteerStatus};
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::SystemClock;
@@ -23,21 +24,46 @@ use zhiyuan_testkit::person;
 use crate::harness::client::{ORGANIZATION, REGION};
 use crate::harness::{Client, Own, Processes, Settings, Site};
 
-const SERVICE: &str = "zhiyuan.registration.v1.FeedService";
 const KIND: &str = "zhiyuan.registration.v1.VolunteerChanged";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The feed of registration, through the gateway, with a key.
-fn source_as(site: &Site, account: &str, key: &str) -> Source {
+/// The feed of a service, through the gateway, with a key.
+fn source_as(site: &Site, service: &str, account: &str, key: &str) -> Source {
     let key = SigningKey::from_base64(key).unwrap();
     let signer = AssertionSigner::new(account, key, Arc::new(SystemClock));
     let gateway = connect_lazy(&format!("http://{}", site.addresses.gateway)).unwrap();
-    Source::new(SuiteChannel::new(gateway, "registration", Arc::new(signer)), SERVICE)
+    let channel = SuiteChannel::new(gateway, service, Arc::new(signer));
+    Source::new(channel, &format!("zhiyuan.{service}.v1.FeedService"))
 }
 
 /// As the internal platform of the demonstration.
+fn source_of(site: &Site, service: &str) -> Source {
+    source_as(site, service, ACCOUNT, &fs::read_to_string(site.files.key()).unwrap())
+}
+
 fn source(site: &Site) -> Source {
-    source_as(site, ACCOUNT, &fs::read_to_string(site.files.key()).unwrap())
+    source_of(site, "registration")
+}
+
+/// All keys of a kind with their revisions, as the snapshots tell.
+async fn snapshot(source: &Source, kind: &str) -> BTreeSet<(String, i64)> {
+    let mut all = BTreeSet::new();
+    for partition in 0..PARTITIONS {
+        let request = SnapshotRequest {
+            partition: partition.into(),
+            r#type: kind.to_owned(),
+            page_size: 500,
+            ..Default::default()
+        };
+        let page = source.snapshot(request).await.unwrap();
+        assert!(page.next_page_token.is_empty());
+        all.extend(page.records.into_iter().map(|record| (record.key, record.revision)));
+    }
+    all
+}
+
+fn revisions(events: &[Event]) -> BTreeSet<(String, i64)> {
+    events.iter().map(|event| (event.key.clone(), event.revision)).collect()
 }
 
 fn everything() -> PullRequest {
@@ -102,17 +128,23 @@ async fn an_internal_platform_follows_registrations_through_the_gateway() {
         assert_eq!((event.revision, event.position > 0), (1, true));
     }
     // The snapshot tells the same.
-    let mut snapshot = BTreeSet::new();
-    for partition in 0..PARTITIONS {
-        let request = SnapshotRequest {
-            partition: partition.into(),
-            r#type: KIND.to_owned(),
-            ..Default::default()
-        };
-        let page = source.snapshot(request).await.unwrap();
-        snapshot.extend(page.records.into_iter().map(|record| (record.key, record.revision)));
-    }
-    assert_eq!(snapshot, events.iter().map(|event| (event.key.clone(), event.revision)).collect());
+    assert_eq!(snapshot(&source, KIND).await, revisions(&events));
+    suite.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_internal_platform_follows_organizations_through_the_gateway() {
+    let suite = Own::start("feeds-organizations").await;
+    let source = source_of(&suite.site, "orgtree");
+    // They were loaded in one transaction.
+    let events = follow(&source, &BTreeSet::from([ORGANIZATION.to_owned()])).await;
+    assert_eq!(events.len(), 1699);
+    let event = events.iter().find(|event| event.key == ORGANIZATION).unwrap();
+    let told: OrganizationChanged = decode(event.payload.as_ref().unwrap()).unwrap().unwrap();
+    assert_eq!((told.code.as_str(), told.state()), (ORGANIZATION, OrganizationState::Active));
+    assert_eq!((event.revision, told.region_code.as_str()), (1, REGION));
+    let kind = "zhiyuan.orgtree.v1.OrganizationChanged";
+    assert_eq!(snapshot(&source, kind).await, revisions(&events));
     suite.stop().await;
 }
 
@@ -122,9 +154,13 @@ async fn nobody_else_follows() {
     let own = fs::read_to_string(suite.site.files.key()).unwrap();
     let other = SigningKey::generate().to_base64().to_string();
     for (account, key) in [(ACCOUNT, &other), ("registration", &own), ("nobody", &other)] {
-        let refused = source_as(&suite.site, account, key).pull(everything()).await;
-        let Err(Error::Source(refused)) = refused else { panic!("{account} follows") };
-        assert_eq!((refused.code, &*refused.reason), (Code::Unauthenticated, "UNAUTHENTICATED"));
+        for service in ["registration", "orgtree"] {
+            let source = source_as(&suite.site, service, account, key);
+            let refused = source.pull(everything()).await;
+            let Err(Error::Source(refused)) = refused else { panic!("{account} follows") };
+            let expected = (Code::Unauthenticated, "UNAUTHENTICATED");
+            assert_eq!((refused.code, &*refused.reason), expected);
+        }
     }
     suite.stop().await;
 }

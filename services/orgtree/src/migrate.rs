@@ -4,12 +4,14 @@ use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
 
+use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::DatabaseConfig;
 
 use crate::MIGRATOR;
 use crate::config::{Config, Seed};
 use crate::organizations::{self, LoadError};
 use crate::regions::{self, DataError};
+use crate::run::NAME;
 
 /// Why the schema or the data could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -52,13 +54,17 @@ pub async fn migrate(config: &Config) -> Result<(), MigrateError> {
     let mut connection = pool.acquire().await?;
     let changed = regions::load(&mut connection).await?;
     tracing::info!(changed, "regions are loaded");
+    // The service may be running elsewhere, or not yet: it finds what is told.
+    let outbox = Outbox::unattended(NAME);
     let loaded = match &config.seed_organizations {
         Seed::None => None,
-        Seed::Anhui => Some(organizations::load(&mut connection, organizations::ANHUI).await?),
+        Seed::Anhui => {
+            Some(organizations::load(&mut connection, &outbox, organizations::ANHUI).await?)
+        }
         Seed::File(path) => {
             let file = File::open(path)
                 .map_err(|source| MigrateError::File { path: path.clone(), source })?;
-            Some(organizations::load(&mut connection, BufReader::new(file)).await?)
+            Some(organizations::load(&mut connection, &outbox, BufReader::new(file)).await?)
         }
     };
     if let Some(changed) = loaded {

@@ -7,6 +7,9 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use zhiyuan_auth::{AssertionVerifier, InvalidCallers, TrustedCallers};
+use zhiyuan_contracts::orgtree::v1::feed_service_server::{
+    FeedServiceServer, SERVICE_NAME as FEED,
+};
 use zhiyuan_contracts::orgtree::v1::organization_service_server::{
     OrganizationServiceServer, SERVICE_NAME as ORGANIZATIONS,
 };
@@ -18,7 +21,7 @@ use zhiyuan_contracts::orgtree::v1::statistics_service_server::{
 };
 use zhiyuan_contracts::policy::{self, Policies};
 use zhiyuan_domain::{SharedClock, SystemClock};
-use zhiyuan_feed::{Cuts, Reader, Source};
+use zhiyuan_feed::{Cuts, Publisher, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
 use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, SuiteChannel, server};
@@ -27,7 +30,7 @@ use zhiyuan_telemetry::TelemetryConfig;
 use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
-use crate::organizations::Organizations;
+use crate::organizations::{Feed, Organizations};
 use crate::regions::Regions;
 use crate::{DEFAULTS, MIGRATOR, migrate};
 
@@ -102,7 +105,8 @@ pub async fn run(
         planned_each_time(zhiyuan_postgres::connect(&config.database, "zhiyuan-orgtree").await?)
             .await;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
-    let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS])
+    let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
+    let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS, FEED])
         .await
         .map_err(|error| RunError::Serve(error.into()))?
         .add_service(RegionServiceServer::new(Regions::new(pool.clone())))
@@ -110,7 +114,8 @@ pub async fn run(
         .add_service(StatisticsServiceServer::new(Statistics::new(
             pool.clone(),
             deps.clock.clone(),
-        )));
+        )))
+        .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let callers = TrustedCallers::new(&config.callers)?;
     let service = Guard::new(
         routes.prepare(),
@@ -121,6 +126,7 @@ pub async fn run(
         config.server.bounds(),
     );
     let tasks = Tasks::new(stop.clone());
+    publisher.start(&tasks);
     start_counts(&tasks, &config, &deps, &pool);
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;

@@ -47,7 +47,7 @@ pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
 
   Follow what changes, as an internal platform does (its key: {key}):
 
-    cargo run -- follow registration
+    cargo run -- follow registration        or orgtree
 
   Ctrl-C stops everything, PostgreSQL included; `--fresh` forgets what was kept.
 "#,

@@ -42,12 +42,14 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Service {
     Registration,
+    Orgtree,
 }
 
 impl Service {
     fn name(self) -> &'static str {
         match self {
             Self::Registration => "registration",
+            Self::Orgtree => "orgtree",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Ids: UUIDs with a type for each thing they name, and the partition that an id falls into.
 
+use sha2::{Digest as _, Sha256};
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::clock::Clock;
@@ -142,6 +143,14 @@ impl Partition {
         Self(last & 63)
     }
 
+    /// Returns the partition of a key that is no id, such as the code of an organization: the
+    /// low six bits of the first byte of its SHA-256, which PostgreSQL computes as
+    /// `get_byte(sha256(key::bytea), 0) % 64`.
+    pub fn of_key(key: &str) -> Self {
+        let [first, ..]: [u8; 32] = Sha256::digest(key).into();
+        Self(first & 63)
+    }
+
     /// Returns the number of the partition, 0 to 63.
     pub fn get(self) -> i16 {
         i16::from(self.0)
@@ -228,5 +237,13 @@ mod tests {
         assert_eq!(Partition::of(uuid!("01938a6e-7c00-7abc-8def-0123456789ab")).get(), 0x2b);
         assert_eq!(Partition::of(Uuid::nil()).get(), 0);
         assert_eq!(Partition::of(Uuid::max()).get(), Partition::COUNT - 1);
+    }
+
+    #[test]
+    fn the_partition_of_a_key_is_the_beginning_of_its_digest() {
+        // The first two are the digests of FIPS 180: ba7816bf…, e3b0c442….
+        for (key, partition) in [("abc", 0xba & 63), ("", 0xe3 & 63), ("AH", 0x52 & 63)] {
+            assert_eq!(Partition::of_key(key).get(), partition, "{key}");
+        }
     }
 }

@@ -43,6 +43,12 @@ pub struct Outbox {
 }
 
 impl Outbox {
+    /// The outbox of a schema, in a process that does not run its feed, such as one that
+    /// loads data. Nobody is woken: whoever runs it finds the events a second later.
+    pub fn unattended(schema: &'static str) -> Self {
+        Self::new(schema, Arc::default())
+    }
+
     pub(crate) fn new(schema: &'static str, woken: Arc<Notify>) -> Self {
         Self { schema, woken }
     }

@@ -166,6 +166,7 @@ pub(super) struct Existing {
     pub(super) parent_code: Option<String>,
     pub(super) ancestors: Vec<String>,
     pub(super) leaf: bool,
+    pub(super) revision: i64,
 }
 
 /// Makes a second loader wait, and no reader; and gives the loader the time it needs:
@@ -197,18 +198,26 @@ pub(super) async fn existing(
 ) -> std::result::Result<Vec<Existing>, sqlx::Error> {
     sqlx::query_as!(
         Existing,
-        "SELECT code, parent_code, ancestors, leaf FROM orgtree.organization",
+        "SELECT code, parent_code, ancestors, leaf, revision FROM orgtree.organization",
     )
     .fetch_all(connection)
     .await
 }
 
-/// Inserts what is new and updates what differs; returns how many rows that were.
+/// A row that was inserted or updated.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) code: String,
+    pub(super) revision: i64,
+}
+
+/// Inserts what is new and updates what differs; returns which rows that were. The
+/// revision of a row goes up if something is different that the feed tells.
 #[tracing::instrument(name = "db.organization.upsert", skip_all)]
 pub(super) async fn upsert(
     connection: &mut PgConnection,
     rows: &[(&Entry, &Place<'_>)],
-) -> std::result::Result<u64, sqlx::Error> {
+) -> std::result::Result<Vec<Written>, sqlx::Error> {
     fn column<'a, T>(
         rows: &[(&'a Entry, &'a Place<'a>)],
         value: impl Fn(&'a Entry) -> T,
@@ -223,7 +232,8 @@ pub(super) async fn upsert(
     let ancestors: Vec<String> =
         rows.iter().map(|(_, place)| place.ancestors.join(SEPARATOR)).collect();
     let leaves: Vec<bool> = rows.iter().map(|(_, place)| place.leaf).collect();
-    let result = sqlx::query!(
+    sqlx::query_as!(
+        Written,
         "INSERT INTO orgtree.organization AS old
              (code, name, kind, state, parent_code, region_code, successor_code, contact_phone,
               contact_group_number, contact_note, leaf, folded_name, ancestors, grams)
@@ -243,7 +253,15 @@ pub(super) async fn upsert(
              contact_group_number = excluded.contact_group_number,
              contact_note = excluded.contact_note, leaf = excluded.leaf,
              folded_name = excluded.folded_name, ancestors = excluded.ancestors,
-             grams = excluded.grams
+             grams = excluded.grams,
+             revision = old.revision
+                 + ((old.name, old.kind, old.state, old.parent_code, old.region_code,
+                     old.successor_code, old.contact_phone, old.contact_group_number,
+                     old.contact_note)
+                    IS DISTINCT FROM
+                    (excluded.name, excluded.kind, excluded.state, excluded.parent_code,
+                     excluded.region_code, excluded.successor_code, excluded.contact_phone,
+                     excluded.contact_group_number, excluded.contact_note))::integer
          WHERE (old.name, old.kind, old.state, old.parent_code, old.region_code,
                 old.successor_code, old.contact_phone, old.contact_group_number,
                 old.contact_note, old.leaf, old.folded_name, old.ancestors, old.grams)
@@ -251,7 +269,8 @@ pub(super) async fn upsert(
                (excluded.name, excluded.kind, excluded.state, excluded.parent_code,
                 excluded.region_code, excluded.successor_code, excluded.contact_phone,
                 excluded.contact_group_number, excluded.contact_note, excluded.leaf,
-                excluded.folded_name, excluded.ancestors, excluded.grams)",
+                excluded.folded_name, excluded.ancestors, excluded.grams)
+         RETURNING code, revision",
         &column(rows, |entry| entry.code.as_str()) as &[&str],
         &column(rows, |entry| entry.name.as_str()) as &[&str],
         &column(rows, |entry| entry.kind.number()),
@@ -268,9 +287,8 @@ pub(super) async fn upsert(
         &grams,
         SEPARATOR,
     )
-    .execute(connection)
-    .await?;
-    Ok(result.rows_affected())
+    .fetch_all(connection)
+    .await
 }
 
 /// An organization whose place changes, and nothing else.

@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 use std::io::Read;
 
 use sqlx::{Connection as _, PgConnection};
+use zhiyuan_domain::Partition;
+use zhiyuan_feed::Outbox;
 
-use super::db::{self, Existing, Moved};
+use super::db::{self, Existing, Moved, Written};
+use super::feed;
 use super::file::{self, Entry, Fault, Problem};
 use super::tree::{self, Link, Place};
 use crate::{counts, regions};
@@ -39,14 +42,15 @@ fn summary(faults: &[Fault]) -> String {
     text
 }
 
-/// Inserts the organizations that are new and updates those that differ; what the
-/// file doesn't name stays, and moves along when the one above it moves. Returns how
-/// many rows changed.
+/// Inserts the organizations that are new and updates those that differ, and tells of
+/// them; what the file doesn't name stays, and moves along when the one above it moves.
+/// Returns how many rows changed.
 ///
 /// # Errors
 /// [`LoadError`]; nothing was changed then.
 pub(crate) async fn load(
     connection: &mut PgConnection,
+    outbox: &Outbox,
     source: impl Read,
 ) -> Result<u64, LoadError> {
     let (entries, mut faults) = file::read(source)?;
@@ -66,14 +70,15 @@ pub(crate) async fn load(
         }
     };
 
-    let mut changed = 0;
+    let mut written = Vec::new();
     for batch in entries.chunks(BATCH) {
         let rows: Vec<(&Entry, &Place<'_>)> = batch
             .iter()
             .filter_map(|entry| Some((entry, places.get(entry.code.as_str())?)))
             .collect();
-        changed += db::upsert(&mut tx, &rows).await?;
+        written.append(&mut db::upsert(&mut tx, &rows).await?);
     }
+    let mut changed = u64::try_from(written.len()).unwrap_or(u64::MAX);
     let moved = moved(&existing, &links, &places);
     for batch in moved.chunks(BATCH) {
         changed += db::relocate(&mut tx, batch).await?;
@@ -81,9 +86,36 @@ pub(crate) async fn load(
     if changed > 0 {
         counts::db::refold(&mut tx).await?;
         db::analyze(&mut tx).await?;
+        tell(&mut tx, outbox, &different(&existing, &written)).await?;
     }
     tx.commit().await?;
+    outbox.wake();
     Ok(changed)
+}
+
+/// Those of which something is different that is told, in the order of partition and
+/// code.
+fn different<'a>(existing: &[Existing], written: &'a [Written]) -> Vec<&'a str> {
+    let before: HashMap<&str, i64> =
+        existing.iter().map(|old| (old.code.as_str(), old.revision)).collect();
+    let mut codes: Vec<&str> = written
+        .iter()
+        .filter(|new| before.get(new.code.as_str()) != Some(&new.revision))
+        .map(|new| new.code.as_str())
+        .collect();
+    codes.sort_by_cached_key(|code| (Partition::of_key(code), *code));
+    codes
+}
+
+/// Tells of organizations as they are now. The whole table is locked, so their rows are;
+/// the last thing to do before the commit.
+async fn tell(tx: &mut PgConnection, outbox: &Outbox, codes: &[&str]) -> Result<(), sqlx::Error> {
+    for batch in codes.chunks(BATCH) {
+        let told = feed::db::told(&mut *tx, batch).await?;
+        let events: Vec<_> = told.iter().map(feed::changed).collect();
+        outbox.append(&mut *tx, &events).await?;
+    }
+    Ok(())
 }
 
 /// The tree as it will be: what the file says goes over what is there.

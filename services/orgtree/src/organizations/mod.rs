@@ -1,6 +1,7 @@
 //! The organizations of the Youth League: where people belong.
 
 mod db;
+mod feed;
 mod file;
 mod grpc;
 mod load;
@@ -10,6 +11,7 @@ mod tree;
 pub use file::{Fault, Problem};
 pub use load::LoadError;
 
+pub(crate) use feed::Feed;
 pub(crate) use grpc::Organizations;
 pub(crate) use load::load;
 

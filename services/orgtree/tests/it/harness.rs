@@ -13,7 +13,7 @@ use tonic_types::StatusExt as _;
 use zhiyuan_contracts::orgtree::v1::organization_service_client::OrganizationServiceClient;
 use zhiyuan_contracts::orgtree::v1::region_service_client::RegionServiceClient;
 use zhiyuan_crypto::SigningKey;
-use zhiyuan_domain::ManualClock;
+use zhiyuan_domain::{ManualClock, SharedClock};
 use zhiyuan_lifecycle::{Ready, Stop};
 use zhiyuan_orgtree::{Config, DEFAULTS, MIGRATOR, RunError, Seed};
 use zhiyuan_testkit::TestDatabase;
@@ -39,14 +39,17 @@ impl Service {
         Self::start(ANHUI.get_or_init(load).await).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the test awaits the task itself")]
     pub(crate) async fn start(database: &TestDatabase) -> Self {
+        let clock = Arc::new(ManualClock::new(datetime!(2026-11-23 0:00 UTC)));
+        Self::start_with(config(database, Seed::None), clock).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the test awaits the task itself")]
+    pub(crate) async fn start_with(config: Config, clock: SharedClock) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let stop = Stop::new();
         let (ready, wait) = Ready::channel();
-        let clock = Arc::new(ManualClock::new(datetime!(2026-11-23 0:00 UTC)));
-        let config = config(database, Seed::None);
         let deps = config.deps(clock).unwrap();
         let running = zhiyuan_orgtree::run(config, deps, listener, stop.clone(), ready);
         let running = tokio::spawn(running);

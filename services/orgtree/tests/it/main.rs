@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "whatever fails here fails the test")]
 
+mod feed;
+mod following;
 mod harness;
 mod loading;
 mod organizations;

@@ -38,6 +38,8 @@ async fn lists_and_searches_ask_an_index() {
     let pool = database.pool().await;
     for (condition, index) in [
         ("parent_code = 'A-7' AND code > 'A-7-3'", "organization_children"),
+        // A page of a snapshot of the feed.
+        ("partition = 7 AND code > 'A-3'", "organization_partition"),
         ("grams @> '{丈}'", "organization_grams"),
         ("grams @> '{丈镇}' AND strpos(folded_name, '丈镇') > 0", "organization_grams"),
         ("grams @> '{丈镇,镇委}' AND strpos(folded_name, '丈镇委') > 0", "organization_grams"),
