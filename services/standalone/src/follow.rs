@@ -1,22 +1,25 @@
 //! `cargo run -- follow`: what an internal platform does, with the demonstration account.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
-use zhiyuan_auth::AssertionSigner;
 use zhiyuan_contracts::feed::v1::{Cursor, Event, PullRequest};
-use zhiyuan_crypto::SigningKey;
+use zhiyuan_contracts::reason::Reason as _;
+use zhiyuan_contracts::rpc::v1::ErrorReason as Reason;
 use zhiyuan_domain::{Clock as _, SystemClock};
-use zhiyuan_feed::{PARTITIONS, Source};
+use zhiyuan_feed::{Error, PARTITIONS, Source};
 use zhiyuan_lifecycle::{Stop, signals};
+use zhiyuan_rpc::Remote;
 use zhiyuan_rpc::wire::from_timestamp;
-use zhiyuan_rpc::{Remote, SuiteChannel, connect_lazy};
-use zhiyuan_standalone::ACCOUNT;
+
+use crate::account::Account;
+
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// What to follow, as whom.
 #[derive(Debug, Args)]
@@ -27,15 +30,8 @@ pub(crate) struct Arguments {
     /// End once everything that has happened was shown.
     #[arg(long)]
     once: bool,
-    /// The gateway; the one of the running suite if it is not said.
-    #[arg(long)]
-    gateway: Option<String>,
-    /// The name of the service account.
-    #[arg(long, default_value = ACCOUNT)]
-    account: String,
-    /// Its key: an Ed25519 seed in base64.
-    #[arg(long)]
-    key: Option<PathBuf>,
+    #[command(flatten)]
+    account: Account,
 }
 
 /// The services that internal platforms may follow.
@@ -54,43 +50,52 @@ impl Service {
     }
 }
 
-/// Follows from the beginning, until Ctrl-C.
+/// Follows from the beginning, until Ctrl-C; over and over, as a stream ends with its
+/// connection.
 pub(crate) async fn run(arguments: &Arguments, data_dir: &Path, port: u16) -> anyhow::Result<()> {
-    let source = source(arguments, data_dir, port)?;
+    let name = arguments.service.name();
+    let channel = arguments.account.channel(name, data_dir, port)?;
+    let source = Source::new(channel, &format!("zhiyuan.{name}.v1.FeedService"));
     let cursor = |partition| Cursor { partition: i32::from(partition), ..Default::default() };
-    let request = PullRequest { cursors: (0..PARTITIONS).map(cursor).collect() };
-    let mut stream = source.pull(request).await.context("the service can't be followed")?;
-    let pool = zhiyuan_contracts::descriptor_pool();
+    let mut cursors: Vec<Cursor> = (0..PARTITIONS).map(cursor).collect();
     let stop = Stop::new();
     signals::watch(&stop)?;
     loop {
-        let next = tokio::select! {
-            next = stream.message() => next.map_err(Remote::from)?,
+        let ended = tokio::select! {
+            ended = until_it_ends(&source, &mut cursors, arguments.once) => ended,
             () = stop.requested() => return Ok(()),
         };
-        let Some(message) = next else { bail!("the stream has ended") };
-        for event in message.events {
-            show(&pool, event)?;
-        }
-        if message.heartbeat.is_some() && arguments.once {
-            return Ok(());
+        match ended {
+            Ok(()) => return Ok(()),
+            // Nothing is wrong: the stream is to be opened again from where it was.
+            Err(Error::Source(remote)) if remote.reason == Reason::Draining.wire() => {
+                tokio::time::sleep(remote.retry_after.unwrap_or(AGAIN)).await;
+            }
+            Err(error) => return Err(error).context("the service can't be followed"),
         }
     }
 }
 
-fn source(arguments: &Arguments, data_dir: &Path, port: u16) -> anyhow::Result<Source> {
-    let path = arguments
-        .key
-        .clone()
-        .unwrap_or_else(|| data_dir.join("accounts").join(format!("{}.key", arguments.account)));
-    let key = std::fs::read_to_string(&path)
-        .with_context(|| format!("{}: start the suite first: cargo run", path.display()))?;
-    let key = SigningKey::from_base64(key.trim()).context("the key")?;
-    let signer = AssertionSigner::new(&arguments.account, key, Arc::new(SystemClock));
-    let gateway = arguments.gateway.clone().unwrap_or_else(|| format!("http://127.0.0.1:{port}"));
-    let name = arguments.service.name();
-    let channel = SuiteChannel::new(connect_lazy(&gateway)?, name, Arc::new(signer));
-    Ok(Source::new(channel, &format!("zhiyuan.{name}.v1.FeedService")))
+/// Shows what comes and moves the cursors; ends well once everything that has happened
+/// was shown, if that is `once`.
+async fn until_it_ends(source: &Source, cursors: &mut [Cursor], once: bool) -> Result<(), Error> {
+    let pool = zhiyuan_contracts::descriptor_pool();
+    let mut stream = source.pull(PullRequest { cursors: cursors.to_vec() }).await?;
+    while let Some(message) = stream.message().await.map_err(Remote::from)? {
+        for event in message.events {
+            if let Some(cursor) =
+                cursors.iter_mut().find(|cursor| cursor.partition == event.partition)
+            {
+                cursor.position = event.position;
+                cursor.event_id.clone_from(&event.event_id);
+            }
+            show(&pool, event).map_err(|error| Error::Apply(error.into()))?;
+        }
+        if message.heartbeat.is_some() && once {
+            return Ok(());
+        }
+    }
+    Err(Error::Unreachable)
 }
 
 #[expect(clippy::print_stdout, reason = "the answer to who typed the command")]

@@ -1,6 +1,8 @@
 //! `cargo run`: the whole suite in one process.
 
+mod account;
 mod banner;
+mod count;
 mod follow;
 
 use std::path::PathBuf;
@@ -43,6 +45,8 @@ enum Command {
     /// Follow the changes of a service of a running suite, as an internal platform would:
     /// one line of JSON for each.
     Follow(follow::Arguments),
+    /// Tell how many volunteers organizations have, themselves and with all below them.
+    Count(count::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +60,9 @@ fn main() -> ExitCode {
                 match &arguments.command {
                     Some(Command::Follow(follow)) => {
                         follow::run(follow, &arguments.data_dir, arguments.port).await
+                    }
+                    Some(Command::Count(count)) => {
+                        count::run(count, &arguments.data_dir, arguments.port).await
                     }
                     None => run(arguments).await,
                 }
