@@ -47,7 +47,8 @@ pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
 
   Follow what changes, as an internal platform does (its key: {key}):
 
-    cargo run -- follow registration        or orgtree
+    cargo run --{port} follow registration        or orgtree
+    cargo run --{port} count AH                   how many volunteers, of the province and below
 
   Ctrl-C stops everything, PostgreSQL included; `--fresh` forgets what was kept.
 "#,
@@ -57,6 +58,10 @@ pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
         postgres = suite.postgres().port(),
         configs = config.parent().unwrap_or(&config).display(),
         key = suite.files().key().display(),
+        port = match addresses.gateway.port() {
+            8080 => String::new(),
+            port => format!(" --port {port}"),
+        },
         log = log.display(),
     );
 }
