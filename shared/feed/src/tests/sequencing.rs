@@ -36,8 +36,10 @@ async fn of_many_sequencers_one_makes_the_pass() {
     let sequencers: Vec<Sequencer> = (0..4).map(|_| sequencer(&toy, right())).collect();
     let writing = async {
         for round in 0..10 {
+            // All in one partition: whoever reads a head that is about to move gives a
+            // position twice.
             for number in 0..30 {
-                writer.commit(Item::new(number, round)).await;
+                writer.commit(Item::new(number * 64, round)).await;
             }
         }
     };
