@@ -7,9 +7,9 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
+use zhiyuan_testkit::raw;
 
 use crate::fixture::{ECHO, HANG, bounds, call, guarded, played, refusal, request, sizes};
-use crate::raw;
 use crate::served::{Served, head, send, until};
 
 #[tokio::test]
@@ -33,11 +33,11 @@ async fn a_connection_that_says_nothing_is_closed() {
 async fn a_connection_that_falls_silent_after_the_preface_is_closed() {
     let served = Served::start(|config| config.keepalive_ms = 300).await;
     let mut silent = served.tcp().await;
-    raw::hello(&mut silent).await;
+    raw::hello(&mut silent).await.unwrap();
     // Half a call, and no more: it may not hold the connection open.
     let half = raw::frame(raw::HEADERS, 0, 1, &raw::call(ECHO));
     let mut half_said = served.tcp().await;
-    raw::hello(&mut half_said).await;
+    raw::hello(&mut half_said).await.unwrap();
     half_said.write_all(&half).await.unwrap();
     assert!(raw::closes(&mut silent).await && raw::closes(&mut half_said).await);
 }
@@ -129,7 +129,7 @@ async fn a_path_is_taken_to_the_letter() {
     }
     // Without a slash it is no path, and reaches nobody (as in CVE-2026-33186).
     let mut stream = served.tcp().await;
-    raw::hello(&mut stream).await;
+    raw::hello(&mut stream).await.unwrap();
     let bare = raw::frame(raw::HEADERS, raw::END_HEADERS, 1, &raw::call(method));
     stream.write_all(&bare).await.unwrap();
     let reset = loop {
