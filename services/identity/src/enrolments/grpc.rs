@@ -60,7 +60,7 @@ impl EnrolmentRpc {
             return Err(fields.into_error().into());
         };
         let page = Page::parse(request.page_size, &request.page_token, &["claimed"])?;
-        let after = page.after.as_deref().and_then(parse_key);
+        let after = page.after_key(parse_key)?;
         let mut conn = self.enrolments.pool.acquire().await?;
         let rows = db::page_claimed(&mut conn, before, after, page.fetch()).await?;
         drop(conn);
