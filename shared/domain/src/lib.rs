@@ -2,6 +2,7 @@
 
 pub mod age;
 pub mod clock;
+pub mod direction;
 pub mod id_number;
 pub mod ids;
 pub mod mobile;
@@ -15,6 +16,7 @@ mod width;
 
 pub use age::{AgeClass, AgeRule, age_on, registration_age};
 pub use clock::{Clock, ManualClock, SharedClock, SystemClock, shanghai_date};
+pub use direction::turns_direction;
 pub use id_number::{IdNumber, IdNumberKind, InvalidIdNumber, Sex};
 pub use ids::{
     AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RequestId, VolunteerId, new_id,
