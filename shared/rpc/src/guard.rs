@@ -85,6 +85,7 @@ impl Rules {
             .find(request.uri().path())
             .cloned()
             .ok_or_else(Error::method_not_found)?;
+        arrival::check_headers(request.headers())?;
         // Two readers could believe two different ones.
         if request.headers().get_all(AUTHORIZATION).iter().nth(1).is_some() {
             return Err(unauthenticated());

@@ -98,14 +98,19 @@ async fn two_authorizations_are_refused() {
 }
 
 #[tokio::test]
-async fn headers_over_the_limit_are_refused_by_http() {
+async fn headers_over_the_limit_are_refused_in_words_and_far_over_it_by_http() {
     let served = Served::start(|_| ()).await;
     let (mut sender, _connection) = served.h2().await;
-    sender = sender.ready().await.unwrap();
-    let mut large = head(ECHO);
-    large.headers_mut().insert("x-large", "7".repeat(20_000).parse().unwrap());
-    let (answer, _body) = sender.send_request(large, false).unwrap();
-    assert_eq!(answer.await.unwrap().status(), 431);
+    let too_large = Some((Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned()));
+    for (size, http, told) in [(15_000, 200, None), (17_000, 200, too_large), (40_000, 431, None)] {
+        sender = sender.ready().await.unwrap();
+        let mut large = head(ECHO);
+        large.headers_mut().insert("x-large", "7".repeat(size).parse().unwrap());
+        let (answer, mut body) = sender.send_request(large, false).unwrap();
+        let _refused_already = body.send_data(crate::fixture::frame(b""), true);
+        let answer = answer.await.unwrap();
+        assert_eq!((answer.status().as_u16(), refusal(answer.headers())), (http, told), "{size}");
+    }
     let answer = send(&mut sender, ECHO).await.unwrap().await.unwrap();
     assert_eq!(answer.status(), 200);
 }
