@@ -148,9 +148,10 @@ where
 {
     let builder = builder(config, Calls(tasks));
     let age = spread(config.max_age(), connection.number());
+    let reflects = config.reflection;
     async move {
         let io = TokioIo::new(io::Watched::new(stream, Arc::clone(&connection)));
-        let front = Front::new(service, Arc::clone(&connection));
+        let front = Front::new(service, Arc::clone(&connection), reflects);
         let mut served = pin!(builder.serve_connection(io, front));
         let mut until = pin!(tokio::time::sleep(age));
         let mut left: Option<Instant> = None;

@@ -169,3 +169,18 @@ async fn calls_over_the_limit_are_refused_at_once_and_health_is_not() {
     let check = HealthCheckRequest::default();
     assert_eq!(health.check(check).await.unwrap().get_ref().status, 1);
 }
+
+#[tokio::test]
+async fn reflection_can_be_switched_off() {
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    for shown in [true, false] {
+        let served = Served::start(|config| config.reflection = shown).await;
+        let (mut sender, _connection) = served.h2().await;
+        let answer = send(&mut sender, path).await.unwrap().await.unwrap();
+        let none = Some((Code::Unimplemented, "METHOD_NOT_FOUND".to_owned()));
+        assert_eq!(refusal(answer.headers()) == none, !shown);
+        let mut health = HealthClient::new(served.channel());
+        let check = HealthCheckRequest::default();
+        assert_eq!(health.check(check).await.unwrap().get_ref().status, 1);
+    }
+}
