@@ -7,19 +7,14 @@ use std::sync::Arc;
 
 use http::Method;
 use tonic::Code;
-use zhiyuan_auth::AssertionSigner;
 use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::{ManualClock, SharedClock, SystemClock};
 
-use zhiyuan_standalone::ACCOUNT;
-
+use crate::harness::caller::{ASSERTION, rightful, service_of, sign};
 use crate::harness::client::now;
 use crate::harness::http::Http;
 use crate::harness::{Door, Processes, Refusal, Settings, Site};
-
-/// The header that proves which service calls.
-const ASSERTION: &str = "zhiyuan-assertion";
 
 /// A caller that is known and may do nothing.
 const STRANGER: &str = "stranger";
@@ -29,16 +24,6 @@ struct Credential {
     what: &'static str,
     headers: Vec<(&'static str, String)>,
     expected: Code,
-}
-
-/// The service that serves a method, such as `identity`.
-fn service_of(policy: &MethodPolicy) -> String {
-    policy.path.split('.').nth(1).unwrap().to_owned()
-}
-
-fn sign(caller: &str, key: &SigningKey, clock: SharedClock, audience: &str) -> String {
-    let copy = SigningKey::from_base64(&key.to_base64()).unwrap();
-    AssertionSigner::new(caller, copy, clock).sign(audience)
 }
 
 fn shifted(by: time::Duration) -> SharedClock {
@@ -126,7 +111,7 @@ fn reached(answer: &Result<(), Refusal>) -> bool {
     )
 }
 
-async fn suite() -> (Processes, SigningKey, SigningKey) {
+async fn suite() -> (Processes, SigningKey) {
     let stranger = SigningKey::generate();
     let section = format!(
         "\n[callers.{STRANGER}]\npublic_keys = [\"{}\"]\nscopes = []\n",
@@ -142,32 +127,23 @@ async fn suite() -> (Processes, SigningKey, SigningKey) {
         },
     )
     .await;
-    let key = suite.site.config("registration")["signing_key"].as_str().unwrap().to_owned();
-    (suite, SigningKey::from_base64(&key).unwrap(), stranger)
-}
-
-/// The service account of the demonstration.
-fn account(site: &Site) -> SigningKey {
-    SigningKey::from_base64(&std::fs::read_to_string(site.files.key()).unwrap()).unwrap()
+    (suite, stranger)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_method_lets_in_whom_its_policy_names_and_nobody_else() {
-    let (suite, known, stranger) = suite().await;
+    let (suite, stranger) = suite().await;
     let policies = Policies::load().unwrap();
     let mut services = BTreeSet::new();
     for policy in policies.iter() {
         let service = service_of(policy);
         services.insert(service.clone());
-        let caller = match &policy.caller {
-            Caller::Service { at_gateway: true, .. } => (ACCOUNT, &account(&suite.site)),
-            Caller::Service { .. } | Caller::Any => ("registration", &known),
-        };
-        let forgeries = forgeries(caller, &stranger, &service);
+        let (name, key) = rightful(&suite.site, policy);
+        let forgeries = forgeries((name, &key), &stranger, &service);
         if policy.caller == Caller::Any {
             public(&suite.site, policy, &service, &forgeries).await;
         } else {
-            let valid = sign(caller.0, caller.1, Arc::new(SystemClock), &service);
+            let valid = sign(name, &key, Arc::new(SystemClock), &service);
             for_services(&suite.site, policy, &service, &forgeries, &valid).await;
         }
     }

@@ -19,7 +19,7 @@ use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_lifecycle::Tasks;
 use zhiyuan_rpc::deadline::Bounds;
 use zhiyuan_rpc::limits::ClassLimits;
-use zhiyuan_rpc::{Code, Error};
+use zhiyuan_rpc::{Code, Error, arrival};
 
 use crate::call::{Call, Deadline};
 use crate::config::MessageSizes;
@@ -162,6 +162,7 @@ impl Parts {
         let policy = policy.ok_or_else(Error::method_not_found)?;
         let upstream = self.upstreams.of(&policy).cloned().ok_or_else(Error::method_not_found)?;
         let (head, body) = request.into_parts();
+        arrival::check_headers(&head.headers)?;
         let (headers, deadline) = match protocol {
             Protocol::Grpc => {
                 let headers = metadata::of_grpc(&head.headers, &policy.caller)?;

@@ -21,8 +21,8 @@ pub enum InvalidId {
     /// Not 36 characters of hexadecimal digits with hyphens.
     #[error("id is not a hyphenated uuid")]
     Format,
-    /// A `request_id` that is not a UUID of version 4 or 7.
-    #[error("request id is not a uuid of version 4 or 7")]
+    /// An id made by a caller that is not a UUID of version 4 or 7.
+    #[error("id is not a uuid of version 4 or 7")]
     Version,
 }
 
@@ -72,7 +72,7 @@ macro_rules! id {
             /// Parses the hyphenated form, in either case.
             ///
             /// # Errors
-            /// Another form; a `request_id` also when it is nil, max, or of another version
+            /// Another form; of an id that callers make also nil, max, and other versions
             /// than 4 and 7.
             pub fn parse(text: &str) -> Result<Self, InvalidId> {
                 let uuid = parse_hyphenated(text)?;
@@ -113,9 +113,9 @@ id!(
     any_version
 );
 id!(
-    /// Names an attempt to enrol, from the submitted form to its end.
+    /// Names an attempt to enrol, from the submitted form to its end. Made by who calls.
     EnrolmentId,
-    any_version
+    random_version
 );
 id!(
     /// Names an SMS code that was sent.
@@ -221,6 +221,7 @@ mod tests {
             "9b2f8f1e-6f0c-4a3b-cc1d-2e3f4a5b6c7d",
         ] {
             assert_eq!(RequestId::parse(text), Err(InvalidId::Version), "{text}");
+            assert_eq!(EnrolmentId::parse(text), Err(InvalidId::Version), "{text}");
             assert!(ChallengeId::parse(text).is_ok());
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod age;
 pub mod clock;
+pub mod direction;
 pub mod id_number;
 pub mod ids;
 pub mod mobile;
@@ -17,6 +18,7 @@ pub use age::{AgeClass, AgeRule, age_on, registration_age};
 pub use clock::{
     Clock, ManualClock, SharedClock, SystemClock, next_shanghai_midnight, shanghai_date,
 };
+pub use direction::turns_direction;
 pub use id_number::{IdNumber, IdNumberKind, InvalidIdNumber, Sex};
 pub use ids::{
     AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RequestId, VolunteerId, new_id,

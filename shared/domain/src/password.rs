@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use zeroize::Zeroizing;
 
-use crate::{IdNumber, Mobile, width};
+use crate::{IdNumber, Mobile, turns_direction, width};
 
 /// Passwords that many people choose, lower-case, ascending.
 static COMMON: LazyLock<Vec<&'static str>> =
@@ -85,15 +85,15 @@ impl Password {
     /// or cut off, because the hash is taken of what was typed.
     ///
     /// # Errors
-    /// Not 6 to 16 characters, digits only (full-width ones count as digits), control characters,
-    /// white space at an end, six characters in a row of the personal details in either case
+    /// Not 6 to 16 characters, digits only (full-width ones count as digits), control characters
+    /// and such as turn the direction of text, white space at an end, six characters in a row of the personal details in either case
     /// and width, or one of the most common passwords.
     pub fn parse(input: &str, context: &PersonalDetails<'_>) -> Result<Self, InvalidPassword> {
         // Counting stops early: the input may be as long as a request.
         if !(Self::MIN..=Self::MAX).contains(&input.chars().take(Self::MAX + 1).count()) {
             return Err(InvalidPassword::Length);
         }
-        if input.chars().any(char::is_control) {
+        if input.chars().any(|c| c.is_control() || turns_direction(c)) {
             return Err(InvalidPassword::Characters);
         }
         if input.trim() != input {

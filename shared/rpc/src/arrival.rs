@@ -7,12 +7,16 @@ use http::{Extensions, HeaderMap, Response};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use tonic::Status;
 use tonic::body::Body;
+use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 
-use crate::error::Error;
+use crate::error::{Code, Error};
 use crate::server::{Connection, Held};
 
 /// The largest request of a method, in bytes.
 pub const REQUEST_BYTES: usize = 256 * 1024;
+
+/// The most headers of a request, in bytes, counted as HTTP/2 does (RFC 9113, 6.5.2).
+pub const HEADER_BYTES: usize = 16 * 1024;
 
 /// The largest answer of a unary method, in bytes.
 pub const ANSWER_BYTES: usize = 4 * 1024 * 1024;
@@ -30,6 +34,22 @@ impl AsRef<[u8]> for Kept {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
+}
+
+/// Refuses too many headers in words, which the transport would do by an HTTP status that
+/// gRPC doesn't know; it takes twice as many.
+///
+/// # Errors
+/// `MESSAGE_TOO_LARGE`.
+pub fn check_headers(headers: &HeaderMap) -> Result<(), Error> {
+    let size: usize =
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+    if size <= HEADER_BYTES {
+        return Ok(());
+    }
+    let message = "请求头过大，请减少后重试";
+    Err(Error::new(Code::Exhausted, Common::MessageTooLarge, message)
+        .with_metadata("limit_bytes", HEADER_BYTES.to_string()))
 }
 
 /// Reads a request to its end, up to a limit in bytes. Whoever sends slowly takes no

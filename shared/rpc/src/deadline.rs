@@ -113,6 +113,10 @@ pub async fn run<F: Future>(limit: Duration, work: F) -> Result<F::Output, Error
 /// # Errors
 /// `DEADLINE_EXCEEDED` when the time is over first.
 pub async fn run_until<F: Future>(deadline: Instant, work: F) -> Result<F::Output, Error> {
+    // Work that never waits would be done before anybody looks at the time.
+    if deadline <= Instant::now() {
+        return Err(Error::deadline_exceeded());
+    }
     DEADLINE
         .scope(deadline, tokio::time::timeout_at(deadline, work))
         .await
@@ -167,6 +171,8 @@ mod tests {
         assert_eq!(left(), None);
         let inside = run(Duration::from_secs(5), async { left() }).await.unwrap().unwrap();
         assert!(inside <= Duration::from_secs(5) && inside > Duration::from_secs(4));
+        let over = run(Duration::ZERO, std::future::ready(())).await;
+        assert_eq!(over.unwrap_err().reason(), "DEADLINE_EXCEEDED");
         let over = run(Duration::from_millis(1), std::future::pending::<()>()).await;
         assert_eq!(over.unwrap_err().reason(), "DEADLINE_EXCEEDED");
     }

@@ -10,6 +10,10 @@ use zhiyuan_domain::Violation;
 
 const LOCALE: &str = "zh-CN";
 
+/// The most faults that are told at once. An answer tells them in its headers, in four
+/// encodings together, and callers take no more than 16 KiB of these.
+const MOST_FAULTS: usize = 14;
+
 /// The closed set of codes that the suite answers with, both mappings side by
 /// side. The HTTP column is that of the Connect protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -151,8 +155,9 @@ impl Error {
         }))
     }
 
-    /// Fields that are wrong, all at once.
-    pub fn invalid_fields(faults: Vec<FieldFault>) -> Self {
+    /// Fields that are wrong, all at once; of very many, the first ones.
+    pub fn invalid_fields(mut faults: Vec<FieldFault>) -> Self {
+        faults.truncate(MOST_FAULTS);
         let told: Vec<&str> = faults.iter().map(|fault| fault.message.as_str()).collect();
         let message = format!("填写的信息有误：{}", told.join("；"));
         let mut error = Self::new(Code::InvalidInput, Common::InvalidFields, message);
@@ -350,6 +355,23 @@ mod tests {
         );
         assert_eq!(details.retry_info().unwrap().retry_delay, Some(Duration::from_secs(3)));
         assert_eq!(details.localized_message().unwrap().locale, "zh-CN");
+    }
+
+    #[test]
+    fn however_much_is_wrong_the_answer_fits_into_headers() {
+        let fault = FieldFault {
+            field: "consents[15].version".into(),
+            reason: "CONSENT_VERSION_INVALID".into(),
+            message: "告知书版本应为 1 至 64 个字母、数字、点或短横线，请刷新页面后重新提交".into(),
+        };
+        let status = Status::from(Error::invalid_fields(vec![fault; 1000]));
+        let mut headers = http::HeaderMap::new();
+        status.add_header(&mut headers).unwrap();
+        let size: usize =
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum();
+        assert!(size < 14 * 1024, "{size}");
+        let told = status.get_error_details().bad_request().unwrap().field_violations.len();
+        assert_eq!(told, MOST_FAULTS);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
 use http::header::AUTHORIZATION;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use tokio::time::Instant;
 use tonic::Status;
@@ -85,6 +85,7 @@ impl Rules {
             .find(request.uri().path())
             .cloned()
             .ok_or_else(Error::method_not_found)?;
+        arrival::check_headers(request.headers())?;
         // Two readers could believe two different ones.
         if request.headers().get_all(AUTHORIZATION).iter().nth(1).is_some() {
             return Err(unauthenticated());
@@ -197,8 +198,9 @@ where
         };
         let place = rules.limits.enter(policy.limit_class)?;
         let call = async {
+            let encoded = is_encoded(request.headers());
             let Ok(response) = inner.call(request).await;
-            let response = own_words(response)?;
+            let response = own_words(response, encoded)?;
             if streamed { Ok(response) } else { arrival::answer(response).await }
         };
         let called = AssertUnwindSafe(call).catch_unwind().await;
@@ -217,15 +219,27 @@ where
     Ok(response.map(|body| Body::new(Streamed::new(body, deadline, place, leaving))))
 }
 
+/// Whether a request says that its messages are compressed, which none is taken as.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get_all("grpc-encoding").iter().any(|encoding| encoding != "identity")
+}
+
 /// Errors of ours always carry details. One without them is the codec's, which calls
 /// a message that it can't read `INTERNAL` and one that is too large `OUT_OF_RANGE`;
-/// neither is our fault.
-fn own_words(response: Response<Body>) -> Result<Response<Body>, Error> {
+/// neither is our fault. Or it is that of the routes, which know fewer methods than the
+/// contracts do.
+fn own_words(response: Response<Body>, encoded: bool) -> Result<Response<Body>, Error> {
     let Some(status) = Status::from_header_map(response.headers()) else { return Ok(response) };
     match status.code() {
         _ if !status.details().is_empty() => Ok(response),
         tonic::Code::Internal => Err(Error::malformed_request()),
         tonic::Code::OutOfRange => Err(Error::message_too_large()),
+        tonic::Code::Unimplemented if encoded => Err(Error::new(
+            Code::Unimplemented,
+            Common::MalformedRequest,
+            "暂不支持压缩的请求，请去掉 grpc-encoding",
+        )),
+        tonic::Code::Unimplemented => Err(Error::method_not_found()),
         _ => Ok(response),
     }
 }

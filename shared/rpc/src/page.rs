@@ -44,15 +44,19 @@ impl Page {
         let after = if page_token.is_empty() {
             None
         } else {
-            Some(decode(page_token, &filter).ok_or_else(|| {
-                Error::new(
-                    Code::InvalidInput,
-                    Common::PageTokenInvalid,
-                    "翻页标记无效，请从第一页重新查询",
-                )
-            })?)
+            Some(decode(page_token, &filter).ok_or_else(invalid)?)
         };
         Ok(Self { size, after, filter })
+    }
+
+    /// The key to go on after, parsed. Anybody can make a token that is well formed: what
+    /// is in it is a key of the list, or refused. Taken for the first page, it would have
+    /// a client read the list again and again.
+    ///
+    /// # Errors
+    /// `PAGE_TOKEN_INVALID`.
+    pub fn after_key<T>(&self, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Error> {
+        self.after.as_deref().map(|key| parse(key).ok_or_else(invalid)).transpose()
     }
 
     /// How many rows to fetch: one more than the page holds shows whether another
@@ -71,6 +75,10 @@ impl Page {
         let token = rows.last().map(|row| encode(&key(row), &self.filter)).unwrap_or_default();
         (rows, token)
     }
+}
+
+fn invalid() -> Error {
+    Error::new(Code::InvalidInput, Common::PageTokenInvalid, "翻页标记无效，请从第一页重新查询")
 }
 
 fn check(key: &str, filter: &str) -> Vec<u8> {
@@ -133,6 +141,18 @@ mod tests {
         for (token, filter) in [(token.as_str(), "BJ"), ("x", "AH"), ("AAAAAAAAAAAAAAAA", "AH")] {
             let error = Page::parse(1, token, &[filter]).unwrap_err();
             assert_eq!(error.reason(), "PAGE_TOKEN_INVALID");
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_none_of_the_list_is_refused() {
+        let number = |key: &str| key.parse::<u32>().ok();
+        let first = Page::parse(1, "", &["AH"]).unwrap();
+        assert_eq!(first.after_key(number).unwrap(), None);
+        for (key, told) in [("7", Ok(Some(7))), ("seven", Err("PAGE_TOKEN_INVALID"))] {
+            let (_, token) = first.cut(vec![key, key], |key| (*key).to_owned());
+            let page = Page::parse(1, &token, &["AH"]).unwrap();
+            assert_eq!(page.after_key(number).map_err(|error| error.reason()), told);
         }
     }
 

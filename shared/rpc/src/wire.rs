@@ -8,10 +8,11 @@ pub fn timestamp(at: OffsetDateTime) -> Timestamp {
     Timestamp { seconds: at.unix_timestamp(), nanos: at.nanosecond().cast_signed() }
 }
 
-/// A time of the contracts; `None` if it is out of range.
+/// A time of the contracts; `None` if it is out of range: before the year 1, after 9999.
 pub fn from_timestamp(timestamp: &Timestamp) -> Option<OffsetDateTime> {
     let nanos = u32::try_from(timestamp.nanos).ok()?;
-    OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?.replace_nanosecond(nanos).ok()
+    let at = OffsetDateTime::from_unix_timestamp(timestamp.seconds).ok()?;
+    at.replace_nanosecond(nanos).ok().filter(|at| at.year() > 0)
 }
 
 #[cfg(test)]
@@ -29,5 +30,8 @@ mod tests {
         }
         assert_eq!(from_timestamp(&Timestamp { seconds: i64::MAX, nanos: 0 }), None);
         assert_eq!(from_timestamp(&Timestamp { seconds: 0, nanos: -1 }), None);
+        // The year 0, and the first moment of the year 1.
+        assert_eq!(from_timestamp(&Timestamp { seconds: -62_135_596_801, nanos: 0 }), None);
+        assert!(from_timestamp(&Timestamp { seconds: -62_135_596_800, nanos: 0 }).is_some());
     }
 }

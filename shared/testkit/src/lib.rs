@@ -2,6 +2,7 @@
 
 pub mod database;
 pub mod people;
+pub mod raw;
 pub mod sql_cache;
 
 pub use database::TestDatabase;

@@ -1,5 +1,6 @@
 //! Suites to test, and ways to speak to them.
 
+pub(crate) mod caller;
 pub(crate) mod client;
 pub(crate) mod collector;
 pub(crate) mod database;
@@ -13,6 +14,7 @@ pub(crate) mod simulators;
 pub(crate) mod site;
 pub(crate) mod suite;
 pub(crate) mod tmpfs;
+pub(crate) mod wire;
 
 pub(crate) use client::Client;
 pub(crate) use door::Door;

@@ -28,7 +28,7 @@ impl ConsentService for Consents {
     ) -> Result<Response<ListConsentTextsResponse>, Status> {
         let request = request.into_inner();
         let page = Page::parse(request.page_size, &request.page_token, &["consents"])?;
-        let after = page.after.as_deref().and_then(|key| key.parse::<usize>().ok());
+        let after = page.after_key(|key| key.parse::<usize>().ok())?;
         let rows: Vec<(usize, &Text)> = self
             .texts
             .iter()

@@ -60,7 +60,7 @@ impl EnrolmentRpc {
             return Err(fields.into_error().into());
         };
         let page = Page::parse(request.page_size, &request.page_token, &["claimed"])?;
-        let after = page.after.as_deref().and_then(parse_key);
+        let after = page.after_key(parse_key)?;
         let mut conn = self.enrolments.pool.acquire().await?;
         let rows = db::page_claimed(&mut conn, before, after, page.fetch()).await?;
         drop(conn);
@@ -90,6 +90,9 @@ impl EnrolmentRpc {
         let phone = fields.take("phone", Mobile::parse(&request.phone));
         let challenge =
             fields.take("sms_challenge_id", ChallengeId::parse(&request.sms_challenge_id));
+        if !is_code(&request.sms_code) {
+            fields.refuse("sms_code", "SMS_CODE_FORMAT", "短信验证码应为 6 位数字");
+        }
         let password = match (&number, &phone) {
             (Some(id_number), Some(mobile)) => {
                 let details = PersonalDetails { id_number, mobile };
@@ -139,6 +142,11 @@ impl EnrolmentRpc {
             _ => Err(fields.into_error()),
         }
     }
+}
+
+/// Six digits; what a person typed around them, the caller has dropped.
+fn is_code(text: &str) -> bool {
+    text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// 1 to 64 letters, digits, dots or hyphens.

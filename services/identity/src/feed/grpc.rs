@@ -22,7 +22,7 @@ impl Feed {
 
     async fn page(&self, request: &SnapshotRequest) -> Result<SnapshotResponse, Error> {
         let snapshot = self.publisher.snapshot(request, &[name_of::<AccountChanged>()]).await?;
-        let after = snapshot.after().and_then(|key| Uuid::try_parse(key).ok());
+        let after = snapshot.after_key(|key| Uuid::try_parse(key).ok())?;
         let mut conn = self.publisher.pool().acquire().await?;
         let after = after.unwrap_or_default();
         let rows = db::accounts(&mut conn, snapshot.partition, after, snapshot.fetch()).await?;

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use unicode_normalization::UnicodeNormalization as _;
-use zhiyuan_domain::Violation;
+use zhiyuan_domain::{Violation, turns_direction};
 
 /// Longest query, in characters.
 const MAX: usize = 50;
@@ -42,12 +42,12 @@ impl Query {
     /// meaning.
     ///
     /// # Errors
-    /// More than 50 characters, or control characters.
+    /// More than 50 characters, control characters, or such as turn the direction of text.
     pub(crate) fn parse(text: &str) -> Result<Option<Self>, InvalidQuery> {
         if text.chars().count() > MAX {
             return Err(InvalidQuery::Length);
         }
-        if text.chars().any(char::is_control) {
+        if text.chars().any(|c| c.is_control() || turns_direction(c)) {
             return Err(InvalidQuery::Characters);
         }
         let folded = fold(text);
@@ -141,7 +141,7 @@ mod tests {
     fn refuses_long_queries_and_control_characters() {
         assert!(Query::parse(&"团".repeat(50)).is_ok());
         assert_eq!(Query::parse(&"团".repeat(51)), Err(InvalidQuery::Length));
-        for text in ["广\u{0}德", "广\n", "\u{7f}"] {
+        for text in ["广\u{0}德", "广\n", "\u{7f}", "\u{202e}德广"] {
             assert_eq!(Query::parse(text), Err(InvalidQuery::Characters));
         }
         assert_eq!(Violation::from(InvalidQuery::Length).reason, "QUERY_LENGTH");

@@ -24,7 +24,7 @@ impl Feed {
 
     async fn page(&self, request: &SnapshotRequest) -> Result<SnapshotResponse> {
         let snapshot = self.publisher.snapshot(request, &[name_of::<VolunteerChanged>()]).await?;
-        let after = snapshot.after().and_then(|key| Uuid::try_parse(key).ok());
+        let after = snapshot.after_key(|key| Uuid::try_parse(key).ok())?;
         let (partition, limit) = (snapshot.partition, snapshot.fetch());
         let after = after.unwrap_or_default();
         let rows = db::told_after(self.publisher.pool(), partition, after, limit).await?;

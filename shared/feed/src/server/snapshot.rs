@@ -71,6 +71,14 @@ impl Snapshot {
         self.page.after.as_deref()
     }
 
+    /// The same, parsed.
+    ///
+    /// # Errors
+    /// `PAGE_TOKEN_INVALID` for a key that can't be one.
+    pub fn after_key<T>(&self, parse: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, Error> {
+        self.page.after_key(parse)
+    }
+
     /// How many rows to read.
     pub fn fetch(&self) -> i64 {
         self.page.fetch()

@@ -43,6 +43,8 @@ pub struct ServerConfig {
     pub lame_duck_ms: u64,
     /// How long calls may take to end after that, in milliseconds.
     pub drain_ms: u64,
+    /// Whether callers may ask which methods there are (gRPC reflection).
+    pub reflection: bool,
     /// Calls at once, by class.
     pub limits: ClassSizes,
 }

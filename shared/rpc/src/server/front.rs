@@ -21,17 +21,23 @@ use crate::streamed::Streamed;
 pub(super) struct Front<S> {
     inner: S,
     connection: Arc<Connection>,
+    /// Whether reflection is answered.
+    reflects: bool,
 }
 
 impl<S> Front<S> {
-    pub(super) fn new(inner: S, connection: Arc<Connection>) -> Self {
-        Self { inner, connection }
+    pub(super) fn new(inner: S, connection: Arc<Connection>, reflects: bool) -> Self {
+        Self { inner, connection, reflects }
     }
 }
 
 /// Health and reflection, which have no policy of ours.
 pub(crate) fn is_standard(path: &str) -> bool {
-    path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
+    path.starts_with("/grpc.health.v1.Health/") || is_reflection(path)
+}
+
+fn is_reflection(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.")
 }
 
 impl<S> hyper::service::Service<Request<Incoming>> for Front<S>
@@ -50,10 +56,13 @@ where
         let (inner, connection) = (self.inner.clone(), Arc::clone(&self.connection));
         // Before the first poll: from now on the connection isn't idle.
         let open = connection.call();
+        let hidden = !self.reflects && is_reflection(request.uri().path());
         Box::pin(async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Arc::clone(&connection));
-            let response = if is_standard(request.uri().path()) {
+            let response = if hidden {
+                Status::from(Error::method_not_found()).into_http()
+            } else if is_standard(request.uri().path()) {
                 standard(inner, request, &connection).await?
             } else {
                 call(inner, request).await?

@@ -25,6 +25,8 @@ use tonic::service::Routes;
 use tower::Service;
 use zhiyuan_lifecycle::Stop;
 
+use crate::arrival;
+
 pub use config::ServerConfig;
 pub(crate) use connections::{Connection, Held};
 use connections::{Connections, Open};
@@ -32,8 +34,9 @@ use front::Front;
 pub(crate) use front::is_standard;
 pub use leaving::Leaving;
 
-/// The largest list of headers of a request, in bytes.
-const HEADER_BYTES: u32 = 16 * 1024;
+/// The largest list of headers that the transport takes, in bytes: twice as large as a
+/// request may have, so that who has a little too much is told in words.
+const HEADER_BYTES: u32 = 2 * arrival::HEADER_BYTES as u32;
 
 /// Streams that a caller reset before they were looked at, and that we reset for its
 /// errors: past it the connection is closed (`ENHANCE_YOUR_CALM`).
@@ -145,9 +148,10 @@ where
 {
     let builder = builder(config, Calls(tasks));
     let age = spread(config.max_age(), connection.number());
+    let reflects = config.reflection;
     async move {
         let io = TokioIo::new(io::Watched::new(stream, Arc::clone(&connection)));
-        let front = Front::new(service, Arc::clone(&connection));
+        let front = Front::new(service, Arc::clone(&connection), reflects);
         let mut served = pin!(builder.serve_connection(io, front));
         let mut until = pin!(tokio::time::sleep(age));
         let mut left: Option<Instant> = None;
@@ -183,7 +187,7 @@ fn builder(config: &ServerConfig, calls: Calls) -> auto::Builder<Calls> {
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(config.keepalive())
-        .max_buf_size(HEADER_BYTES as usize * 2);
+        .max_buf_size(HEADER_BYTES as usize);
     builder
         .http2()
         .timer(TokioTimer::new())

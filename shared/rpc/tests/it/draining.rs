@@ -105,7 +105,7 @@ async fn nothing_open_ends_at_once() {
 async fn a_connection_without_calls_that_does_not_answer_is_not_waited_for() {
     let mut served = Served::start(|_| ()).await;
     let mut dead = served.tcp().await;
-    crate::raw::hello(&mut dead).await;
+    zhiyuan_testkit::raw::hello(&mut dead).await.unwrap();
     assert!(served.serves().await);
     served.stop.request();
     tokio::time::timeout(Duration::from_secs(8), served.ended()).await.unwrap();

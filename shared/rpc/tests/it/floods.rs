@@ -3,9 +3,9 @@
 use h2::Reason;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Mutex;
+use zhiyuan_testkit::raw;
 
 use crate::fixture::{ECHO, frame};
-use crate::raw;
 use crate::served::{Served, head};
 
 /// What this process has in memory, in bytes.
@@ -26,7 +26,7 @@ async fn rapid_resets_end_the_connection() {
     let served = Served::start(|_| ()).await;
     let before = resident();
     let mut stream = served.tcp().await;
-    raw::hello(&mut stream).await;
+    raw::hello(&mut stream).await.unwrap();
     let (mut reader, mut writer) = stream.into_split();
     let flood = async {
         for stream in (1..40_000).step_by(2) {
@@ -58,7 +58,7 @@ async fn continuations_without_end_end_the_connection() {
     let served = Served::start(|_| ()).await;
     let before = resident();
     let mut stream = served.tcp().await;
-    raw::hello(&mut stream).await;
+    raw::hello(&mut stream).await.unwrap();
     stream.write_all(&raw::frame(raw::HEADERS, 0, 1, &raw::call(ECHO))).await.unwrap();
     let more =
         raw::frame(raw::CONTINUATION, 0, 1, &raw::header("x-more", &"7".repeat(100)).repeat(100));

@@ -8,7 +8,6 @@ mod fixture;
 mod floods;
 mod gone;
 mod messages;
-mod raw;
 mod retries;
 mod served;
 mod slow;

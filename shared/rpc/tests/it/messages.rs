@@ -81,6 +81,20 @@ async fn bytes_that_are_no_message_are_the_callers_fault() {
 }
 
 #[tokio::test]
+async fn what_the_routes_do_not_do_is_told_in_words_of_ours() {
+    let ask = async |path: &str, encoding: &'static str| {
+        let request = crate::fixture::request(path, &[("grpc-encoding", encoding)]);
+        refusal(call(&mut service(), request).await.headers())
+    };
+    assert_eq!(ask(GET, "identity").await, None);
+    assert_eq!(ask(GET, "gzip").await, refused(Code::Unimplemented, "MALFORMED_REQUEST"));
+    // A method of the contracts that this service does not have.
+    let elsewhere = "/zhiyuan.identity.v1.SmsCodeService/SendSmsCode";
+    let none = refused(Code::Unimplemented, "METHOD_NOT_FOUND");
+    assert_eq!(ask(elsewhere, "identity").await, none);
+}
+
+#[tokio::test]
 async fn a_message_over_the_limit_is_refused_whatever_it_claims() {
     let too_large = refused(Code::ResourceExhausted, "MESSAGE_TOO_LARGE");
     let of = |size| {

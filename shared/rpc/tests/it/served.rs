@@ -38,6 +38,7 @@ pub(crate) fn config() -> ServerConfig {
         max_deadline_ms: 30_000,
         lame_duck_ms: 0,
         drain_ms: 15_000,
+        reflection: true,
         limits: sizes(),
     }
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
+use zhiyuan_testkit::raw;
 
 use crate::fixture::{ECHO, FOLLOW, LIST, refusal};
-use crate::raw;
 use crate::served::{Served, head, send, until};
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn who_reads_slowly_is_told_from_who_does_not_read() {
 async fn who_does_not_even_take_the_bytes_is_cut() {
     let served = Served::start(|config| config.stall_ms = 300).await;
     let mut deaf = served.tcp().await;
-    raw::hello(&mut deaf).await;
+    raw::hello(&mut deaf).await.unwrap();
     // The largest windows there are: only TCP holds the answer back.
     let windows = [&[0, 4][..], &0x7fff_ffff_u32.to_be_bytes()].concat();
     deaf.write_all(&raw::frame(raw::SETTINGS, 0, 0, &windows)).await.unwrap();

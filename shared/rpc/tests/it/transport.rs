@@ -7,9 +7,9 @@ use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
+use zhiyuan_testkit::raw;
 
 use crate::fixture::{ECHO, HANG, bounds, call, guarded, played, refusal, request, sizes};
-use crate::raw;
 use crate::served::{Served, head, send, until};
 
 #[tokio::test]
@@ -33,11 +33,11 @@ async fn a_connection_that_says_nothing_is_closed() {
 async fn a_connection_that_falls_silent_after_the_preface_is_closed() {
     let served = Served::start(|config| config.keepalive_ms = 300).await;
     let mut silent = served.tcp().await;
-    raw::hello(&mut silent).await;
+    raw::hello(&mut silent).await.unwrap();
     // Half a call, and no more: it may not hold the connection open.
     let half = raw::frame(raw::HEADERS, 0, 1, &raw::call(ECHO));
     let mut half_said = served.tcp().await;
-    raw::hello(&mut half_said).await;
+    raw::hello(&mut half_said).await.unwrap();
     half_said.write_all(&half).await.unwrap();
     assert!(raw::closes(&mut silent).await && raw::closes(&mut half_said).await);
 }
@@ -98,14 +98,19 @@ async fn two_authorizations_are_refused() {
 }
 
 #[tokio::test]
-async fn headers_over_the_limit_are_refused_by_http() {
+async fn headers_over_the_limit_are_refused_in_words_and_far_over_it_by_http() {
     let served = Served::start(|_| ()).await;
     let (mut sender, _connection) = served.h2().await;
-    sender = sender.ready().await.unwrap();
-    let mut large = head(ECHO);
-    large.headers_mut().insert("x-large", "7".repeat(20_000).parse().unwrap());
-    let (answer, _body) = sender.send_request(large, false).unwrap();
-    assert_eq!(answer.await.unwrap().status(), 431);
+    let too_large = Some((Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned()));
+    for (size, http, told) in [(15_000, 200, None), (17_000, 200, too_large), (40_000, 431, None)] {
+        sender = sender.ready().await.unwrap();
+        let mut large = head(ECHO);
+        large.headers_mut().insert("x-large", "7".repeat(size).parse().unwrap());
+        let (answer, mut body) = sender.send_request(large, false).unwrap();
+        let _refused_already = body.send_data(crate::fixture::frame(b""), true);
+        let answer = answer.await.unwrap();
+        assert_eq!((answer.status().as_u16(), refusal(answer.headers())), (http, told), "{size}");
+    }
     let answer = send(&mut sender, ECHO).await.unwrap().await.unwrap();
     assert_eq!(answer.status(), 200);
 }
@@ -129,7 +134,7 @@ async fn a_path_is_taken_to_the_letter() {
     }
     // Without a slash it is no path, and reaches nobody (as in CVE-2026-33186).
     let mut stream = served.tcp().await;
-    raw::hello(&mut stream).await;
+    raw::hello(&mut stream).await.unwrap();
     let bare = raw::frame(raw::HEADERS, raw::END_HEADERS, 1, &raw::call(method));
     stream.write_all(&bare).await.unwrap();
     let reset = loop {
@@ -163,4 +168,19 @@ async fn calls_over_the_limit_are_refused_at_once_and_health_is_not() {
     let mut health = HealthClient::new(served.channel());
     let check = HealthCheckRequest::default();
     assert_eq!(health.check(check).await.unwrap().get_ref().status, 1);
+}
+
+#[tokio::test]
+async fn reflection_can_be_switched_off() {
+    let path = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    for shown in [true, false] {
+        let served = Served::start(|config| config.reflection = shown).await;
+        let (mut sender, _connection) = served.h2().await;
+        let answer = send(&mut sender, path).await.unwrap().await.unwrap();
+        let none = Some((Code::Unimplemented, "METHOD_NOT_FOUND".to_owned()));
+        assert_eq!(refusal(answer.headers()) == none, !shown);
+        let mut health = HealthClient::new(served.channel());
+        let check = HealthCheckRequest::default();
+        assert_eq!(health.check(check).await.unwrap().get_ref().status, 1);
+    }
 }

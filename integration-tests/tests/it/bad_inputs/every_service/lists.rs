@@ -1,0 +1,119 @@
+//! Pages of lists (rows 31 and 32).
+
+use prost_reflect::{DynamicMessage, Value};
+use tonic::Code;
+use zhiyuan_contracts::orgtree::v1::{ListOrganizationsRequest, ListOrganizationsResponse};
+use zhiyuan_rpc::page::Page;
+
+use super::{assert_field_refused, assert_refused, ways};
+use crate::bad_inputs::Way;
+use crate::harness::client::LIST_ORGANIZATIONS;
+use crate::harness::{Door, Site, shared};
+
+/// The ways to methods that answer pages.
+fn lists(site: &Site) -> Vec<Way> {
+    let mut lists = ways(site);
+    lists.retain(|way| way.policy.method.input().get_field_by_name("page_token").is_some());
+    assert!(lists.len() >= 10, "{}", lists.len());
+    lists
+}
+
+pub(super) async fn negative(site: &Site) {
+    for way in lists(site) {
+        for size in [-1, i32::MIN] {
+            let mut message = way.sample();
+            message.set_field_by_name("page_size", Value::I32(size));
+            assert_field_refused(&way.ask(&message).await, "page_size", &way);
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_service_31_page_size() {
+    let site = shared();
+    negative(&site).await;
+    for way in lists(&site) {
+        for size in [501, i32::MAX] {
+            let mut message = way.sample();
+            message.set_field_by_name("page_size", Value::I32(size));
+            assert_eq!(way.ask(&message).await.refusal, None, "{way}");
+        }
+    }
+    // One list is long enough to see it.
+    let request = ListOrganizationsRequest {
+        query: "团".to_owned(),
+        page_size: i32::MAX,
+        ..Default::default()
+    };
+    for door in [Door::grpc(site.addresses.gateway), Door::grpc(site.addresses.orgtree)] {
+        let page: ListOrganizationsResponse =
+            door.call(LIST_ORGANIZATIONS, &request).await.unwrap();
+        assert_eq!(page.organizations.len(), 500);
+        assert_ne!(page.next_page_token, "");
+    }
+}
+
+/// What a list is made by, as its service names it in a token.
+fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
+    let text = |name: &str| {
+        let value = message.get_field_by_name(name).unwrap().into_owned();
+        value.as_str().map(str::to_owned).unwrap()
+    };
+    match way.policy.method.name() {
+        "ListConsentTexts" => vec!["consents".to_owned()],
+        "ListClaimedEnrolments" => vec!["claimed".to_owned()],
+        "ListRegions" => vec!["regions".to_owned(), text("parent_code")],
+        "ListOrganizations" => {
+            let registrable = "registrable".to_owned();
+            vec!["organizations".to_owned(), text("parent_code"), text("query"), registrable]
+        }
+        "Snapshot" => vec![text("type"), "0".to_owned()],
+        unknown => panic!("say what the list of {unknown} is made by"),
+    }
+}
+
+/// A token of a list, which says to go on after a key.
+fn token(filters: &[String], key: &str) -> String {
+    let filters: Vec<&str> = filters.iter().map(String::as_str).collect();
+    let page = Page::parse(1, "", &filters).unwrap();
+    page.cut(vec![key, key], |key| (*key).to_owned()).1
+}
+
+pub(super) async fn forged(site: &Site) {
+    for way in lists(site) {
+        let message = way.sample();
+        let filters = filters(&way, &message);
+        let good = token(&filters, "340100");
+        let mut altered = good.clone();
+        let other = if altered.starts_with('A') { "B" } else { "A" };
+        altered.replace_range(..1, other);
+        let mut elsewhere = filters.clone();
+        elsewhere[0] += "-of-somebody-else";
+        let mut narrower = filters.clone();
+        narrower.push("more".to_owned());
+        for (what, token) in [
+            ("garbage", "garbage".to_owned()),
+            ("no base64", "==".to_owned()),
+            ("altered", altered),
+            ("cut", good[..good.len() - 1].to_owned()),
+            ("of another list", token(&elsewhere, "340100")),
+            ("of another filter", token(&narrower, "340100")),
+            // Anybody can make one that is well formed.
+            ("a key that is none", token(&filters, "canary'; --")),
+            ("an empty key", token(&filters, "")),
+            ("a key with a NUL", token(&filters, "canary\0")),
+        ] {
+            let mut message = message.clone();
+            message.set_field_by_name("page_token", Value::String(token.clone()));
+            let told = way.ask(&message).await;
+            let what = format!("{what}, {way}");
+            assert_refused(&told, Code::InvalidArgument, "PAGE_TOKEN_INVALID", &what);
+            assert!(!told.repeats(b"canary"), "{what}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_service_32_forged_page_token() {
+    forged(&shared()).await;
+}

@@ -1,0 +1,107 @@
+//! Text (rows 28, 29 and 30), in every field of every method that takes text.
+
+use prost_reflect::Value;
+use tonic::Code;
+
+use super::{assert_value_refused, fields, ways};
+use crate::harness::{Client, Site, shared};
+
+/// Stands in all that is sent, and in nothing that comes back.
+const CANARY: &str = "CANARY7";
+
+/// Puts a text into every field, one after the other, and hands in what came of it.
+async fn each_field(
+    site: &Site,
+    text: &str,
+    check: impl Fn(&crate::harness::wire::Told, &super::Place, &str),
+) {
+    for way in ways(site) {
+        for place in fields(&way).into_iter().filter(super::Place::is_text) {
+            let mut message = way.sample();
+            place.set(&mut message, Value::String(text.to_owned()));
+            let told = way.ask(&message).await;
+            let what = format!("{place} of {way}");
+            assert!(!told.repeats(CANARY.as_bytes()), "{what}: {told:?}");
+            check(&told, &place, &what);
+        }
+    }
+}
+
+pub(super) async fn characters(site: &Site) {
+    for (what, text) in [
+        ("NUL", format!("{CANARY}\0")),
+        ("a control character", format!("{CANARY}\u{1b}[2J")),
+        ("a line", format!("a\nb{CANARY}")),
+        ("the other direction", format!("{CANARY}\u{202e}a")),
+        ("an isolated direction", format!("\u{2067}{CANARY}")),
+        ("combining marks", format!("{CANARY}{}", "\u{301}".repeat(10_000))),
+    ] {
+        let check = |told: &_, place: &_, way: &str| {
+            assert_value_refused(told, place, &format!("{what} in {way}"));
+        };
+        each_field(site, &text, check).await;
+    }
+}
+
+#[tokio::test]
+async fn every_service_28_characters_that_are_no_text() {
+    characters(&shared()).await;
+}
+
+pub(super) async fn long(site: &Site) {
+    for text in ["a", "1", "团"] {
+        each_field(site, &format!("{CANARY}{}", text.repeat(2_000)), assert_value_refused).await;
+    }
+}
+
+#[tokio::test]
+async fn every_service_29_text_over_its_limit() {
+    long(&shared()).await;
+}
+
+/// What means something to somebody else.
+const META: [&str; 8] = [
+    "CANARY7' OR 1=1",
+    "1); SELECT 1;--",
+    "*)(uid=*))(|(a=*",
+    "${jndi:ldap://a}",
+    "{{7*7}} #{7*7}",
+    "../../etc/passwd",
+    "<script>1</a>",
+    "%s%n%00\\'\"`",
+];
+
+/// Taken to the letter in a query and in a password, refused everywhere else.
+pub(super) async fn metacharacters(site: &Site) {
+    for text in META {
+        let check = |told: &crate::harness::wire::Told, place: &super::Place, what: &str| {
+            if place.name() == "query" {
+                assert_eq!(told.refusal, None, "{what}");
+                assert!(!String::from_utf8_lossy(&told.body).contains("AH-"), "{what}");
+            } else if place.name() == "password" {
+                let refusal = told.refusal.as_ref().map(|refusal| (refusal.code, &*refusal.reason));
+                let further = [None, Some((Code::Unauthenticated, "SMS_CODE_WRONG"))];
+                assert!(further.contains(&refusal), "{what}: {refusal:?}");
+            } else {
+                assert_value_refused(told, place, what);
+            }
+        };
+        each_field(site, text, check).await;
+    }
+}
+
+#[tokio::test]
+async fn every_service_30_metacharacters() {
+    metacharacters(&shared()).await;
+}
+
+#[tokio::test]
+async fn every_service_30_metacharacters_are_stored_to_the_letter() {
+    let client = Client::of(&shared());
+    let mut somebody = zhiyuan_testkit::person(690_000);
+    somebody.name = "O'Neill-D'Arcy".to_owned();
+    let mut form = client.apply(&client.json, &somebody).await;
+    form.password = "';DROP TABLE a--".to_owned();
+    let volunteer = client.register_to_the_end(&client.json, &form).await.unwrap();
+    assert_eq!(volunteer.name, "O***");
+}

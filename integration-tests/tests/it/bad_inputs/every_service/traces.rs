@@ -1,0 +1,66 @@
+//! A rejected call leaves no row.
+
+use std::collections::BTreeMap;
+
+use super::{bytes, callers, lists, paths, request_ids, size, text, time, values};
+use crate::harness::{Own, Site, database};
+
+/// Who follows which feed, and how far: the services of the suite begin to, once they are up.
+const FOLLOWERS: &str = "feed_follower";
+const SETTLING: [&str; 3] = [FOLLOWERS, "feed_cursor", "count_state"];
+
+type Print = BTreeMap<String, (i64, String)>;
+
+async fn print(site: &Site) -> Print {
+    let mut main = database::fingerprint(&mut site.main_database().await).await;
+    main.extend(database::fingerprint(&mut site.key_database().await).await);
+    main.retain(|table, _| !SETTLING.iter().any(|settling| table.ends_with(settling)));
+    main
+}
+
+/// The followers of a service.
+async fn followers(site: &Site, table: &str) -> Vec<String> {
+    let sql = format!("SELECT DISTINCT follower FROM {table} ORDER BY 1");
+    let mut main = site.main_database().await;
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_all(&mut main).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rejected_call_leaves_nothing() {
+    let suite = Own::start("rejected").await;
+    let site = &suite.site;
+    let before = print(site).await;
+    bytes::garbage(site).await;
+    bytes::bad_utf8(site).await;
+    bytes::truncated(site).await;
+    bytes::flags(site).await;
+    bytes::encodings(site).await;
+    size::four_gibibytes(site).await;
+    size::large(site).await;
+    size::metadata(site).await;
+    size::a_million(site).await;
+    callers::no_token(site).await;
+    callers::two_tokens(site).await;
+    callers::spoofed(site).await;
+    paths::unknown(site).await;
+    time::malformed_deadlines(site).await;
+    time::deadlines_of_nothing(site).await;
+    time::times_out_of_range(site).await;
+    request_ids::missing(site).await;
+    request_ids::not_random(site).await;
+    values::enumerations(site).await;
+    text::characters(site).await;
+    text::long(site).await;
+    lists::negative(site).await;
+    lists::forged(site).await;
+    let after = print(site).await;
+    let left: Vec<_> =
+        after.iter().filter(|&(table, now)| before.get(table) != Some(now)).collect();
+    assert!(left.is_empty(), "{left:?}");
+    // Nor has anybody become a follower by a call that was refused.
+    for (table, who) in [("identity", "registration"), ("registration", "orgtree")] {
+        let found = followers(site, &format!("{table}.{FOLLOWERS}")).await;
+        assert!(found.iter().all(|found| found == who), "{table}: {found:?}");
+    }
+    suite.stop().await;
+}

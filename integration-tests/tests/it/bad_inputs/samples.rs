@@ -1,0 +1,141 @@
+//! Messages that are right, and ways to make a field of them wrong. Made from the
+//! descriptors, so that a method that is added is tested without a word.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value,
+};
+use uuid::Uuid;
+use zhiyuan_domain::{SystemClock, new_id};
+use zhiyuan_testkit::person;
+
+use crate::harness::client::{ORGANIZATION, PASSWORD, REGION, now};
+
+/// Nobody else's: each sample is of another person.
+static NEXT: AtomicU32 = AtomicU32::new(0);
+const FIRST: u32 = 600_000;
+
+/// A message with every field right: nobody but its method could refuse it.
+pub(crate) fn sample(desc: &MessageDescriptor) -> DynamicMessage {
+    let n = FIRST + NEXT.fetch_add(1, Ordering::Relaxed);
+    of_person(desc, n)
+}
+
+fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
+    let mut message = DynamicMessage::new(desc.clone());
+    for field in desc.fields() {
+        let value = match field.kind() {
+            Kind::Message(inner) if inner.full_name() == "google.protobuf.Timestamp" => {
+                Value::Message(timestamp(&inner, now().unix_timestamp(), 0))
+            }
+            Kind::Message(inner) => Value::Message(of_person(&inner, n)),
+            Kind::Enum(_) => Value::EnumNumber(1),
+            Kind::Bool => Value::Bool(true),
+            Kind::Int32 if field.name() == "page_size" => Value::I32(10),
+            Kind::Int32 => Value::I32(0),
+            Kind::Int64 => Value::I64(0),
+            Kind::String => Value::String(text(&field, n)),
+            kind => panic!("say what a good {kind:?} is: {}", field.full_name()),
+        };
+        message.set_field(&field, if field.is_list() { Value::List(vec![value]) } else { value });
+    }
+    message
+}
+
+fn text(field: &FieldDescriptor, n: u32) -> String {
+    let person = person(n);
+    let (message, name) = (field.parent_message().name().to_owned(), field.name().to_owned());
+    match (message.as_str(), name.as_str()) {
+        (_, "request_id" | "sms_challenge_id") => Uuid::new_v4().to_string(),
+        (_, "enrolment_id") => new_id(&SystemClock).to_string(),
+        (_, "name") => person.name,
+        (_, "id_number") => person.id_number,
+        (_, "phone") => person.mobile,
+        (_, "sms_code") => "135246".to_owned(),
+        (_, "password") => PASSWORD.to_owned(),
+        (_, "version") => "2026-11-01".to_owned(),
+        ("ListRegionsRequest", "parent_code") => "340100".to_owned(),
+        ("GetRegionRequest", "code") | (_, "region_code") => REGION.to_owned(),
+        ("ListOrganizationsRequest", "parent_code") => "AH-340100".to_owned(),
+        ("GetOrganizationRequest", "code") | (_, "organization_code") => ORGANIZATION.to_owned(),
+        (_, "query") => "团".to_owned(),
+        // The first page; a cursor before the first event; what each service has differs.
+        (_, "page_token" | "event_id" | "type") => String::new(),
+        _ => panic!("the contracts have a new field: say what is right for {message}.{name}"),
+    }
+}
+
+/// A time.
+pub(crate) fn timestamp(desc: &MessageDescriptor, seconds: i64, nanos: i32) -> DynamicMessage {
+    let mut time = DynamicMessage::new(desc.clone());
+    time.set_field_by_name("seconds", Value::I64(seconds));
+    time.set_field_by_name("nanos", Value::I32(nanos));
+    time
+}
+
+/// A field of a message or of one below it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(Vec<FieldDescriptor>);
+
+/// All fields that hold a value of their own, and times.
+pub(crate) fn places(desc: &MessageDescriptor) -> Vec<Place> {
+    let mut places = Vec::new();
+    for field in desc.fields() {
+        match field.kind() {
+            Kind::Message(inner) if !inner.full_name().starts_with("google.protobuf.") => {
+                places.extend(
+                    self::places(&inner)
+                        .into_iter()
+                        .map(|Place(rest)| Place([vec![field.clone()], rest].concat())),
+                );
+            }
+            _ => places.push(Place(vec![field])),
+        }
+    }
+    places
+}
+
+impl Place {
+    /// The field itself.
+    pub(crate) fn field(&self) -> &FieldDescriptor {
+        self.0.last().unwrap()
+    }
+
+    /// Whether it holds text.
+    pub(crate) fn is_text(&self) -> bool {
+        self.field().kind() == Kind::String
+    }
+
+    /// How violations name it, such as `consents[0].version`.
+    pub(crate) fn name(&self) -> String {
+        let (last, above) = self.0.split_last().unwrap();
+        let mut name = String::new();
+        for field in above {
+            let index = if field.is_list() { "[0]" } else { "" };
+            name += &format!("{}{index}.", field.name());
+        }
+        name + last.name()
+    }
+
+    /// Puts a value there.
+    pub(crate) fn set(&self, message: &mut DynamicMessage, value: Value) {
+        let (last, above) = self.0.split_last().unwrap();
+        let mut at = message;
+        for field in above {
+            let below = at.get_field_mut(field);
+            at = match below {
+                Value::List(list) => list[0].as_message_mut().unwrap(),
+                below => below.as_message_mut().unwrap(),
+            };
+        }
+        assert!(at.descriptor().fields().any(|field| field == *last));
+        at.set_field(last, value);
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.name())
+    }
+}
