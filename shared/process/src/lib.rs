@@ -119,10 +119,11 @@ async fn work<P: Program>(command: Command, config: P::Config) -> anyhow::Result
             for difference in &differences {
                 say(P::NAME, difference);
             }
-            match differences.len() {
-                0 => Ok(say(P::NAME, "every figure is what a recount finds")),
-                wrong => anyhow::bail!("{wrong} figures are not what a recount finds"),
+            if !differences.is_empty() {
+                anyhow::bail!("{} figures are not what a recount finds", differences.len());
             }
+            say(P::NAME, "every figure is what a recount finds");
+            Ok(())
         }),
         Command::CheckConfig => Ok(()),
     };
