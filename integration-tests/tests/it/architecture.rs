@@ -6,6 +6,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
+/// Measures what runs in production, and never runs there.
+const BENCHMARKS: &str = "zhiyuan-benchmarks";
+
 /// A crate of the workspace.
 struct Package {
     folder: PathBuf,
@@ -60,7 +63,7 @@ impl Package {
 }
 
 #[test]
-fn only_standalone_and_these_tests_know_more_than_one_service() {
+fn only_standalone_and_what_measures_or_tests_it_know_more_than_one_service() {
     let workspace = workspace();
     assert!(workspace.values().filter(|package| package.is_service()).count() >= 4);
     for (name, package) in &workspace {
@@ -69,7 +72,7 @@ fn only_standalone_and_these_tests_know_more_than_one_service() {
             .union(&package.tests_with)
             .filter(|other| workspace[*other].is_service() && *other != name)
             .collect();
-        if name == "zhiyuan-standalone" || name == "integration-tests" {
+        if ["zhiyuan-standalone", "integration-tests", BENCHMARKS].contains(&name.as_str()) {
             continue;
         }
         assert!(known.is_empty(), "{name} depends on the services {known:?}");
@@ -97,9 +100,10 @@ fn contracts_and_domain_build_on_nothing_of_ours() {
 
 #[test]
 fn nothing_that_runs_in_production_builds_on_the_means_of_tests() {
-    for (name, package) in workspace() {
+    for (name, package) in workspace().iter().filter(|(name, _)| *name != BENCHMARKS) {
         assert!(!package.builds_on.contains("zhiyuan-testkit"), "{name} builds on the testkit");
         assert!(!package.builds_on.contains("integration-tests"), "{name}");
+        assert!(!package.builds_on.contains(BENCHMARKS), "{name}");
     }
 }
 

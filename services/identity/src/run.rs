@@ -61,6 +61,15 @@ pub fn key_migrator() -> &'static Migrator {
 pub struct Deps {
     /// The time.
     pub clock: SharedClock,
+    /// What the hash of a password costs. No configuration: no operator is to save on it.
+    pub password_costs: Params,
+}
+
+impl Deps {
+    /// What a suite has that serves people.
+    pub fn new(clock: SharedClock) -> Self {
+        Self { clock, password_costs: Params::default() }
+    }
 }
 
 /// Why identity did not start or did not go on.
@@ -198,7 +207,7 @@ fn enrolments_of(
         0 => cores,
         set => set,
     };
-    let hasher = PasswordHasher::new(Params::default(), concurrency, config.hashing.queue)
+    let hasher = PasswordHasher::new(deps.password_costs, concurrency, config.hashing.queue)
         .map_err(|error| RunError::Start(error.to_string()))?;
     let register = RealNameRegister::new(&config.real_name, deps.clock.clone())?;
     Ok(Enrolments {
@@ -278,7 +287,7 @@ impl zhiyuan_process::Program for Program {
     async fn serve(config: Config, stop: Stop) -> anyhow::Result<()> {
         let listener = TcpListener::bind(&config.server.listen).await?;
         tracing::info!(address = %listener.local_addr()?, "identity listens");
-        let deps = Deps { clock: Arc::new(SystemClock) };
+        let deps = Deps::new(Arc::new(SystemClock));
         Ok(run(config, deps, listener, stop, ReadySignal::unobserved()).await?)
     }
 }

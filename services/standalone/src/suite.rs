@@ -240,7 +240,7 @@ fn start_services(
     let stop = tasks.stop().clone();
 
     let config = load("identity", zhiyuan_identity::DEFAULTS, files)?;
-    let deps = zhiyuan_identity::Deps { clock: clock.clone() };
+    let deps = zhiyuan_identity::Deps::new(clock.clone());
     tasks.start(
         "identity",
         zhiyuan_identity::run(config, deps, listeners.identity, stop.clone(), ready()),

@@ -54,7 +54,7 @@ impl Identity {
         let stop = Stop::new();
         let tasks = Tasks::new(stop.clone());
         let (signal, ready) = Ready::channel();
-        let deps = Deps { clock: shared.clone() };
+        let deps = Deps::new(shared.clone());
         tasks.start("identity", zhiyuan_identity::run(config, deps, listener, stop, signal));
         tokio::select! {
             failure = tasks.failed() => panic!("{failure:?}"),

@@ -1,0 +1,89 @@
+//! Forms that are ready to be sent: everybody has been sent a code, and has read it.
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use http_body_util::{BodyExt as _, Empty};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::Value;
+use tonic::transport::Channel;
+use uuid::Uuid;
+use zhiyuan_contracts::identity::v1::consent_service_client::ConsentServiceClient;
+use zhiyuan_contracts::identity::v1::sms_code_service_client::SmsCodeServiceClient;
+use zhiyuan_contracts::identity::v1::{
+    Consent, ListConsentTextsRequest, SendSmsCodeRequest, SmsPurpose,
+};
+use zhiyuan_contracts::registration::v1::RegisterRequest;
+use zhiyuan_testkit::person;
+
+use crate::stage::Stage;
+
+/// 蜀山区 of 合肥市, and an organization there that takes registrations.
+pub(crate) const REGION: &str = "340104";
+pub(crate) const ORGANIZATION: &str = "AH-340104001";
+
+/// Codes that are asked for at once; identity lets in 64.
+const AT_ONCE: usize = 32;
+
+type Http = Client<HttpConnector, Empty<Bytes>>;
+
+/// Makes forms of people who are not registered. Their codes live for 5 minutes.
+pub(crate) async fn prepare(stage: &Stage, count: usize) -> anyhow::Result<Vec<RegisterRequest>> {
+    let channels = stage.channels("identity", 4).await?;
+    let first = channels.first().context("no connection")?.clone();
+    let texts = ConsentServiceClient::new(first)
+        .list_consent_texts(ListConsentTextsRequest::default())
+        .await?
+        .into_inner();
+    let consents: Vec<Consent> = texts
+        .consent_texts
+        .into_iter()
+        .filter(|text| text.required)
+        .map(|text| Consent { purpose: text.purpose, version: text.version })
+        .collect();
+    let simulators = stage.address("simulators");
+    let http: Http = Client::builder(TokioExecutor::new()).build_http();
+    let start = stage.take_people(count);
+    futures_util::stream::iter((start..).take(count).zip(channels.iter().cycle()))
+        .map(|(number, channel)| {
+            let (http, consents) = (http.clone(), consents.clone());
+            prepare_one(number, channel.clone(), simulators, http, consents)
+        })
+        .buffer_unordered(AT_ONCE)
+        .try_collect()
+        .await
+}
+
+async fn prepare_one(
+    number: u32,
+    channel: Channel,
+    simulators: SocketAddr,
+    http: Http,
+    consents: Vec<Consent>,
+) -> anyhow::Result<RegisterRequest> {
+    let person = person(number);
+    let request =
+        SendSmsCodeRequest { phone: person.mobile.clone(), purpose: SmsPurpose::Register.into() };
+    let sent = SmsCodeServiceClient::new(channel).send_sms_code(request).await?.into_inner();
+    let inbox = format!("http://{simulators}/sms?phone={}", person.mobile);
+    let body = http.get(inbox.parse()?).await?.into_body().collect().await?.to_bytes();
+    let messages: Value = serde_json::from_slice(&body)?;
+    let code = messages.pointer("/0/code").and_then(Value::as_str).context("no code was sent")?;
+    Ok(RegisterRequest {
+        request_id: Uuid::new_v4().to_string(),
+        name: person.name,
+        id_number: person.id_number,
+        region_code: REGION.to_owned(),
+        organization_code: ORGANIZATION.to_owned(),
+        phone: person.mobile,
+        sms_challenge_id: sent.challenge_id,
+        sms_code: code.to_owned(),
+        password: "tidal-Maple7".to_owned(),
+        league_member: true,
+        consents,
+    })
+}
