@@ -143,7 +143,7 @@ fn start_counts(tasks: &Tasks, config: &Config, deps: &Deps, pool: &PgPool) {
     let source = Source::new(deps.registration.clone(), "zhiyuan.registration.v1.FeedService");
     Reader::new(NAME, FROM_REGISTRATION, pool.clone(), source, &clock(), projection).start(tasks);
     let stop = || tasks.stop().soft();
-    let cuts = Cuts::new(NAME, &[FROM_REGISTRATION], pool.clone(), clock());
+    let cuts = Cuts::new(NAME, &[FROM_REGISTRATION], pool.clone());
     tasks.start("cuts", cuts.daily(stop()));
     let fold = counts::job::fold(pool.clone(), every(config.counts.fold_ms), woken, stop());
     tasks.start("fold", fold);

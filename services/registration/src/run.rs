@@ -1,6 +1,7 @@
 //! Wires registration together and runs it.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -138,7 +139,7 @@ pub async fn run(
 /// Follows identity.
 fn reader_of(publisher: &Publisher, deps: &Deps, due: Arc<Notify>) -> Reader {
     let (clock, outbox) = (deps.clock.clone(), publisher.outbox());
-    let projection = FromIdentity { clock, outbox, due };
+    let projection = FromIdentity { clock, outbox, due, found: AtomicBool::new(false) };
     let source = Source::new(deps.identity.clone(), "zhiyuan.identity.v1.FeedService");
     Reader::new(NAME, FROM_IDENTITY, publisher.pool().clone(), source, &deps.clock, projection)
 }

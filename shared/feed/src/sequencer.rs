@@ -100,14 +100,11 @@ impl Sequencer {
     }
 }
 
-/// The clock, but later than the stamp of the pass before.
+/// The clock, to the microsecond that the database keeps, but later than the stamp of
+/// the pass before.
 fn stamp(now: OffsetDateTime, before: OffsetDateTime) -> OffsetDateTime {
-    as_stored(now).max(before + Duration::from_micros(1))
-}
-
-/// A time to the microsecond that the database keeps.
-pub(crate) fn as_stored(at: OffsetDateTime) -> OffsetDateTime {
-    at.replace_nanosecond(at.nanosecond() / 1000 * 1000).unwrap_or(at)
+    let now = now.replace_nanosecond(now.nanosecond() / 1000 * 1000).unwrap_or(now);
+    now.max(before + Duration::from_micros(1))
 }
 
 #[cfg(test)]

@@ -53,6 +53,7 @@ pub(crate) async fn once(
     let mut transaction = pool.begin().await?;
     // Not beside a pass: both write the heads.
     writer_db::lead(&mut transaction, schema).await?;
+    writer_db::forget_followers(&mut transaction, schema, retention).await?;
     let trimmed = writer_db::trim(&mut transaction, schema, keep, retention, CHUNK).await?;
     transaction.commit().await?;
     Ok(trimmed)

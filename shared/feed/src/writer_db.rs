@@ -297,6 +297,19 @@ pub(crate) async fn note_follower(
     .map(drop)
 }
 
+/// Forgets followers that have not been seen since a time.
+pub(crate) async fn forget_followers(
+    transaction: &mut PgConnection,
+    schema: &'static str,
+    since: OffsetDateTime,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(sql("DELETE FROM {s}.feed_follower WHERE seen_at < $1", schema))
+        .bind(since)
+        .execute(transaction)
+        .await
+        .map(drop)
+}
+
 /// Deletes events that every follower has passed and that are older than `keep`, and
 /// those older than `retention`; never the last one of a partition. Tells how many.
 pub(crate) async fn trim(

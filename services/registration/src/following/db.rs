@@ -16,32 +16,35 @@ pub(super) struct Range {
     pub(super) until: Uuid,
 }
 
-/// Makes registrations due whose verdict has fallen.
+/// Makes registrations due whose verdict has fallen; tells whether there was any.
 #[tracing::instrument(name = "db.registration.make_due", skip_all)]
 pub(super) async fn make_due(
     transaction: &mut PgConnection,
     enrolments: &[Uuid],
     now: OffsetDateTime,
-) -> Result<()> {
-    sqlx::query!(
+) -> Result<bool> {
+    // Also one that just hears that it has to wait: see `update_step`.
+    let done = sqlx::query!(
         "UPDATE registration.registration SET next_step_at = $2
-         WHERE enrolment_id = ANY($1) AND step IN ('PENDING', 'REVIEW') AND next_step_at > $2",
+         WHERE enrolment_id = ANY($1) AND step IN ('STARTED', 'PENDING', 'REVIEW')
+           AND next_step_at > $2",
         enrolments,
         now,
     )
     .execute(transaction)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
-/// Makes all registrations of a partition due that wait for a verdict.
+/// Makes all registrations of a partition due that wait for a verdict; tells whether
+/// there was any.
 #[tracing::instrument(name = "db.registration.make_waiting_due", skip_all)]
 pub(super) async fn make_waiting_due(
     transaction: &mut PgConnection,
     partition: i16,
     now: OffsetDateTime,
-) -> Result<()> {
-    sqlx::query!(
+) -> Result<bool> {
+    let done = sqlx::query!(
         "UPDATE registration.registration SET next_step_at = $2
          WHERE step IN ('PENDING', 'REVIEW') AND next_step_at > $2
            AND get_byte(uuid_send(enrolment_id), 15) & 63 = $1",
@@ -50,7 +53,7 @@ pub(super) async fn make_waiting_due(
     )
     .execute(transaction)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() > 0)
 }
 
 /// Stores accounts of which nothing newer is known.
@@ -80,21 +83,29 @@ pub(super) async fn upsert_newer(
     Ok(())
 }
 
-/// Makes the accounts of a range these, whatever is known of them.
+/// Makes the accounts of a range these, whatever is known of them. Those of volunteers who
+/// were registered since `fresh` stay until identity has told of them: the page may have
+/// been read before.
 #[tracing::instrument(name = "db.account.replace", skip_all)]
 pub(super) async fn replace(
     transaction: &mut PgConnection,
     range: &Range,
     accounts: &[Account],
+    fresh: OffsetDateTime,
 ) -> Result<()> {
     let columns = Columns::of(accounts);
     sqlx::query!(
-        "DELETE FROM registration.account
-         WHERE partition = $1 AND account_id > $2 AND account_id <= $3 AND account_id <> ALL($4)",
+        "DELETE FROM registration.account a
+         WHERE partition = $1 AND account_id > $2 AND account_id <= $3 AND account_id <> ALL($4)
+           AND NOT (revision = 0 AND EXISTS (
+               SELECT FROM registration.volunteer v
+               WHERE v.partition = a.partition AND v.volunteer_id = a.account_id
+                 AND v.registered_at > $5))",
         range.partition,
         range.after,
         range.until,
         &columns.ids,
+        fresh,
     )
     .execute(&mut *transaction)
     .await?;

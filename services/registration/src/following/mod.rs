@@ -6,6 +6,7 @@
 mod db;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use sqlx::PgConnection;
 use tokio::sync::Notify;
@@ -19,6 +20,8 @@ use crate::volunteers;
 
 /// The name of the feed.
 pub(crate) const FEED: &str = "identity";
+/// Longer than it takes from an activation until identity's feed tells of it.
+const FRESH: time::Duration = time::Duration::minutes(15);
 const ACCOUNT: &str = "zhiyuan.identity.v1.AccountChanged";
 
 /// Applies what identity tells.
@@ -28,6 +31,8 @@ pub(crate) struct FromIdentity {
     pub(crate) outbox: Outbox,
     /// Rung when a registration may be due.
     pub(crate) due: Arc<Notify>,
+    /// Whether one was found since it was rung.
+    pub(crate) found: AtomicBool,
 }
 
 /// An account, as identity tells of it.
@@ -68,7 +73,8 @@ impl Projection for FromIdentity {
             }
         }
         if !enrolments.is_empty() {
-            db::make_due(transaction, &enrolments, self.clock.now()).await?;
+            let due = db::make_due(transaction, &enrolments, self.clock.now()).await?;
+            self.found.fetch_or(due, Ordering::SeqCst);
         }
         if !accounts.is_empty() {
             let ids: Vec<Uuid> = accounts.iter().map(|account| account.id).collect();
@@ -102,16 +108,20 @@ impl Projection for FromIdentity {
         let ids =
             volunteers::db::lock_range(transaction, range.partition, range.after, range.until)
                 .await?;
-        db::replace(transaction, &range, &accounts).await?;
+        let now = self.clock.now();
+        db::replace(transaction, &range, &accounts, now - FRESH).await?;
         self.retell(transaction, &ids).await?;
         // Verdicts that fell meanwhile are in no snapshot.
-        db::make_waiting_due(transaction, page.partition, self.clock.now()).await?;
+        let due = db::make_waiting_due(transaction, page.partition, now).await?;
+        self.found.fetch_or(due, Ordering::SeqCst);
         Ok(())
     }
 
     fn committed(&self) {
         self.outbox.wake();
-        self.due.notify_one();
+        if self.found.swap(false, Ordering::SeqCst) {
+            self.due.notify_one();
+        }
     }
 }
 

@@ -171,7 +171,8 @@ pub(crate) async fn update_last_call(
     Ok(())
 }
 
-/// Writes a change of a registration that is locked.
+/// Writes a change of a registration that is locked. One that has to wait, and was made
+/// due meanwhile, stays due: the verdict has fallen after it was asked for.
 #[tracing::instrument(name = "db.registration.update_step", skip_all, fields(step = change.step().as_column()))]
 pub(crate) async fn update_step(
     connection: &mut PgConnection,
@@ -194,8 +195,9 @@ pub(crate) async fn update_step(
         "UPDATE registration.registration
          SET step = $2, retry_at = $3, account_id = coalesce($4, account_id),
              adopted = adopted OR $5, refusal = coalesce($6, refusal),
-             successor_code = coalesce($7, successor_code), next_step_at = $8, finished_at = $9,
-             attempts = 0
+             successor_code = coalesce($7, successor_code), finished_at = $9, attempts = 0,
+             next_step_at = CASE WHEN $2 IN ('PENDING', 'REVIEW') AND next_step_at <= $10
+                                 THEN next_step_at ELSE $8 END
          WHERE request_id = $1",
         request_id.as_uuid(),
         change.step().as_column(),
@@ -206,6 +208,7 @@ pub(crate) async fn update_step(
         refusal.and_then(Refusal::successor).map(OrganizationCode::as_str),
         next_step_at,
         change.step().is_final().then_some(now),
+        now,
     )
     .execute(connection)
     .await?;

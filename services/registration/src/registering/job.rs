@@ -15,6 +15,7 @@ use super::{Refusal, Saga, Step, db, schedule};
 use crate::error::{Error, Result};
 use crate::volunteers::{self, State};
 
+const GATHER: Duration = Duration::from_millis(20);
 /// Registrations worked on at once.
 const BATCH: i64 = 16;
 /// Rows deleted in one statement.
@@ -36,7 +37,8 @@ pub(crate) async fn recover(
     let turn = async || {
         tokio::select! {
             going_on = wait(interval, &stop) => going_on,
-            () = due.notified() => true,
+            // What becomes due together is looked at together.
+            () = due.notified() => wait(GATHER, &stop).await,
         }
     };
     while turn().await {

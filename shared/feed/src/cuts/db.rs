@@ -35,6 +35,11 @@ pub(crate) async fn hold(
     open(transaction, schema).await
 }
 
+/// The database's clock: every process that plans and takes cuts has the same one.
+pub(crate) async fn now(executor: impl PgExecutor<'_>) -> Result<OffsetDateTime, sqlx::Error> {
+    sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(executor).await
+}
+
 /// The earliest open cut.
 pub(crate) async fn open(
     executor: impl PgExecutor<'_>,
@@ -49,11 +54,16 @@ pub(crate) async fn open(
 pub(super) async fn due(
     executor: impl PgExecutor<'_>,
     schema: &'static str,
-    now: OffsetDateTime,
 ) -> Result<Option<OffsetDateTime>, sqlx::Error> {
-    Ok(open(executor, schema).await?.filter(|at| *at <= now))
+    sqlx::query_scalar(sql(
+        "SELECT min(at) FROM {s}.feed_cut WHERE taken_at IS NULL AND at <= clock_timestamp()",
+        schema,
+    ))
+    .fetch_one(executor)
+    .await
 }
 
+/// Opens a cut, unless that is too late, or too early for a clock that is right.
 pub(super) async fn plan(
     transaction: &mut PgConnection,
     schema: &'static str,
@@ -62,7 +72,8 @@ pub(super) async fn plan(
     let done = sqlx::query(sql(
         "INSERT INTO {s}.feed_cut (at)
          SELECT $1::timestamptz
-         WHERE NOT EXISTS (SELECT FROM {s}.feed_cut WHERE at >= $1)
+         WHERE $1 < clock_timestamp() + interval '2 days'
+           AND NOT EXISTS (SELECT FROM {s}.feed_cut WHERE at >= $1)
            AND NOT EXISTS (SELECT FROM {s}.feed_cursor WHERE stamped_to > $1)",
         schema,
     ))
@@ -111,15 +122,14 @@ pub(super) async fn take(
     transaction: &mut PgConnection,
     schema: &'static str,
     at: OffsetDateTime,
-    now: OffsetDateTime,
     exact: bool,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(sql(
-        "UPDATE {s}.feed_cut SET taken_at = $2, exact = $3 WHERE at = $1 AND taken_at IS NULL",
+        "UPDATE {s}.feed_cut SET taken_at = clock_timestamp(), exact = $2
+         WHERE at = $1 AND taken_at IS NULL",
         schema,
     ))
     .bind(at)
-    .bind(now)
     .bind(exact)
     .execute(transaction)
     .await

@@ -11,25 +11,28 @@ use std::time::Duration;
 
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use zhiyuan_domain::{SharedClock, next_shanghai_midnight};
+use zhiyuan_domain::next_shanghai_midnight;
 use zhiyuan_rpc::chain;
 
 use crate::reader::SLOTS;
 
 /// How often an open cut is looked after once its time has come.
 const LOOK: Duration = Duration::from_millis(500);
-/// A cut that can't be taken for so long is given up, so that figures go on: it is
-/// recorded, and not as exact.
+/// A cut that can't be taken for so long, while a process looks, is given up, so that
+/// figures go on: it is recorded, and not as exact.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// The cuts of a service that follows these feeds. Clones are the same.
-#[derive(Debug, Clone)]
+/// The cuts of a service that follows these feeds.
+#[derive(Debug)]
 pub struct Cuts {
     pool: PgPool,
     schema: &'static str,
     feeds: &'static [&'static str],
-    clock: SharedClock,
+    patience: Duration,
+    /// The open cut whose time has come, and since when this process has waited for it.
+    waiting: Option<(OffsetDateTime, Instant)>,
 }
 
 /// What became of the earliest open cut.
@@ -46,17 +49,17 @@ pub(crate) enum Took {
 
 impl Cuts {
     /// Cuts across `feeds`, in a schema that has the tables of `sql/reader.sql`.
-    pub fn new(
-        schema: &'static str,
-        feeds: &'static [&'static str],
-        pool: PgPool,
-        clock: SharedClock,
-    ) -> Self {
-        Self { pool, schema, feeds, clock }
+    pub fn new(schema: &'static str, feeds: &'static [&'static str], pool: PgPool) -> Self {
+        Self { pool, schema, feeds, patience: PATIENCE, waiting: None }
     }
 
-    /// Opens a cut at a time to come. `false` if that is too late: something stamped
-    /// later is applied already, or a later cut is there.
+    #[cfg(test)]
+    pub(crate) fn impatient(self) -> Self {
+        Self { patience: Duration::ZERO, ..self }
+    }
+
+    /// Opens a cut at a time to come, of the next two days. `false` if that is too late:
+    /// something stamped later is applied already, or a later cut is there.
     ///
     /// # Errors
     /// Those of the database.
@@ -73,22 +76,27 @@ impl Cuts {
     ///
     /// # Errors
     /// Those of the database.
-    pub(crate) async fn take(&self) -> Result<Took, sqlx::Error> {
-        let now = self.clock.now();
-        if db::due(&self.pool, self.schema, now).await?.is_none() {
-            return Ok(Took::Nothing);
-        }
+    pub(crate) async fn take(&mut self) -> Result<Took, sqlx::Error> {
+        let Some(at) = db::due(&self.pool, self.schema).await? else { return Ok(Took::Nothing) };
+        let since = match self.waiting {
+            Some((waiting, since)) if waiting == at => since,
+            _ => {
+                let now = Instant::now();
+                self.waiting = Some((at, now));
+                now
+            }
+        };
         let mut transaction = self.pool.begin().await?;
         db::alone(&mut transaction, self.schema).await?;
-        let Some(at) = db::due(&mut *transaction, self.schema, now).await? else {
-            return Ok(Took::Nothing);
-        };
-        let state = db::state(&mut transaction, self.schema, self.feeds, SLOTS, at).await?;
-        let exact = state.passed && !state.beyond;
-        if !state.passed && now - at < PATIENCE {
+        if db::due(&mut *transaction, self.schema).await? != Some(at) {
             return Ok(Took::Nothing);
         }
-        db::take(&mut transaction, self.schema, at, now, exact).await?;
+        let state = db::state(&mut transaction, self.schema, self.feeds, SLOTS, at).await?;
+        let exact = state.passed && !state.beyond;
+        if !state.passed && since.elapsed() < self.patience {
+            return Ok(Took::Nothing);
+        }
+        db::take(&mut transaction, self.schema, at, exact).await?;
         transaction.commit().await?;
         if exact {
             tracing::info!(%at, "a cut was taken");
@@ -103,17 +111,16 @@ impl Cuts {
     ///
     /// # Errors
     /// Never: what fails is tried again.
-    pub async fn daily(self, stop: CancellationToken) -> Result<(), std::convert::Infallible> {
+    pub async fn daily(mut self, stop: CancellationToken) -> Result<(), std::convert::Infallible> {
         let mut planned = None;
         while !stop.is_cancelled() {
-            let next = next_shanghai_midnight(self.clock.now());
-            if planned != Some(next) {
-                match self.plan(next).await {
+            match db::now(&self.pool).await.map(next_shanghai_midnight) {
+                Ok(next) if planned == Some(next) => {}
+                Ok(next) => match self.plan(next).await {
                     Ok(_) => planned = Some(next),
-                    Err(error) => {
-                        tracing::warn!(error = chain(&error), "failed to plan a cut");
-                    }
-                }
+                    Err(error) => tracing::warn!(error = chain(&error), "failed to plan a cut"),
+                },
+                Err(error) => tracing::warn!(error = chain(&error), "failed to read the time"),
             }
             if let Err(error) = self.take().await {
                 tracing::warn!(error = chain(&error), "failed to take a cut");

@@ -68,6 +68,19 @@ impl Chain {
         Ok(read)
     }
 
+    /// Whether these are the very next events of their partitions.
+    pub(super) fn is_followed_by(&self, events: &[Event]) -> bool {
+        let mut next = self.applied.clone();
+        events.iter().all(|event| {
+            next.get_mut(&event.partition).is_some_and(|last| {
+                let follows =
+                    event.position == last.position + 1 && event.previous_event_id == last.event_id;
+                *last = Applied { position: event.position, event_id: Some(event.event_id) };
+                follows
+            })
+        })
+    }
+
     /// Goes on: this event was applied.
     pub(super) fn advance(&mut self, event: &Event) {
         let applied = Applied { position: event.position, event_id: Some(event.event_id) };

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 use uuid::Uuid;
 use zhiyuan_contracts::feed::v1::{
     self as wire, ErrorReason, Heartbeat, PullRequest, PullResponse,
@@ -21,6 +22,8 @@ use crate::error::Error;
 
 /// A service tells every second that it is there.
 const SILENCE: Duration = Duration::from_secs(10);
+/// A slot is kept at least so often; its lease is three times as long.
+const RENEW: Duration = Duration::from_secs(5);
 
 /// Follows the partitions of a slot until something is in the way.
 pub(super) async fn follow(
@@ -32,7 +35,7 @@ pub(super) async fn follow(
     let mut chain = Chain::new(&cursors);
     let request = PullRequest { cursors: chain.cursors() };
     let mut stream = inner.source.pull(request).await.map_err(read_again)?;
-    let mut held = Held::default();
+    let (mut held, mut renewed) = (Held::default(), Instant::now());
     loop {
         let next = tokio::time::timeout(SILENCE, stream.message()).await;
         let message = next.map_err(|_elapsed| Error::Silent)?;
@@ -48,6 +51,14 @@ pub(super) async fn follow(
         }
         if let Some(heartbeat) = heartbeat {
             meet(inner, slot, &mut chain, &held, &heartbeat).await?;
+            renewed = Instant::now();
+        } else if renewed.elapsed() > RENEW {
+            // Much to apply, and no heartbeat before it is.
+            let Inner { pool, schema, feed, holder, .. } = inner;
+            if !db::adopt(pool, schema, feed, slot, *holder, None).await? {
+                return Err(Error::Outrun);
+            }
+            renewed = Instant::now();
         }
     }
 }
@@ -77,10 +88,14 @@ async fn apply(
 ) -> Result<(), Error> {
     let events = chain.read(events)?;
     let together = store(inner, chain, held, &events).await;
-    if events.len() < 2 || !matches!(together, Err(Error::Apply(_))) {
+    if !matches!(together, Err(Error::Apply(_))) {
         return together;
     }
     for event in &events {
+        // The cut may have been taken since an event before it was held back.
+        if held.partitions.contains(&event.partition) {
+            continue;
+        }
         store(inner, chain, held, std::slice::from_ref(event)).await.inspect_err(|_why| {
             tracing::error!(
                 feed = inner.feed,
@@ -105,6 +120,9 @@ async fn store(
     let later = |event: &Event| hold.is_some_and(|at| event.sequenced_at > at);
     // Stamps rise within a partition: what is held back is the end of each.
     let now: Vec<Event> = events.iter().filter(|event| !later(event)).cloned().collect();
+    if !chain.is_followed_by(&now) {
+        return Err(Error::Outrun);
+    }
     if !now.is_empty() {
         let mut last: BTreeMap<i16, &Event> = BTreeMap::new();
         for event in &now {

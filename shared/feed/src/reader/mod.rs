@@ -19,6 +19,8 @@ use sqlx::{PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
+use zhiyuan_contracts::reason::Reason as _;
+use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_domain::{SharedClock, new_id};
 use zhiyuan_lifecycle::Tasks;
 use zhiyuan_rpc::chain as told;
@@ -135,7 +137,6 @@ struct Inner {
     feed: &'static str,
     source: Source,
     projection: Box<dyn Projection>,
-    clock: SharedClock,
     holder: Uuid,
 }
 
@@ -157,8 +158,8 @@ impl Reader {
         projection: impl Projection,
     ) -> Self {
         let holder = new_id(clock.as_ref());
-        let (projection, clock) = (Box::new(projection), clock.clone());
-        Self { inner: Arc::new(Inner { pool, schema, feed, source, projection, clock, holder }) }
+        let projection = Box::new(projection);
+        Self { inner: Arc::new(Inner { pool, schema, feed, source, projection, holder }) }
     }
 
     /// Starts following, until the soft stop of `tasks`.
@@ -196,6 +197,8 @@ impl Reader {
                     report(inner.feed, slot, &error);
                     AGAIN
                 }
+                // Nothing is down: a stream ends with its connection.
+                Err(Error::Source(remote)) if remote.reason == Common::Draining.wire() => AGAIN,
                 Err(error) => {
                     // Long on the way: what went wrong is not what went wrong before.
                     if before.elapsed() > LONGEST_RETRY {

@@ -9,7 +9,6 @@ use super::db::CursorRow;
 use super::{Inner, Page, Record, db};
 use crate::cuts;
 use crate::error::Error;
-use crate::sequencer::as_stored;
 
 /// Rows on a page.
 const PAGE: i32 = 500;
@@ -106,10 +105,11 @@ async fn store(
         next.position = next.rebuild_position.take().unwrap_or_default();
         next.event_id = next.rebuild_event_id.take();
     }
-    // What the page says may be stamped as late as now: no cut before that is exact.
-    next.stamped_to = next.stamped_to.max(Some(as_stored(inner.clock.now() + SKEW)));
     let mut transaction = inner.pool.begin().await?;
     cuts::db::hold(&mut transaction, inner.schema).await?;
+    // What the page says may be stamped as late as now: no cut before that is exact.
+    let now = cuts::db::now(&mut *transaction).await?;
+    next.stamped_to = next.stamped_to.max(Some(now + SKEW));
     let locked =
         db::lock_cursors(&mut transaction, inner.schema, inner.feed, &[cursor.partition]).await?;
     if locked.as_slice() != [cursor] {

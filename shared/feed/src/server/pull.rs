@@ -27,6 +27,9 @@ use crate::writer_db::{self, EventRow, Place};
 const MESSAGE: usize = 500;
 /// Heartbeats are not sent more often.
 const BEAT: Duration = Duration::from_millis(900);
+/// How far a follower is, is noted so often; whoever has it applied is within minutes of
+/// it, and events are kept for days.
+const NOTE: Duration = Duration::from_secs(60);
 
 /// The answer of `Pull`.
 pub type PullStream = Pin<Box<dyn Stream<Item = Result<PullResponse, Status>> + Send>>;
@@ -63,7 +66,10 @@ impl Publisher {
         let stream = Pulling {
             publisher: self.clone(),
             heads: self.heads.clone(),
+            follower: follower.to_owned(),
+            noted: Instant::now(),
             sent,
+            goal: None,
             since,
             told: BTreeMap::new(),
             beat: None,
@@ -151,7 +157,12 @@ fn check(place: &Place, id: Option<Uuid>) -> Result<(), Error> {
 struct Pulling {
     publisher: Publisher,
     heads: watch::Receiver<Heads>,
+    follower: String,
+    /// When it was noted last how far the follower is.
+    noted: Instant,
     sent: BTreeMap<i16, Sent>,
+    /// The heads that are sent up to.
+    goal: Option<Heads>,
     /// Heads that this process read before may not hold what the follower has from
     /// another one.
     since: OffsetDateTime,
@@ -173,14 +184,21 @@ impl Pulling {
 
     async fn try_next(&mut self) -> Result<PullResponse, Error> {
         loop {
-            let heads = self.heads.borrow_and_update().clone();
-            if heads.watermark >= self.since {
+            if self.goal.is_none() {
+                let heads = self.heads.borrow_and_update().clone();
+                self.goal = Some(heads).filter(|heads| heads.watermark >= self.since);
+            }
+            // Up to there first, and its heartbeat, however much has come meanwhile: who
+            // only just keeps up hears how far it is.
+            if let Some(heads) = self.goal.clone() {
                 let behind = self.behind(&heads)?;
                 if !behind.is_empty() {
                     let events = self.fetch(&behind).await?;
                     return Ok(PullResponse { events, heartbeat: None });
                 }
+                self.goal = None;
                 if let Some(heartbeat) = self.heartbeat(&heads) {
+                    self.note(Instant::now()).await?;
                     return Ok(PullResponse { events: Vec::new(), heartbeat: Some(heartbeat) });
                 }
             }
@@ -235,6 +253,21 @@ impl Pulling {
         }
         *sent = Sent { position: row.position, event_id: Some(row.event_id) };
         Ok(on_wire(row))
+    }
+
+    /// Notes how far the follower is, so that what it has passed can be trimmed.
+    async fn note(&mut self, now: Instant) -> Result<(), Error> {
+        if now.duration_since(self.noted) < NOTE {
+            return Ok(());
+        }
+        self.noted = now;
+        let partitions: Vec<i16> = self.sent.keys().copied().collect();
+        let positions: Vec<i64> = self.sent.values().map(|sent| sent.position).collect();
+        let Publisher { pool, schema, clock, .. } = &self.publisher;
+        let at = clock.now();
+        writer_db::note_follower(pool, schema, &self.follower, &partitions, &positions, at)
+            .await
+            .map_err(answered)
     }
 
     /// A heartbeat, unless the last one was just now.

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::toy::{Copier, FEED, Item, Process, SCHEMA, Toy, off_by, right};
+use super::toy::{Copier, FEED, Item, Process, SCHEMA, Toy, right};
 use crate::cuts::{Cuts, Took, find};
 
 const FOLLOWS: &str = "SELECT count(*) = 64 FROM feed_test.feed_cursor WHERE rebuild_type IS NULL";
 /// As after a first reading that is long over.
 const LONG_AGO: &str = "UPDATE feed_test.feed_cursor SET stamped_to = NULL";
 
-fn cuts(toy: &Toy, clock: zhiyuan_domain::SharedClock) -> Cuts {
-    Cuts::new(SCHEMA, &[FEED], toy.pool.clone(), clock)
+fn cuts(toy: &Toy) -> Cuts {
+    Cuts::new(SCHEMA, &[FEED], toy.pool.clone())
 }
 
 /// A follower that has read its snapshots a while ago.
@@ -20,16 +20,7 @@ async fn following(toy: &Toy, process: &Process) {
     sqlx::query(LONG_AGO).execute(&toy.pool).await.unwrap();
 }
 
-async fn write_on(process: &Process) {
-    for round in 0.. {
-        for number in 0..8 {
-            process.commit(Item::new(number * 3 + round % 5, 1)).await;
-        }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-}
-
-async fn until_taken(cuts: &Cuts) -> bool {
+async fn until_taken(cuts: &mut Cuts) -> bool {
     loop {
         if let Took::Cut { exact } = cuts.take().await.unwrap() {
             return exact;
@@ -44,18 +35,18 @@ async fn a_cut_is_exact_while_two_processes_follow_and_events_go_on() {
     let processes = [toy.process(right()).await, toy.process(right()).await];
     following(&toy, &processes[0]).await;
     toy.follower(&processes[1].address, Copier::default());
-    let cuts = cuts(&toy, right());
+    let mut cuts = cuts(&toy);
     let taking = async {
         for _ in 0..3 {
             let at = zhiyuan_domain::Clock::now(&zhiyuan_domain::SystemClock);
             assert!(cuts.plan(at + Duration::from_millis(300)).await.unwrap());
-            assert!(until_taken(&cuts).await);
+            assert!(until_taken(&mut cuts).await);
         }
     };
     tokio::select! {
         () = taking => {}
-        () = write_on(&processes[0]) => {}
-        () = write_on(&processes[1]) => {}
+        () = processes[0].write_on() => {}
+        () = processes[1].write_on() => {}
     }
     toy.until_copied().await;
     toy.assert_exactly_once().await;
@@ -86,7 +77,7 @@ async fn a_cut_comes_before_what_is_applied_already_or_not_at_all() {
     process.commit(Item::new(1, 1)).await;
     toy.until_copied().await;
     let now = zhiyuan_domain::Clock::now(&zhiyuan_domain::SystemClock);
-    let cuts = cuts(&toy, right());
+    let mut cuts = cuts(&toy);
     assert!(!cuts.plan(now - Duration::from_secs(3600)).await.unwrap());
     let at = now + Duration::from_millis(200);
     assert!(cuts.plan(at).await.unwrap());
@@ -94,7 +85,7 @@ async fn a_cut_comes_before_what_is_applied_already_or_not_at_all() {
     assert!(!cuts.plan(at).await.unwrap());
     assert!(!cuts.plan(at - Duration::from_millis(1)).await.unwrap());
     assert_eq!(find(&toy.pool, SCHEMA, at).await.unwrap(), None);
-    assert!(until_taken(&cuts).await);
+    assert!(until_taken(&mut cuts).await);
     assert!(find(&toy.pool, SCHEMA, at).await.unwrap().unwrap().exact);
     toy.stop().await;
 }
@@ -104,7 +95,7 @@ async fn a_cut_that_falls_into_a_rebuild_says_that_it_is_not_exact() {
     let toy = Toy::new().await;
     let process = toy.process(right()).await;
     following(&toy, &process).await;
-    let cuts = cuts(&toy, right());
+    let mut cuts = cuts(&toy);
     let now = zhiyuan_domain::Clock::now(&zhiyuan_domain::SystemClock);
     assert!(cuts.plan(now + Duration::from_millis(100)).await.unwrap());
     sqlx::query("UPDATE feed_test.feed_cursor SET rebuild_type = '' WHERE partition = 7")
@@ -113,7 +104,7 @@ async fn a_cut_that_falls_into_a_rebuild_says_that_it_is_not_exact() {
         .unwrap();
     assert_eq!(cuts.take().await.unwrap(), Took::Nothing);
     sqlx::query("UPDATE feed_test.feed_slot SET holder = NULL").execute(&toy.pool).await.unwrap();
-    assert!(!until_taken(&cuts).await);
+    assert!(!until_taken(&mut cuts).await);
     // What is written afterwards is not held back.
     process.commit(Item::new(7, 1)).await;
     toy.until_copied().await;
@@ -127,8 +118,10 @@ async fn a_cut_that_nobody_can_pass_is_given_up_and_everything_goes_on() {
     following(&toy, &process).await;
     let now = zhiyuan_domain::Clock::now(&zhiyuan_domain::SystemClock);
     // A feed that is not there: its slots never pass.
-    let both = |clock| Cuts::new(SCHEMA, &[FEED, "silent"], toy.pool.clone(), clock);
-    assert!(both(right()).plan(now).await.unwrap());
+    let both = || Cuts::new(SCHEMA, &[FEED, "silent"], toy.pool.clone());
+    assert!(both().plan(now).await.unwrap());
+    // Of a clock that is wrong: nobody would ever plan an earlier one.
+    assert!(!both().plan(now + Duration::from_secs(3 * 24 * 3600)).await.unwrap());
     process.commit(Item::new(1, 1)).await;
     toy.until("sequenced", "SELECT NOT EXISTS (TABLE feed_test.outbox)").await;
     toy.until(
@@ -136,9 +129,9 @@ async fn a_cut_that_nobody_can_pass_is_given_up_and_everything_goes_on() {
         "SELECT min(watermark) >= (SELECT at FROM feed_test.feed_cut) FROM feed_test.feed_slot",
     )
     .await;
-    assert_eq!(both(right()).take().await.unwrap(), Took::Nothing);
+    assert_eq!(both().take().await.unwrap(), Took::Nothing);
     assert_eq!(toy.count("SELECT count(*) FROM feed_test.copy").await, 0);
-    assert_eq!(both(off_by(700)).take().await.unwrap(), Took::Cut { exact: false });
+    assert_eq!(both().impatient().take().await.unwrap(), Took::Cut { exact: false });
     toy.until_copied().await;
     toy.assert_exactly_once().await;
     toy.stop().await;

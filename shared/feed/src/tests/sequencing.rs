@@ -194,3 +194,26 @@ async fn a_watermark_is_adopted_after_the_events_that_it_covers() {
     tokio::time::timeout(Duration::from_secs(30), passed).await.unwrap();
     toy.stop().await;
 }
+
+/// Who is never done hears how far it is nevertheless.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_watermark_is_adopted_while_events_never_end() {
+    let toy = Toy::new().await;
+    let process = toy.process(right()).await;
+    toy.follower(&process.address, Copier { pause: Duration::from_millis(5), ..Copier::default() });
+    toy.until("it follows", "SELECT count(watermark) = 4 FROM feed_test.feed_slot").await;
+    let adopted = async {
+        let mut last = as_of(&toy).await.unwrap();
+        for _ in 0..3 {
+            while as_of(&toy).await.unwrap() <= last {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            last = as_of(&toy).await.unwrap();
+        }
+    };
+    tokio::select! {
+        adopted = tokio::time::timeout(Duration::from_secs(30), adopted) => adopted.unwrap(),
+        () = process.write_on() => {}
+    }
+    toy.stop().await;
+}

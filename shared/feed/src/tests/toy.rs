@@ -223,6 +223,18 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Changes items without end.
+    pub(super) async fn write_on(&self) {
+        for round in 0.. {
+            for number in 0..8 {
+                self.commit(Item::new(number * 3 + round % 5, 1)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
 /// What the service keeps.
 #[derive(Debug, Clone)]
 pub(super) struct Item {

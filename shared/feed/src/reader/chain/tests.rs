@@ -107,3 +107,15 @@ fn what_is_held_back_is_not_waited_for() {
     // And is looked at nevertheless.
     assert!(chain.meet(&[head(6, Some(12), Some(99))], &BTreeSet::from([7])).is_err());
 }
+
+#[test]
+fn what_was_skipped_is_missed() {
+    let chain = at(0, None);
+    let events = chain
+        .read(vec![event(1, 10, None), event(2, 11, Some(10)), event(3, 12, Some(11))])
+        .unwrap();
+    assert!(chain.is_followed_by(&events) && chain.is_followed_by(&events[..1]));
+    assert!(chain.is_followed_by(&[]));
+    assert!(!chain.is_followed_by(&events[1..]));
+    assert!(!chain.is_followed_by(&[events[0].clone(), events[2].clone()]));
+}
