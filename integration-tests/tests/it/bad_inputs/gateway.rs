@@ -10,7 +10,7 @@ use super::{assert_refused, ways_by, ways_to};
 use crate::harness::client::{LIST_REGIONS, REGISTER};
 use crate::harness::http::Http;
 use crate::harness::shared;
-use crate::harness::wire::{Protocol, Wire};
+use crate::harness::wire::Protocol;
 
 /// Sends bytes, and reads until the gateway closes the connection.
 async fn exchange(bytes: &str) -> String {
@@ -164,7 +164,7 @@ async fn gateway_08_origin_not_listed() {
 
 #[tokio::test]
 async fn gateway_15_grpc_web() {
-    let (site, wire) = (shared(), Wire::new());
+    let site = shared();
     for way in ways_by(&site, Protocol::Json) {
         for kind in
             ["application/grpc-web", "application/grpc-web+proto", "application/grpc-web-text"]
@@ -177,11 +177,7 @@ async fn gateway_15_grpc_web() {
     let trailers = b"\x80\0\0\0\x10grpc-status: 0\r\n";
     for way in ways_by(&site, Protocol::Grpc) {
         let written = way.write(&way.sample());
-        let headers: Vec<(&str, &str)> =
-            way.credentials.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let body = [written.as_ref(), trailers].concat();
-        let path = &way.policy.path;
-        let told = wire.send(Protocol::Grpc, way.address, path, &headers, body.into()).await;
+        let told = way.send(&[], [written.as_ref(), trailers].concat()).await;
         assert_refused(&told, Code::InvalidArgument, "MALFORMED_REQUEST", &way);
     }
 }

@@ -14,11 +14,12 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use tonic::Code;
+use zhiyuan_auth::AssertionSigner;
 use zhiyuan_contracts::policy::{MethodPolicy, Policies};
 
-use crate::harness::Site;
-use crate::harness::caller::{credentials, service_of};
-use crate::harness::wire::{Headers, Protocol, Told, Wire, frame};
+use crate::harness::caller::{ASSERTION, rightful_signer, service_of};
+use crate::harness::wire::{Broken, Headers, Protocol, Told, Wire, frame};
+use crate::harness::{Refusal, Site};
 
 const BOTH: [Protocol; 2] = [Protocol::Grpc, Protocol::Json];
 
@@ -30,7 +31,7 @@ pub(crate) struct Way {
     at: String,
     address: SocketAddr,
     protocol: Protocol,
-    credentials: Vec<(&'static str, String)>,
+    signer: Option<Arc<AssertionSigner>>,
     wire: Wire,
 }
 
@@ -48,7 +49,7 @@ pub(crate) fn ways(site: &Site) -> Vec<Way> {
                 address: site.address_of(&at),
                 at,
                 protocol,
-                credentials: credentials(site, policy),
+                signer: rightful_signer(site, policy),
                 wire: wire.clone(),
             });
         };
@@ -88,23 +89,35 @@ impl std::fmt::Display for Way {
 impl Way {
     /// Sends bytes as they are, once.
     pub(crate) async fn send_once(&self, headers: &Headers<'_>, body: impl Into<Bytes>) -> Told {
-        let mut all: Vec<(&str, &str)> =
-            self.credentials.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        all.extend_from_slice(headers);
-        self.wire.send(self.protocol, self.address, &self.policy.path, &all, body.into()).await
+        self.try_send(headers, body.into()).await.unwrap_or_else(|error| panic!("{self}: {error}"))
+    }
+
+    async fn try_send(&self, headers: &Headers<'_>, body: Bytes) -> Result<Told, Broken> {
+        let mut all = headers.to_vec();
+        let token = self.token();
+        all.extend(token.iter().map(|token| (ASSERTION, token.as_str())));
+        self.wire.send(self.protocol, self.address, &self.policy.path, &all, body).await
+    }
+
+    /// What proves who calls, where not anybody may; good for a minute.
+    pub(crate) fn token(&self) -> Option<String> {
+        let signer = self.signer.as_ref()?;
+        Some(signer.sign(&service_of(&self.policy)))
     }
 
     /// Sends bytes as they are; again, if the machine is too busy for an answer.
     pub(crate) async fn send(&self, headers: &Headers<'_>, body: impl Into<Bytes>) -> Told {
         let body = body.into();
         for _ in 0..20 {
-            let told = self.send_once(headers, body.clone()).await;
-            match &told.refusal {
-                Some(refusal) if refusal.is_transient() => {
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-                }
-                _ => return told,
+            match self.try_send(headers, body.clone()).await {
+                Ok(told) if told.refusal.as_ref().is_some_and(Refusal::is_transient) => {}
+                Ok(told) => return told,
+                // Refused before all was sent, and the connection closed: HTTP/1.1 has no
+                // other way to say that it is enough, and the answer may be lost over it.
+                Err(_) if self.protocol == Protocol::Json => {}
+                Err(error) => panic!("{self}: {error}"),
             }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
         }
         panic!("{self}: too busy");
     }

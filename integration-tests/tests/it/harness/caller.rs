@@ -20,8 +20,12 @@ pub(crate) fn service_of(policy: &MethodPolicy) -> String {
 
 /// Signs as somebody, for a service.
 pub(crate) fn sign(caller: &str, key: &SigningKey, clock: SharedClock, audience: &str) -> String {
+    signer(caller, key, clock).sign(audience)
+}
+
+fn signer(caller: &str, key: &SigningKey, clock: SharedClock) -> AssertionSigner {
     let copy = SigningKey::from_base64(&key.to_base64()).unwrap();
-    AssertionSigner::new(caller, copy, clock).sign(audience)
+    AssertionSigner::new(caller, copy, clock)
 }
 
 /// The key of registration, which may call identity.
@@ -43,11 +47,11 @@ pub(crate) fn rightful(site: &Site, policy: &MethodPolicy) -> (&'static str, Sig
     }
 }
 
-/// What such a caller sends besides; nothing where anybody may call.
-pub(crate) fn credentials(site: &Site, policy: &MethodPolicy) -> Vec<(&'static str, String)> {
+/// Signs as somebody who may call a method; nobody where anybody may.
+pub(crate) fn rightful_signer(site: &Site, policy: &MethodPolicy) -> Option<Arc<AssertionSigner>> {
     if policy.caller == Caller::Any {
-        return Vec::new();
+        return None;
     }
     let (name, key) = rightful(site, policy);
-    vec![(ASSERTION, sign(name, &key, Arc::new(SystemClock), &service_of(policy)))]
+    Some(Arc::new(signer(name, &key, Arc::new(SystemClock))))
 }

@@ -30,6 +30,9 @@ pub(crate) struct Wire {
     http2: Arc<Client<HttpConnector, Full<Bytes>>>,
 }
 
+/// Why there is no answer.
+pub(crate) type Broken = Box<dyn std::error::Error + Send + Sync>;
+
 /// What came back.
 #[derive(Debug)]
 pub(crate) struct Told {
@@ -70,7 +73,7 @@ impl Wire {
         path: &str,
         headers: &Headers<'_>,
         body: Bytes,
-    ) -> Told {
+    ) -> Result<Told, Broken> {
         let uri = format!("http://{to}{path}");
         let mut request = Request::builder().method(Method::POST).uri(uri);
         let (client, content_type) = match protocol {
@@ -87,8 +90,8 @@ impl Wire {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).unwrap();
-        let (head, body) = client.request(request).await.unwrap().into_parts();
-        let body = body.collect().await.unwrap();
+        let (head, body) = client.request(request).await.map_err(Broken::from)?.into_parts();
+        let body = body.collect().await.map_err(Broken::from)?;
         let trailers = body.trailers().cloned().unwrap_or_default();
         let body = body.to_bytes();
         let refusal = match protocol {
@@ -103,7 +106,7 @@ impl Wire {
                 .or_else(|_| Ok::<_, ()>(Refusal::from(Status::unknown("no JSON"))))
                 .ok(),
         };
-        Told { status: head.status, headers: head.headers, body, refusal }
+        Ok(Told { status: head.status, headers: head.headers, body, refusal })
     }
 }
 

@@ -35,7 +35,7 @@ pub(super) async fn unknown(site: &Site) {
                 Protocol::Grpc => frame(b""),
                 Protocol::Json => "{}".into(),
             };
-            let told = wire.send(way.protocol, way.address, &path, &[], body).await;
+            let told = wire.send(way.protocol, way.address, &path, &[], body).await.unwrap();
             let what = format!("{path} at {} by {:?}", way.at, way.protocol);
             assert_refused(&told, Code::Unimplemented, "METHOD_NOT_FOUND", &what);
         }

@@ -1,6 +1,7 @@
 //! A rejected call leaves no row.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{bytes, callers, lists, paths, request_ids, size, text, time, values};
 use crate::harness::{Own, Site, database};
@@ -18,6 +19,21 @@ async fn print(site: &Site) -> Print {
     main
 }
 
+/// What is stored once nothing changes any more by itself.
+async fn settled(site: &Site) -> Print {
+    let (mut last, mut same) = (print(site).await, 0);
+    for _ in 0..120 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let next = print(site).await;
+        same = if next == last { same + 1 } else { 0 };
+        if same == 3 {
+            return last;
+        }
+        last = next;
+    }
+    panic!("the suite does not come to rest");
+}
+
 /// The followers of a service.
 async fn followers(site: &Site, table: &str) -> Vec<String> {
     let sql = format!("SELECT DISTINCT follower FROM {table} ORDER BY 1");
@@ -29,7 +45,7 @@ async fn followers(site: &Site, table: &str) -> Vec<String> {
 async fn a_rejected_call_leaves_nothing() {
     let suite = Own::start("rejected").await;
     let site = &suite.site;
-    let before = print(site).await;
+    let before = settled(site).await;
     bytes::garbage(site).await;
     bytes::bad_utf8(site).await;
     bytes::truncated(site).await;
