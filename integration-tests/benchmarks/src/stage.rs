@@ -151,11 +151,6 @@ impl Stage {
         self.surroundings.postgres().admin_url(database)
     }
 
-    /// What the private server has logged.
-    pub(crate) fn postgres_log(&self) -> PathBuf {
-        self.surroundings.postgres().log_file()
-    }
-
     /// The folder with the server's programs.
     pub(crate) fn postgres_programs(&self) -> anyhow::Result<PathBuf> {
         let program = fs::read_link(format!("/proc/{}/exe", self.postmaster))?;
