@@ -24,7 +24,7 @@ pub(crate) async fn measure(stage: &mut Stage, time: Duration) -> anyhow::Result
     let usual = alone.took / u32::try_from(alone.count)?;
     let count = count_for(stage, &door, CALLERS, time).await?;
     let peak = register(stage, &door, CALLERS, count).await?;
-    let offered = TIMES * peak.rate();
+    let offered = TIMES * peak.rate() * peak.used.left();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -55,7 +55,7 @@ pub(crate) async fn measure(stage: &mut Stage, time: Duration) -> anyhow::Result
     // What comes after the end of the load does not count.
     let within = answers.iter().filter(|answer| answer.at <= time);
     let within = within.filter(|answer| answer.what == Outcome::Registered).count();
-    let goodput = rate(within, time);
+    let goodput = rate(within, time) / used.left();
     Ok(Findings {
         rows: vec![
             Row {
