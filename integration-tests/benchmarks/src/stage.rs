@@ -140,7 +140,7 @@ impl Stage {
         Ok(SuiteChannel::new(self.channel("orgtree").await?, "orgtree", Arc::new(signer)))
     }
 
-    /// A session of the administrator in a database of the private server.
+    /// A connection of the administrator to a database of the private server.
     pub(crate) async fn database(&self, name: &str) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::connect(&self.admin_url(name)).await?)
     }
@@ -208,7 +208,7 @@ async fn serves(endpoint: &Endpoint) -> bool {
     health.is_ok_and(|health| health.get_ref().status() == ServingStatus::Serving)
 }
 
-/// Makes the clone, while nobody has a session in the database.
+/// Makes the clone, while nobody is connected to the database.
 async fn clone(server: &PrivateServer) -> anyhow::Result<()> {
     let mut admin = PgConnection::connect(&server.admin_url("postgres")).await?;
     let make = format!("CREATE DATABASE {CLONE} TEMPLATE zhiyuan");

@@ -15,7 +15,7 @@ use crate::part::Hashing;
 use crate::report::{Findings, Goal, Row, per_second, say};
 use crate::stage::Stage;
 
-/// People who register at once, and sessions of pgbench.
+/// People who register at once, and clients of pgbench.
 pub(crate) const CALLERS: usize = 32;
 const ROUNDS: usize = 2;
 /// Codes live for 5 minutes, and it takes a while to send them.
