@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// What the kernel counts times in for programs, on every architecture of Linux.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// From this part on the processors are what limits.
+const BUSY: f64 = 0.95;
+
 /// Where fields stand, counted from the state on: the parent; the ticks of the process for
 /// itself and in the kernel, after which come those of its children that have ended.
 const PARENT: usize = 1;
@@ -34,6 +37,7 @@ impl Usage {
     pub(crate) fn of(processes: &[(&'static str, u32)], alone: (&'static str, u32)) -> Self {
         let mut by_name: BTreeMap<_, _> =
             processes.iter().map(|(name, pid)| (*name, seconds_of_family(*pid))).collect();
+        // With those of its children that it has waited for, such as pgbench.
         by_name.insert(alone.0, seconds_of(alone.1));
         Self { at: Instant::now(), by_name, machine: seconds_of_machine() }
     }
@@ -62,6 +66,16 @@ impl Used {
         self.machine / self.available()
     }
 
+    /// The part of the machine that programs left which have nothing to do with this, 0 to
+    /// 1, if all of it was busy: then who measures alone would have measured so much more.
+    pub(crate) fn left(&self) -> f64 {
+        if self.busy() < BUSY { 1.0 } else { (1.0 - self.others() / self.available()).max(0.01) }
+    }
+
+    fn others(&self) -> f64 {
+        (self.machine - self.by_name.values().sum::<f64>()).max(0.0)
+    }
+
     fn available(&self) -> f64 {
         self.took.as_secs_f64() * cores()
     }
@@ -71,8 +85,7 @@ impl Used {
     pub(crate) fn told(&self) -> String {
         let mut parts: Vec<(&str, f64)> =
             self.by_name.iter().map(|(name, seconds)| (*name, *seconds)).collect();
-        let ours: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
-        parts.push(("others", (self.machine - ours).max(0.0)));
+        parts.push(("others", self.others()));
         parts.sort_by(|(_, a), (_, b)| b.total_cmp(a));
         let parts: Vec<String> = parts
             .into_iter()
@@ -90,9 +103,9 @@ pub(crate) fn cores() -> f64 {
     u32::try_from(cores).map_or(1.0, f64::from)
 }
 
-/// What a process has used, in seconds.
+/// What a process and its children that have ended have used, in seconds.
 fn seconds_of(pid: u32) -> f64 {
-    stat(pid).map_or(0.0, |fields| ticks(&fields, USER, 2)) / TICKS_PER_SECOND
+    stat(pid).map_or(0.0, |fields| ticks(&fields, USER, 4)) / TICKS_PER_SECOND
 }
 
 /// What a process and those that it started have used, in seconds.

@@ -45,13 +45,19 @@ pub(crate) async fn prepare(stage: &Stage, count: usize) -> anyhow::Result<Vec<R
         .filter(|text| text.required)
         .map(|text| Consent { purpose: text.purpose, version: text.version })
         .collect();
+    // Everybody of one region would wait for its next number.
+    let regions: Vec<String> =
+        sqlx::query_scalar("SELECT code FROM orgtree.region WHERE leaf AND code LIKE '34%'")
+            .fetch_all(&mut stage.database("zhiyuan").await?)
+            .await?;
     let simulators = stage.address("simulators");
     let http: Http = Client::builder(TokioExecutor::new()).build_http();
     let start = stage.take_people(count);
-    futures_util::stream::iter((start..).take(count).zip(channels.iter().cycle()))
-        .map(|(number, channel)| {
-            let (http, consents) = (http.clone(), consents.clone());
-            prepare_one(number, channel.clone(), simulators, http, consents)
+    let numbers = (start..).take(count);
+    futures_util::stream::iter(numbers.zip(channels.iter().cycle()).zip(regions.iter().cycle()))
+        .map(|((number, channel), region)| {
+            let (http, consents, region) = (http.clone(), consents.clone(), region.clone());
+            prepare_one(number, channel.clone(), simulators, http, consents, region)
         })
         .buffer_unordered(AT_ONCE)
         .try_collect()
@@ -64,6 +70,7 @@ async fn prepare_one(
     simulators: SocketAddr,
     http: Http,
     consents: Vec<Consent>,
+    region_code: String,
 ) -> anyhow::Result<RegisterRequest> {
     let person = person(number);
     let request =
@@ -77,7 +84,7 @@ async fn prepare_one(
         request_id: Uuid::new_v4().to_string(),
         name: person.name,
         id_number: person.id_number,
-        region_code: REGION.to_owned(),
+        region_code,
         organization_code: ORGANIZATION.to_owned(),
         phone: person.mobile,
         sms_challenge_id: sent.challenge_id,

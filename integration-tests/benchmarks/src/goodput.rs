@@ -24,7 +24,7 @@ pub(crate) async fn measure(stage: &mut Stage, time: Duration) -> anyhow::Result
     let usual = alone.took / u32::try_from(alone.count)?;
     let count = count_for(stage, &door, CALLERS, time).await?;
     let peak = register(stage, &door, CALLERS, count).await?;
-    let offered = TIMES * peak.rate();
+    let offered = TIMES * peak.rate() * peak.used.left();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -34,12 +34,10 @@ pub(crate) async fn measure(stage: &mut Stage, time: Duration) -> anyhow::Result
     let probes = form::prepare(stage, 600).await?;
     say(&format!("  peak {}, offering {}", per_second(peak.rate()), per_second(offered)));
     let before = stage.usage();
-    let start = Instant::now();
     let at_door = door.clone();
     let answers =
         offer(offered, forms, move |caller, form| at_door.clone().register(caller, form)).await?;
     let used = before.until(&stage.usage());
-    let ended = start.elapsed().max(time);
     let recovered = recover(&door, probes, usual).await;
 
     let good = count_of(&answers, |outcome| outcome == Outcome::Registered);
@@ -54,7 +52,10 @@ pub(crate) async fn measure(stage: &mut Stage, time: Duration) -> anyhow::Result
     };
     let mut refusals = took(Outcome::ComeAgain);
     let mut registered = took(Outcome::Registered);
-    let goodput = rate(good, ended);
+    // What comes after the end of the load does not count.
+    let within = answers.iter().filter(|answer| answer.at <= time);
+    let within = within.filter(|answer| answer.what == Outcome::Registered).count();
+    let goodput = rate(within, time) / used.left();
     Ok(Findings {
         rows: vec![
             Row {

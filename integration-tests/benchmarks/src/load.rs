@@ -133,3 +133,25 @@ pub(crate) fn percentile(values: &mut [Duration], part: f64) -> Duration {
 pub(crate) fn rate(count: usize, time: Duration) -> f64 {
     u32::try_from(count).map_or(f64::INFINITY, f64::from) / time.as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_percentile_is_a_value_that_was_measured() {
+        let mut times: Vec<Duration> = (1..=200).rev().map(Duration::from_millis).collect();
+        assert_eq!(percentile(&mut times, 0.5), Duration::from_millis(100));
+        assert_eq!(percentile(&mut times, 0.99), Duration::from_millis(198));
+        assert_eq!(percentile(&mut times, 1.0), Duration::from_millis(200));
+        assert_eq!(percentile(&mut [], 0.5), Duration::ZERO);
+    }
+
+    #[tokio::test]
+    async fn every_piece_is_worked_off_once() {
+        let answers = work_off(3, (0..10).collect(), |_caller, piece| async move { piece }).await;
+        let mut pieces: Vec<i32> = answers.unwrap().iter().map(|answer| answer.what).collect();
+        pieces.sort_unstable();
+        assert_eq!(pieces, (0..10).collect::<Vec<_>>());
+    }
+}

@@ -5,6 +5,7 @@ mod counts;
 mod cpu;
 mod door;
 mod feed;
+mod folder;
 mod form;
 mod goodput;
 mod hashing;

@@ -92,3 +92,34 @@ pub(crate) fn millis(time: std::time::Duration) -> String {
     let millis = time.as_secs_f64() * 1000.0;
     if millis >= 10.0 { format!("{millis:.0} ms") } else { format!("{millis:.2} ms") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_says_whether_a_goal_was_met() {
+        let row = |ratio, goal| Row {
+            what: "calls",
+            measured: per_second(250.4),
+            against: String::from("nginx: 500/s"),
+            ratio,
+            goal,
+        };
+        let rows = vec![
+            row(Some(0.5), Goal::AtLeast(1.0)),
+            row(Some(0.5), Goal::AtMost(1.2)),
+            row(Some(123.4), Goal::None),
+        ];
+        let mut report = Report::default();
+        report.add("gateway", Findings { rows, limits: vec![String::from("the cores")] });
+        let table = report.table();
+        assert!(
+            table.contains("| calls | 250/s | nginx: 500/s | 0.50 | >= 1: missed |"),
+            "{table}"
+        );
+        assert!(table.contains("| 0.50 | <= 1.2: met |"), "{table}");
+        assert!(table.contains("| 123 | - |"), "{table}");
+        assert!(table.contains("- `gateway`: the cores"), "{table}");
+    }
+}

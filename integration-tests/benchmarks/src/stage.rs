@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use rustix::process::{Pid, test_kill_process};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tonic::transport::{Channel, Endpoint};
 use tonic_health::pb::HealthCheckRequest;
@@ -24,6 +23,7 @@ use zhiyuan_rpc::SuiteChannel;
 use zhiyuan_standalone::{ACCOUNT, Options, Surroundings};
 
 use crate::cpu::Usage;
+use crate::folder::Folder;
 use crate::part::{Hashing, Part};
 use crate::report::say;
 
@@ -31,7 +31,6 @@ const IDENTITY: &str = "identity";
 const SERVICES: [&str; 4] = [IDENTITY, "orgtree", "registration", "gateway"];
 /// A clone of all tables, keys included, as empty as a new suite's: pgbench works on it.
 pub(crate) const CLONE: &str = "zhiyuan_clone";
-const PREFIX: &str = "zhiyuan-benchmarks-";
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(20);
 
@@ -54,7 +53,7 @@ impl Stage {
         let options = Options {
             durable: true,
             progress: Arc::new(|step| say(&format!("  {step}"))),
-            ..Options::in_folder(&folder.0)
+            ..Options::in_folder(folder.path())
         };
         let surroundings = Surroundings::start(&options).await?;
         let postmaster = postmaster(&surroundings.postgres().admin_url("postgres")).await?;
@@ -77,7 +76,7 @@ impl Stage {
     async fn start_part(&mut self, service: &'static str) -> anyhow::Result<()> {
         let hashing = if service == IDENTITY { self.hashing } else { Hashing::Real };
         let config = self.surroundings.files().of(service);
-        let log = self.folder.0.join(format!("{service}.log"));
+        let log = self.folder.path().join(format!("{service}.log"));
         let mut part = Part::start(service, hashing, &config, &log)?;
         let endpoint = endpoint(self.address(service))?;
         let until = Instant::now() + READY_WITHIN;
@@ -141,7 +140,7 @@ impl Stage {
         Ok(SuiteChannel::new(self.channel("orgtree").await?, "orgtree", Arc::new(signer)))
     }
 
-    /// A session of the administrator in a database of the private server.
+    /// A connection of the administrator to a database of the private server.
     pub(crate) async fn database(&self, name: &str) -> anyhow::Result<PgConnection> {
         Ok(PgConnection::connect(&self.admin_url(name)).await?)
     }
@@ -149,11 +148,6 @@ impl Stage {
     /// Where that is.
     pub(crate) fn admin_url(&self, database: &str) -> String {
         self.surroundings.postgres().admin_url(database)
-    }
-
-    /// What the private server has logged.
-    pub(crate) fn postgres_log(&self) -> PathBuf {
-        self.surroundings.postgres().log_file()
     }
 
     /// The folder with the server's programs.
@@ -164,7 +158,7 @@ impl Stage {
 
     /// The folder for everything that goes in the end.
     pub(crate) fn folder(&self) -> &Path {
-        &self.folder.0
+        self.folder.path()
     }
 
     /// Takes people that nobody else has taken: the number of the first.
@@ -214,7 +208,7 @@ async fn serves(endpoint: &Endpoint) -> bool {
     health.is_ok_and(|health| health.get_ref().status() == ServingStatus::Serving)
 }
 
-/// Makes the clone, while nobody has a session in the database.
+/// Makes the clone, while nobody is connected to the database.
 async fn clone(server: &PrivateServer) -> anyhow::Result<()> {
     let mut admin = PgConnection::connect(&server.admin_url("postgres")).await?;
     let make = format!("CREATE DATABASE {CLONE} TEMPLATE zhiyuan");
@@ -232,34 +226,4 @@ async fn postmaster(url: &str) -> anyhow::Result<u32> {
         .await?;
     let pid = fs::read_to_string(Path::new(&folder).join("postmaster.pid"))?;
     pid.lines().next().unwrap_or_default().parse().context("the pid of PostgreSQL")
-}
-
-/// A folder that goes when it is dropped; those of processes that were killed go first.
-#[derive(Debug)]
-struct Folder(PathBuf);
-
-impl Folder {
-    fn make() -> anyhow::Result<Self> {
-        let parent = std::env::temp_dir();
-        for entry in fs::read_dir(&parent).into_iter().flatten().flatten() {
-            let name = entry.file_name();
-            let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.parse().ok());
-            if let Some(pid) = owner.and_then(Pid::from_raw)
-                && test_kill_process(pid) == Err(rustix::io::Errno::SRCH)
-            {
-                // It may be another user's.
-                let _ = fs::remove_dir_all(entry.path());
-            }
-        }
-        let folder = parent.join(format!("{PREFIX}{}", std::process::id()));
-        zhiyuan_standalone::make_private(&folder)?;
-        Ok(Self(folder))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What stays goes with the next run.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

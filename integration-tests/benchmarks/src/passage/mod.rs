@@ -26,6 +26,7 @@ const WARM_UP: Duration = Duration::from_millis(500);
 /// What a way to the service has shown.
 #[derive(Debug)]
 struct Round {
+    /// A second, had the machine been ours alone.
     rate: f64,
     /// Microseconds of a core that the way itself cost, for each call.
     cpu: f64,
@@ -129,6 +130,7 @@ async fn round(
     let mut times: Vec<Duration> = answers.iter().map(|answer| answer.took).collect();
     let rate = rate(good, took);
     let cpu = 1_000_000.0 * used.seconds(way) / (rate * took.as_secs_f64());
+    let rate = rate / used.left();
     Ok(Round { rate, cpu, median: percentile(&mut times, 0.5), used })
 }
 

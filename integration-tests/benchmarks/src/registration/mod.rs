@@ -15,7 +15,7 @@ use crate::part::Hashing;
 use crate::report::{Findings, Goal, Row, per_second, say};
 use crate::stage::Stage;
 
-/// People who register at once, and sessions of pgbench.
+/// People who register at once, and clients of pgbench.
 pub(crate) const CALLERS: usize = 32;
 const ROUNDS: usize = 2;
 /// Codes live for 5 minutes, and it takes a while to send them.
@@ -30,13 +30,14 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
+    /// A second, had the machine been ours alone.
     pub(crate) fn rate(&self) -> f64 {
-        rate(self.count, self.took)
+        rate(self.count, self.took) / self.used.left()
     }
 
     /// Milliseconds of a core that a process used for each.
     pub(crate) fn cost(&self, process: &str) -> f64 {
-        1000.0 * self.used.seconds(process) / (self.rate() * self.took.as_secs_f64())
+        1000.0 * self.used.seconds(process) / u32::try_from(self.count).map_or(1.0, f64::from)
     }
 }
 
@@ -84,7 +85,7 @@ pub(crate) async fn count_for(
         clippy::cast_sign_loss,
         reason = "a number of people within bounds"
     )]
-    let rounds = (first.rate() * time.as_secs_f64()) as usize / callers + 1;
+    let rounds = (first.rate() * first.used.left() * time.as_secs_f64()) as usize / callers + 1;
     Ok((rounds * callers).min(MOST))
 }
 

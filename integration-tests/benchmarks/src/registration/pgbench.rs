@@ -28,6 +28,7 @@ pub(super) struct Pgbench {
 /// What a run has found.
 #[derive(Debug)]
 pub(super) struct Run {
+    /// A second, had the machine been ours alone.
     pub(super) rate: f64,
     /// Milliseconds of a core that PostgreSQL used for each.
     pub(super) postgres_ms: f64,
@@ -88,7 +89,7 @@ impl Pgbench {
         let output = program::output(command, PATIENCE).await?;
         let used = before.until(&stage.usage());
         self.done += each;
-        let rate = output
+        let rate: f64 = output
             .lines()
             .find_map(|line| line.strip_prefix("tps = ")?.split_whitespace().next()?.parse().ok())
             .with_context(|| format!("pgbench said: {output}"))?;
@@ -98,6 +99,9 @@ impl Pgbench {
                 || output.contains("transactions: 0 ("),
             "pgbench failed: {output}"
         );
-        Ok(Run { rate, postgres_ms: 1000.0 * used.seconds("PostgreSQL") / registrations })
+        Ok(Run {
+            rate: rate / used.left(),
+            postgres_ms: 1000.0 * used.seconds("PostgreSQL") / registrations,
+        })
     }
 }
