@@ -31,8 +31,8 @@ const FILL: [&str; 5] = [
      FROM generate_series(1, $1::bigint) n
      JOIN leaf ON leaf.place = (n * 7919) % (SELECT count(*) FROM leaf)",
     "INSERT INTO orgtree.count_delta
-         (organization_code, volunteers, verified_volunteers, league_members)
-     SELECT organization_code, count(*), count(*) FILTER (WHERE verified),
+         (organization_code, after_cut, volunteers, verified_volunteers, league_members)
+     SELECT organization_code, 0, count(*), count(*) FILTER (WHERE verified),
             count(*) FILTER (WHERE league_member)
      FROM orgtree.volunteer WHERE volunteer_id BETWEEN '01a20000-0000-7000-8000-000000000000'
                                                    AND '01a20000-ffff-7000-8000-ffffffffffff'

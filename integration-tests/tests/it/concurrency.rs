@@ -183,6 +183,7 @@ async fn another_form_under_the_same_request_id_is_refused_and_changes_nothing()
     assert_eq!(fields.len(), 10);
     let mut main = suite.site.main_database().await;
     let mut keys = suite.site.key_database().await;
+    database::until_quiet(&mut main).await;
     let before = (database::fingerprint(&mut main).await, database::fingerprint(&mut keys).await);
     for (turn, field) in fields.iter().enumerate() {
         for form in [&active, &refused] {

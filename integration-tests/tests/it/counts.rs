@@ -27,7 +27,7 @@ use zhiyuan_testkit::person;
 
 use crate::harness::client::ORGANIZATION;
 use crate::harness::processes::binary;
-use crate::harness::{Client, Own, Processes, Settings, Site};
+use crate::harness::{Client, Own, Processes, Settings, Site, database};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const ROOT: &str = "AH";
@@ -89,26 +89,10 @@ async fn kept(main: &mut PgConnection) -> Counts {
         .collect()
 }
 
-/// Waits until everything that has happened is told, applied and folded.
-async fn until_quiet(main: &mut PgConnection) {
-    let quiet = "SELECT NOT EXISTS (TABLE registration.outbox)
-         AND NOT EXISTS (SELECT FROM orgtree.count_delta WHERE folded_at IS NULL)
-         AND (SELECT count(*) = 64 FROM orgtree.feed_cursor WHERE rebuild_type IS NULL)
-         AND NOT EXISTS (
-             SELECT FROM registration.feed_head h
-             LEFT JOIN orgtree.feed_cursor c ON c.feed = 'registration' AND c.partition = h.partition
-             WHERE c.position IS DISTINCT FROM h.position OR c.event_id IS DISTINCT FROM h.event_id)";
-    let until = Instant::now() + PATIENCE;
-    while !sqlx::query_scalar::<_, bool>(quiet).fetch_one(&mut *main).await.unwrap() {
-        assert!(Instant::now() < until, "the figures do not come to rest");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
-
 /// Waits for a quiet point, and compares every figure of every organization.
 pub(crate) async fn assert_recounted(site: &Site) -> Counts {
     let mut main = site.main_database().await;
-    until_quiet(&mut main).await;
+    database::until_quiet(&mut main).await;
     let (kept, recounted) = (kept(&mut main).await, recount(&mut main).await);
     assert_eq!(kept, recounted);
     kept

@@ -19,7 +19,7 @@ pub(crate) async fn tables(database: &mut PgConnection) -> Vec<String> {
 }
 
 /// Tables of the feeds that change every second, whether anything happens or not.
-const BEATING: [&str; 2] = ["feed_watermark", "feed_slot"];
+const BEATING: [&str; 4] = ["feed_watermark", "feed_slot", "feed_follower", "count_state"];
 
 /// The number of rows of each table and a checksum over all that is in them; but for
 /// those that change every second.
@@ -37,6 +37,29 @@ pub(crate) async fn fingerprint(database: &mut PgConnection) -> BTreeMap<String,
         prints.insert(table, print);
     }
     prints
+}
+
+/// Waits until everything that has happened is told, applied and counted.
+pub(crate) async fn until_quiet(main: &mut PgConnection) {
+    const PATIENCE: Duration = Duration::from_secs(90);
+    const QUIET: &str = "
+        SELECT NOT EXISTS (TABLE identity.outbox) AND NOT EXISTS (TABLE registration.outbox)
+           AND NOT EXISTS (SELECT FROM orgtree.count_delta WHERE folded_at IS NULL)
+           AND (SELECT count(*) = 64 FROM orgtree.feed_cursor WHERE rebuild_type IS NULL)
+           AND (SELECT count(*) = 64 FROM registration.feed_cursor WHERE rebuild_type IS NULL)
+           AND NOT EXISTS (
+               SELECT FROM registration.feed_head h
+               LEFT JOIN orgtree.feed_cursor c USING (partition)
+               WHERE (c.position, c.event_id) IS DISTINCT FROM (h.position, h.event_id))
+           AND NOT EXISTS (
+               SELECT FROM identity.feed_head h
+               LEFT JOIN registration.feed_cursor c USING (partition)
+               WHERE (c.position, c.event_id) IS DISTINCT FROM (h.position, h.event_id))";
+    let until = tokio::time::Instant::now() + PATIENCE;
+    while !sqlx::query_scalar::<_, bool>(QUIET).fetch_one(&mut *main).await.unwrap() {
+        assert!(tokio::time::Instant::now() < until, "the feeds do not come to rest");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// How many rows a query finds.

@@ -72,6 +72,9 @@ impl Enrolments {
         let known = db::find(&mut *self.pool.acquire().await?, enrolment_id).await?;
         let enrolment = match known {
             Some(enrolment) => enrolment,
+            // Nobody is let in whose password can't be hashed soon: refused before the code is
+            // looked at, and before the database has work that comes to nothing.
+            None if self.hasher.is_busy() => return Err(Error::HashingBusy),
             None => self.accept(application).await?,
         };
         if enrolment.state == State::Accepted {

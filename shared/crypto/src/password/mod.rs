@@ -84,6 +84,12 @@ impl PasswordHasher {
         Ok(Self { argon2, pool: Pool::new(concurrency, queue) })
     }
 
+    /// Whether the next one would be refused now: who has other work to do first need not
+    /// begin.
+    pub fn is_busy(&self) -> bool {
+        self.pool.is_full()
+    }
+
     /// Hashes a password with a new random salt, to a string in PHC form.
     ///
     /// # Errors

@@ -32,6 +32,11 @@ impl Pool {
         }
     }
 
+    /// Whether every place is taken at this moment.
+    pub(super) fn is_full(&self) -> bool {
+        self.inside.load(Ordering::Acquire) >= self.room
+    }
+
     /// Does the work on a thread that may block.
     ///
     /// Dropping the future gives up the place in the queue; work that has begun goes on, and keeps
@@ -99,10 +104,12 @@ mod tests {
         assert!(poll(running.as_mut()).is_pending());
         assert!(poll(first.as_mut()).is_pending());
         assert!(poll(second.as_mut()).is_pending());
+        assert!(pool.is_full());
         assert_eq!(pool.run(|| 3).await, Err(Refused::Busy));
 
         // Who goes away leaves a place.
         drop(second);
+        assert!(!pool.is_full());
         let mut third = pin!(pool.run(|| 3));
         assert!(poll(third.as_mut()).is_pending());
         assert_eq!(pool.run(|| 4).await, Err(Refused::Busy));
