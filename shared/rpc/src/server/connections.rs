@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ServerConfig;
+use crate::deadline::Bounds;
 
 /// The length of the first words of HTTP/2.
 const PREFACE: u64 = 24;
@@ -19,8 +20,8 @@ const PREFACE: u64 = 24;
 /// waiting to be read. Past it the connection is cut that keeps most.
 const HELD_BYTES: usize = 64 << 20;
 
-/// Streams of health and reflection at once. They have no deadline, so they take no
-/// place of the calls: a few idle watchers would keep all of a class.
+/// Watchers of health at once, and streams of reflection. They take no place of the
+/// calls, nor of each other: a few idle watchers would keep all of a class.
 const STANDARD_STREAMS: usize = 64;
 
 /// All connections of a server.
@@ -40,7 +41,10 @@ pub(crate) struct Connections {
     pub(super) leaving: CancellationToken,
     /// Whatever is left is dropped.
     pub(super) cut: CancellationToken,
-    pub(super) standard_places: Arc<Semaphore>,
+    watch_places: Arc<Semaphore>,
+    reflection_places: Arc<Semaphore>,
+    /// The deadlines of health and reflection.
+    bounds: Bounds,
 }
 
 /// One connection, as its calls see it.
@@ -87,7 +91,9 @@ impl Connections {
             stopping,
             leaving: CancellationToken::new(),
             cut: CancellationToken::new(),
-            standard_places: Arc::new(Semaphore::new(STANDARD_STREAMS)),
+            watch_places: Arc::new(Semaphore::new(STANDARD_STREAMS)),
+            reflection_places: Arc::new(Semaphore::new(STANDARD_STREAMS)),
+            bounds: config.bounds(),
         })
     }
 
@@ -211,8 +217,16 @@ impl Connection {
         &self.all.stopping
     }
 
-    pub(super) fn standard_places(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.all.standard_places)
+    pub(super) fn watch_places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.all.watch_places)
+    }
+
+    pub(super) fn reflection_places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.all.reflection_places)
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        self.all.bounds
     }
 
     pub(super) fn was_read(&self, bytes: usize) {
