@@ -21,7 +21,7 @@ use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 
 use crate::arrival;
-use crate::client::ASSERTION;
+use crate::client::{assertion, unauthenticated};
 use crate::deadline::{self, Bounds};
 use crate::error::{Code, Error};
 use crate::limits::ClassLimits;
@@ -91,10 +91,7 @@ impl Rules {
             return Err(unauthenticated());
         }
         if let Caller::Service { scope, .. } = &policy.caller {
-            let mut tokens = request.headers().get_all(ASSERTION).iter();
-            let token = tokens.next().and_then(|value| value.to_str().ok());
-            let (Some(token), None) = (token, tokens.next()) else { return Err(unauthenticated()) };
-            let caller = self.verifier.verify(token).map_err(|error| {
+            let caller = self.verifier.verify(assertion(request.headers())?).map_err(|error| {
                 tracing::warn!(error = %error, "assertion refused");
                 unauthenticated()
             })?;
@@ -110,10 +107,6 @@ impl Rules {
         }
         Ok(policy)
     }
-}
-
-fn unauthenticated() -> Error {
-    Error::new(Code::Unauthenticated, Common::Unauthenticated, "调用方身份未能确认")
 }
 
 impl<S> Service<Request<Body>> for Guard<S>
