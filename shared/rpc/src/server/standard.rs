@@ -141,6 +141,7 @@ async fn begun(
     connection: &Arc<Connection>,
 ) -> Result<Request<Body>, Error> {
     let (head, mut body) = request.into_parts();
+    let arriving = connection.arriving();
     let (mut messages, mut parts, mut held) = (Messages::default(), Vec::new(), Vec::new());
     while messages.complete == 0
         && let Some(frame) = body.frame().await
@@ -151,6 +152,7 @@ async fn begun(
         held.push(connection.keep(data.len()));
         parts.push(Ok::<_, Status>(Frame::data(data)));
     }
+    drop(arriving);
     let rest = BodyStream::new(body).map(move |frame| {
         let frame = frame?;
         if let Some(data) = frame.data_ref() {
