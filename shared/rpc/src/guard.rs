@@ -178,9 +178,15 @@ where
     let head = deadline.unwrap_or_else(|| Instant::now() + rules.bounds.max);
     let leaving = Leaving::of(request.extensions());
     let streamed = policy.method.is_server_streaming();
+    let caller = request.extensions().get::<CallerIdentity>();
+    let caller = caller.map(|CallerIdentity(caller)| Arc::clone(&caller.name));
+    let enter = || match &caller {
+        Some(caller) => rules.limits.enter_as(policy.limit_class, caller),
+        None => rules.limits.enter(policy.limit_class),
+    };
     let work = async {
         // Told before its request is read, if it can be.
-        drop(rules.limits.enter(policy.limit_class)?);
+        drop(enter()?);
         let request = if policy.method.is_client_streaming() {
             request
         } else {
@@ -189,7 +195,7 @@ where
             let message = arrival::whole(body, limit, &head.extensions).await?;
             Request::from_parts(head, Body::new(Full::new(message)))
         };
-        let place = rules.limits.enter(policy.limit_class)?;
+        let place = enter()?;
         let call = async {
             let encoded = is_encoded(request.headers());
             let Ok(response) = inner.call(request).await;
