@@ -29,6 +29,7 @@ mod processes;
 mod province;
 mod register_down;
 mod roles;
+mod sizes;
 mod sms;
 mod trace;
 mod uniform;

@@ -21,6 +21,7 @@ pub(crate) struct Call {
     /// The headers that go on.
     pub(crate) headers: HeaderMap,
     pub(crate) deadline: Deadline,
+    pub(crate) bounds: Bounds,
     pub(crate) limits: ClassLimits,
     /// What the transport knows of the request.
     pub(crate) extensions: Extensions,
@@ -81,6 +82,12 @@ impl Deadline {
     ) -> Result<Self, Error> {
         let named = bounds.of(policy.limit_class, headers)?;
         Ok(Self(named.map(|limit| Instant::now() + limit)))
+    }
+
+    /// This one, or that of a call which names none, whichever is sooner.
+    pub(crate) fn of_request(self, bounds: &Bounds) -> Self {
+        let soon = Instant::now() + bounds.default;
+        Self(Some(self.0.map_or(soon, |at| at.min(soon))))
     }
 
     /// When it is.

@@ -175,7 +175,8 @@ impl Parts {
             }
         };
         let (limits, extensions) = (self.limits.clone(), head.extensions);
-        let call = Call { policy, upstream, headers, deadline, limits, extensions };
+        let bounds = self.bounds;
+        let call = Call { policy, upstream, headers, deadline, bounds, limits, extensions };
         // Told before the request is read, if it can be.
         drop(call.enter()?);
         match protocol {

@@ -60,9 +60,17 @@ async fn stream(
     sizes: MessageSizes,
     tasks: &Tasks,
 ) -> Result<Response<Body>, Error> {
-    let permit = call.enter()?;
     let (too_large, limit) = (CancellationToken::new(), sizes.request_bytes);
-    let body = Body::new(Bounded::new(body, limit.saturating_add(PREFIX), too_large.clone()));
+    let most = limit.saturating_add(PREFIX);
+    let body = if call.policy.method.is_client_streaming() {
+        Body::new(Bounded::new(body, most, too_large.clone()))
+    } else {
+        // Whoever sends slowly takes no place meanwhile, and has not as long as the stream.
+        let message = arrival::whole(body, most, &call.extensions);
+        let message = call.deadline.of_request(&call.bounds).run(message).await;
+        Body::new(Full::new(message.map_err(|error| bounded::told(error, limit))?))
+    };
+    let permit = call.enter()?;
     let request = call.request(body)?;
     let answer = async {
         tokio::select! {

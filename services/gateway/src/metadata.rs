@@ -2,14 +2,14 @@
 //!
 //! Whatever else a caller sends (`x-forwarded-for`, `grpc-metadata-*`, `traceparent`,
 //! cookies) could pass for something that the gateway itself says, so it ends here.
-//! `zhiyuan-assertion` passes to methods for service accounts alone: it is signed for
-//! the service, which verifies it.
+//! `zhiyuan-assertion` passes to methods for service accounts alone, whose calls have
+//! one: it is signed for the service, which verifies it.
 
 use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use zhiyuan_contracts::policy::Caller;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
-use zhiyuan_rpc::client::ASSERTION;
+use zhiyuan_rpc::client::{ASSERTION, assertion};
 use zhiyuan_rpc::{Code, Error};
 
 /// Passed on from every caller.
@@ -23,6 +23,9 @@ const OF_GRPC: [HeaderName; 2] =
     [HeaderName::from_static("grpc-encoding"), HeaderName::from_static("grpc-accept-encoding")];
 
 /// The headers of a gRPC call that passes through.
+///
+/// # Errors
+/// As [`of_connect`].
 pub(crate) fn of_grpc(headers: &HeaderMap, caller: &Caller) -> Result<HeaderMap, Error> {
     let mut kept = of_connect(headers, caller)?;
     keep(&mut kept, headers, &OF_GRPC);
@@ -32,10 +35,12 @@ pub(crate) fn of_grpc(headers: &HeaderMap, caller: &Caller) -> Result<HeaderMap,
 /// The headers of a call whose message the gateway frames itself.
 ///
 /// # Errors
-/// As [`of_anybody`].
+/// As [`of_anybody`]; `UNAUTHENTICATED` without the assertion of a service account,
+/// before the call takes a place.
 pub(crate) fn of_connect(headers: &HeaderMap, caller: &Caller) -> Result<HeaderMap, Error> {
     let mut kept = of_anybody(headers)?;
     if let Caller::Service { at_gateway: true, .. } = caller {
+        assertion(headers)?;
         keep(&mut kept, headers, &OF_SERVICE_ACCOUNTS);
     }
     Ok(kept)
@@ -116,6 +121,18 @@ mod tests {
         let mut with_assertion: Vec<&str> = anybody.into();
         with_assertion.push("zhiyuan-assertion");
         assert_eq!(names(&account(true)), with_assertion);
+    }
+
+    #[test]
+    fn the_call_of_a_service_account_has_one_assertion() {
+        let account = Caller::Service { scope: "s".into(), at_gateway: true };
+        let code =
+            |pairs: &[_]| of_connect(&headers(pairs), &account).map_err(|error| error.code());
+        let assertion = ("zhiyuan-assertion", "signed");
+        assert!(code(&[assertion]).is_ok());
+        assert_eq!(code(&[]).unwrap_err(), Code::Unauthenticated);
+        assert_eq!(code(&[assertion, assertion]).unwrap_err(), Code::Unauthenticated);
+        assert!(of_connect(&headers(&[]), &Caller::Any).is_ok());
     }
 
     #[test]

@@ -97,7 +97,7 @@ impl Pages {
 }
 
 async fn serves(upstream: &Upstream, wait: Duration) -> bool {
-    let mut health = HealthClient::new(upstream.channel.clone());
+    let mut health = HealthClient::new(upstream.calls.clone());
     let check = health.check(HealthCheckRequest { service: String::new() });
     match tokio::time::timeout(wait, check).await {
         Ok(Ok(answer)) => answer.get_ref().status() == ServingStatus::Serving,

@@ -59,11 +59,14 @@ pub(crate) fn check(
     }
 }
 
-/// One service and the channel to it.
+/// One service and the channels to it. Streams have their own: they stay, and the window
+/// of a connection is filled by answers that nobody reads.
 #[derive(Debug, Clone)]
 pub(crate) struct Upstream {
     pub(crate) name: String,
-    pub(crate) channel: Channel,
+    /// For calls that are answered once.
+    pub(crate) calls: Channel,
+    streams: Channel,
     retries: Arc<Retries>,
 }
 
@@ -82,9 +85,12 @@ impl Upstreams {
         check(addresses, policies)?;
         let mut by_package = BTreeMap::new();
         for (name, address) in addresses {
-            let channel = zhiyuan_rpc::connect_lazy(address)
-                .map_err(|_invalid| ConfigError::Address { name: name.clone() })?;
-            let upstream = Upstream { name: name.clone(), channel, retries: Arc::default() };
+            let channel = || {
+                zhiyuan_rpc::connect_lazy(address)
+                    .map_err(|_invalid| ConfigError::Address { name: name.clone() })
+            };
+            let (calls, streams) = (channel()?, channel()?);
+            let upstream = Upstream { name: name.clone(), calls, streams, retries: Arc::default() };
             by_package.insert(package_named(name), upstream);
         }
         Ok(Self { by_package })
@@ -117,7 +123,10 @@ impl Upstream {
         policy: &MethodPolicy,
         request: Request<Body>,
     ) -> Result<Response<Body>, Error> {
-        let answer = self.retries.call(&self.channel, Some(policy), request).await;
+        let method = &policy.method;
+        let streams = method.is_client_streaming() || method.is_server_streaming();
+        let channel = if streams { &self.streams } else { &self.calls };
+        let answer = self.retries.call(channel, Some(policy), request).await;
         let response = answer.map_err(failed)?;
         if response.status() != http::StatusCode::OK {
             return Err(Error::unavailable(UnexpectedStatus(response.status())));

@@ -60,6 +60,8 @@ pub fn check_headers(headers: &HeaderMap) -> Result<(), Error> {
 /// `MESSAGE_TOO_LARGE`; `MALFORMED_REQUEST` when it breaks off.
 pub async fn whole(mut body: Body, limit: usize, extensions: &Extensions) -> Result<Bytes, Error> {
     let connection = extensions.get::<Arc<Connection>>();
+    // Its connection has nothing to keep a place for yet.
+    let _arriving = connection.map(|connection| connection.arriving());
     let (mut first, mut more, mut held) = (Bytes::new(), BytesMut::new(), Vec::new());
     while let Some(frame) = body.frame().await {
         let Ok(data) = frame.map_err(|_broken| Error::malformed_request())?.into_data() else {

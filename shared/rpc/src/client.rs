@@ -5,19 +5,35 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use tonic::body::Body;
 use tonic::transport::{Channel, Endpoint};
 use tower::Service;
 use zhiyuan_auth::AssertionSigner;
 use zhiyuan_contracts::policy::Policies;
+use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 
 use crate::deadline;
+use crate::error::{Code, Error};
 use crate::retry::Retries;
 
 /// The header that carries a service's assertion. `authorization` stays free for
 /// the token of the person on whose behalf a call is made.
 pub const ASSERTION: &str = "zhiyuan-assertion";
+
+/// The assertion of a call. Of two, two readers could believe different ones.
+///
+/// # Errors
+/// `UNAUTHENTICATED` when there is none, or more than one.
+pub fn assertion(headers: &HeaderMap) -> Result<&str, Error> {
+    let mut tokens = headers.get_all(ASSERTION).iter();
+    let token = tokens.next().and_then(|value| value.to_str().ok());
+    token.filter(|_| tokens.next().is_none()).ok_or_else(unauthenticated)
+}
+
+pub(crate) fn unauthenticated() -> Error {
+    Error::new(Code::Unauthenticated, Common::Unauthenticated, "调用方身份未能确认")
+}
 
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
 

@@ -21,7 +21,7 @@ use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 
 use crate::arrival;
-use crate::client::ASSERTION;
+use crate::client::{assertion, unauthenticated};
 use crate::deadline::{self, Bounds};
 use crate::error::{Code, Error};
 use crate::limits::ClassLimits;
@@ -91,10 +91,7 @@ impl Rules {
             return Err(unauthenticated());
         }
         if let Caller::Service { scope, .. } = &policy.caller {
-            let mut tokens = request.headers().get_all(ASSERTION).iter();
-            let token = tokens.next().and_then(|value| value.to_str().ok());
-            let (Some(token), None) = (token, tokens.next()) else { return Err(unauthenticated()) };
-            let caller = self.verifier.verify(token).map_err(|error| {
+            let caller = self.verifier.verify(assertion(request.headers())?).map_err(|error| {
                 tracing::warn!(error = %error, "assertion refused");
                 unauthenticated()
             })?;
@@ -110,10 +107,6 @@ impl Rules {
         }
         Ok(policy)
     }
-}
-
-fn unauthenticated() -> Error {
-    Error::new(Code::Unauthenticated, Common::Unauthenticated, "调用方身份未能确认")
 }
 
 impl<S> Service<Request<Body>> for Guard<S>
@@ -185,9 +178,15 @@ where
     let head = deadline.unwrap_or_else(|| Instant::now() + rules.bounds.max);
     let leaving = Leaving::of(request.extensions());
     let streamed = policy.method.is_server_streaming();
+    let caller = request.extensions().get::<CallerIdentity>();
+    let caller = caller.map(|CallerIdentity(caller)| Arc::clone(&caller.name));
+    let enter = || match &caller {
+        Some(caller) => rules.limits.enter_as(policy.limit_class, caller),
+        None => rules.limits.enter(policy.limit_class),
+    };
     let work = async {
         // Told before its request is read, if it can be.
-        drop(rules.limits.enter(policy.limit_class)?);
+        drop(enter()?);
         let request = if policy.method.is_client_streaming() {
             request
         } else {
@@ -196,7 +195,7 @@ where
             let message = arrival::whole(body, limit, &head.extensions).await?;
             Request::from_parts(head, Body::new(Full::new(message)))
         };
-        let place = rules.limits.enter(policy.limit_class)?;
+        let place = enter()?;
         let call = async {
             let encoded = is_encoded(request.headers());
             let Ok(response) = inner.call(request).await;

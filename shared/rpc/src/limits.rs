@@ -1,6 +1,7 @@
 //! How many calls run at once, by class and in all.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -26,7 +27,7 @@ pub struct ClassSizes {
     pub message: usize,
     /// `LIMIT_CLASS_SUITE`.
     pub suite: usize,
-    /// `LIMIT_CLASS_STREAM`.
+    /// `LIMIT_CLASS_STREAM`; one caller that is known has a quarter of them at most.
     pub stream: usize,
 }
 
@@ -40,6 +41,48 @@ pub struct ClassLimits {
     message: Arc<Semaphore>,
     suite: Arc<Semaphore>,
     stream: Arc<Semaphore>,
+    streams_of: Arc<Callers>,
+}
+
+/// How many long-lived streams each caller has.
+#[derive(Debug, Default)]
+struct Callers(Mutex<BTreeMap<Arc<str>, usize>>);
+
+impl Callers {
+    fn count(&self) -> MutexGuard<'_, BTreeMap<Arc<str>, usize>> {
+        // Plain numbers: a panic while they are held leaves them whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts one more, unless the caller has as many as it may.
+    fn enter(self: &Arc<Self>, name: &Arc<str>, most: usize) -> Option<Share> {
+        let mut streams = self.count();
+        let of_caller = streams.entry(Arc::clone(name)).or_default();
+        if *of_caller >= most {
+            return None;
+        }
+        *of_caller += 1;
+        Some(Share { all: Arc::clone(self), name: Arc::clone(name) })
+    }
+}
+
+/// A stream in the count of its caller.
+#[derive(Debug)]
+struct Share {
+    all: Arc<Callers>,
+    name: Arc<str>,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut streams = self.all.count();
+        if let Some(of_caller) = streams.get_mut(&self.name) {
+            *of_caller -= 1;
+            if *of_caller == 0 {
+                streams.remove(&self.name);
+            }
+        }
+    }
 }
 
 /// The place of a call, until it is dropped.
@@ -47,11 +90,12 @@ pub struct ClassLimits {
 pub struct Permit {
     _of_class: OwnedSemaphorePermit,
     _of_all: Option<OwnedSemaphorePermit>,
+    _of_caller: Option<Share>,
 }
 
 impl From<OwnedSemaphorePermit> for Permit {
     fn from(place: OwnedSemaphorePermit) -> Self {
-        Self { _of_class: place, _of_all: None }
+        Self { _of_class: place, _of_all: None, _of_caller: None }
     }
 }
 
@@ -67,7 +111,22 @@ impl ClassLimits {
             message: of(sizes.message),
             suite: of(sizes.suite),
             stream: of(sizes.stream),
+            streams_of: Arc::default(),
         }
+    }
+
+    /// Lets a call in whose caller is known. It has a quarter of the long-lived streams at
+    /// most: who opens more of them than it reads must not keep the suite's own out.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub fn enter_as(&self, class: LimitClass, caller: &Arc<str>) -> Result<Permit, Error> {
+        let permit = self.enter(class)?;
+        if class != LimitClass::Stream {
+            return Ok(permit);
+        }
+        let share = self.streams_of.enter(caller, (self.sizes.stream / 4).max(1));
+        Ok(Permit { _of_caller: Some(share.ok_or_else(full)?), ..permit })
     }
 
     /// Lets a call in, until the permit is dropped.
@@ -85,7 +144,6 @@ impl ClassLimits {
             // Most of the time it only waits.
             LimitClass::Stream => (&self.stream, None),
         };
-        let full = || Error::overloaded(Duration::from_secs(1));
         let take = |semaphore: &Arc<Semaphore>| {
             Arc::clone(semaphore).try_acquire_owned().map_err(|_full| full())
         };
@@ -94,8 +152,12 @@ impl ClassLimits {
             Some(_) => Some(take(&self.total)?),
             None => None,
         };
-        Ok(Permit { _of_class: take(semaphore)?, _of_all: of_all })
+        Ok(Permit { _of_class: take(semaphore)?, _of_all: of_all, _of_caller: None })
     }
+}
+
+fn full() -> Error {
+    Error::overloaded(Duration::from_secs(1))
 }
 
 #[cfg(test)]
@@ -122,6 +184,21 @@ mod tests {
         assert!(limits.enter(LimitClass::Read).is_ok());
         drop(held);
         assert!(limits.enter(LimitClass::Message).is_ok());
+    }
+
+    #[test]
+    fn one_caller_has_a_quarter_of_the_streams_at_most() {
+        let limits = ClassLimits::new(&sizes(100, 8));
+        let (account, suite) = (Arc::from("account"), Arc::from("orgtree"));
+        let stream = |caller| limits.enter_as(LimitClass::Stream, caller);
+        let held = [stream(&account).unwrap(), stream(&account).unwrap()];
+        assert_eq!(stream(&account).unwrap_err().reason(), "OVERLOADED");
+        let _of_suite = [stream(&suite).unwrap(), stream(&suite).unwrap()];
+        // Of what is answered once, a caller has what its class has.
+        assert!(limits.enter_as(LimitClass::Suite, &account).is_ok());
+        drop(held);
+        assert!(stream(&account).is_ok());
+        assert_eq!(limits.streams_of.count().len(), 1, "who has none is forgotten");
     }
 
     #[test]

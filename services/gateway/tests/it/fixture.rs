@@ -18,6 +18,7 @@ type Part = Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>;
 
 pub(crate) const ECHO: &str = "/zhiyuan.fixture.v1.FixtureService/Echo";
 pub(crate) const TALK: &str = "/zhiyuan.fixture.v1.FixtureService/Talk";
+pub(crate) const SNAPSHOT: &str = "/zhiyuan.fixture.v1.FixtureService/Snapshot";
 pub(crate) const WATCH: &str = "/zhiyuan.fixture.v1.FixtureService/Watch";
 
 pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Suite {
@@ -42,6 +43,7 @@ async fn play(request: Request<Body>) -> Result<Response<Body>, Infallible> {
                 .chain(stream::iter([Ok(Frame::trailers(good()))]));
             stream_body(parts)
         }
+        "Snapshot" => std::future::pending().await,
         "Watch" => stream_body(first().chain(stream::pending())),
         "Break" => stream_body(first().chain(stream::iter([Err("broken".into())]))),
         _ => {

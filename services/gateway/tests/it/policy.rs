@@ -1,8 +1,9 @@
 //! Each policy of the contracts is enforced.
 
-use zhiyuan_contracts::policy::Policies;
+use zhiyuan_contracts::policy::{Caller, Policies};
 
-use crate::suite::{Suite, reason};
+use crate::fixture::{self, SNAPSHOT};
+use crate::suite::{Suite, post, reason};
 
 #[tokio::test]
 async fn public_methods_are_routed_and_no_others() {
@@ -11,8 +12,14 @@ async fn public_methods_are_routed_and_no_others() {
     let (mut routed, mut closed) = (0, 0);
     for policy in policies.iter() {
         let before = suite.seen.lock().unwrap().len();
-        let grpc = suite.grpc(&policy.path, &[], b"").await;
-        let json = suite.json(&policy.path, "{}").await;
+        let account = matches!(policy.caller, Caller::Service { at_gateway: true, .. });
+        let headers = if account { &[("zhiyuan-assertion", "signed")][..] } else { &[] };
+        let grpc = suite.grpc(&policy.path, headers, b"").await;
+        let mut request = post(&policy.path, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let json = suite.http1(request.body("{}".into()).unwrap()).await;
         let reached = suite.seen.lock().unwrap().len() - before;
         match policy.caller.at_gateway() {
             true => {
@@ -34,6 +41,38 @@ async fn public_methods_are_routed_and_no_others() {
         }
     }
     assert!(routed >= 6 && closed >= 1, "{routed} routed, {closed} closed");
+}
+
+#[tokio::test]
+async fn a_service_account_without_assertion_takes_no_place() {
+    let suite = fixture::start(|config| config.server.limits.suite = 1).await;
+    let signed = ("zhiyuan-assertion", "signed");
+    let headers = [signed, ("grpc-timeout", "1S")];
+    let hanging = suite.grpc(SNAPSHOT, &headers, b"");
+    let (hanging, ()) = tokio::join!(hanging, async {
+        while suite.seen.lock().unwrap().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        // Not `OVERLOADED`: nobody has asked yet whether there is a place.
+        for headers in [&[][..], &[signed, signed]] {
+            let refused = suite.grpc(SNAPSHOT, headers, b"").await.grpc();
+            assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+            assert_eq!(reason(&refused), "UNAUTHENTICATED");
+        }
+        assert_eq!(suite.json(SNAPSHOT, "{}").await.refusal().1, "UNAUTHENTICATED");
+    });
+    assert_eq!(reason(&hanging.grpc()), "DEADLINE_EXCEEDED");
+    assert_eq!(suite.seen.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn many_service_accounts_are_served_at_once() {
+    let suite = fixture::start(|_| ()).await;
+    let headers = [("zhiyuan-assertion", "signed"), ("grpc-timeout", "1S")];
+    let calls = (0..32).map(|_| suite.grpc(SNAPSHOT, &headers, b""));
+    for answer in futures_util::future::join_all(calls).await {
+        assert_eq!(reason(&answer.grpc()), "DEADLINE_EXCEEDED");
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! Callers who send slowly, who don't call, and the end of the gateway.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
+use http_body::Frame;
+use http_body_util::{BodyExt as _, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::body::Body;
 use tower::ServiceExt as _;
 
@@ -54,6 +57,25 @@ async fn bodies_that_come_slowly_take_no_place_and_end_at_their_deadline() {
         let said = closes(stream).await.unwrap();
         assert!(said.starts_with("HTTP/1.1 504") && said.contains("DEADLINE_EXCEEDED"), "{said}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_whose_request_comes_slowly_takes_no_place_and_ends_in_time() {
+    let suite = fixture::start(|config| {
+        (config.server.limits.stream, config.server.default_deadline_ms) = (1, 1000);
+    })
+    .await;
+    let (sender, parts) = tokio::sync::mpsc::channel::<Result<_, Infallible>>(1);
+    sender.send(Ok(Frame::data(frame(b"7").slice(..3)))).await.unwrap();
+    let body = Body::new(StreamBody::new(ReceiverStream::new(parts)));
+    let slow = suite.channel().oneshot(post(WATCH, "application/grpc").body(body).unwrap());
+    let (slow, ()) = tokio::join!(slow, async {
+        let quick = suite.grpc(WATCH, &[("grpc-timeout", "100m")], b"").await;
+        assert_eq!(quick.body, frame(b""));
+    });
+    let late = tonic::Status::from_header_map(slow.unwrap().headers()).unwrap();
+    assert_eq!(reason(&late), "DEADLINE_EXCEEDED");
+    drop(sender);
 }
 
 #[tokio::test]

@@ -117,3 +117,19 @@ async fn an_answer_that_is_no_message_is_our_fault() {
     assert_eq!((answer.status, answer.refusal().1.as_str()), (500, "INTERNAL"));
     assert_eq!(suite.json(ECHO, "{}").await.status, 200);
 }
+
+#[tokio::test]
+async fn streams_keep_no_call_from_the_same_service() {
+    // Of the service too: two streams are all that a connection to it takes.
+    let suite = fixture::start(|config| config.server.max_concurrent_streams = 2).await;
+    let mut watching = Vec::new();
+    for _ in 0..2 {
+        let message = Body::new(http_body_util::Full::new(frame(b"")));
+        let request = post(WATCH, "application/grpc").body(message).unwrap();
+        let mut body = suite.channel().oneshot(request).await.unwrap().into_body();
+        body.frame().await.unwrap().unwrap();
+        watching.push(body);
+    }
+    let answer = suite.grpc(ECHO, &[("grpc-timeout", "3S")], b"").await;
+    assert_eq!(answer.grpc().code(), Code::Ok);
+}

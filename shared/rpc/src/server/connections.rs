@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::ServerConfig;
+use crate::deadline::Bounds;
 
 /// The length of the first words of HTTP/2.
 const PREFACE: u64 = 24;
@@ -19,8 +20,12 @@ const PREFACE: u64 = 24;
 /// waiting to be read. Past it the connection is cut that keeps most.
 const HELD_BYTES: usize = 64 << 20;
 
-/// Streams of health and reflection at once. They have no deadline, so they take no
-/// place of the calls: a few idle watchers would keep all of a class.
+/// How long a request may take to arrive before its connection makes room for others, if
+/// it has nothing else to do.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
+/// Watchers of health at once, and streams of reflection. They take no place of the
+/// calls, nor of each other: a few idle watchers would keep all of a class.
 const STANDARD_STREAMS: usize = 64;
 
 /// All connections of a server.
@@ -40,7 +45,10 @@ pub(crate) struct Connections {
     pub(super) leaving: CancellationToken,
     /// Whatever is left is dropped.
     pub(super) cut: CancellationToken,
-    pub(super) standard_places: Arc<Semaphore>,
+    watch_places: Arc<Semaphore>,
+    reflection_places: Arc<Semaphore>,
+    /// The deadlines of health and reflection.
+    bounds: Bounds,
 }
 
 /// One connection, as its calls see it.
@@ -56,9 +64,17 @@ pub(crate) struct Connection {
     read_bytes: AtomicU64,
     called: AtomicBool,
     calls: AtomicUsize,
+    /// Calls whose requests are still on their way, and since when.
+    arriving: Mutex<Arrivals>,
     active: Mutex<Instant>,
     blocked: Mutex<Option<Instant>>,
     held: Mutex<HeldBytes>,
+}
+
+#[derive(Debug, Default)]
+struct Arrivals {
+    begun: u64,
+    since: BTreeMap<u64, Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +103,9 @@ impl Connections {
             stopping,
             leaving: CancellationToken::new(),
             cut: CancellationToken::new(),
-            standard_places: Arc::new(Semaphore::new(STANDARD_STREAMS)),
+            watch_places: Arc::new(Semaphore::new(STANDARD_STREAMS)),
+            reflection_places: Arc::new(Semaphore::new(STANDARD_STREAMS)),
+            bounds: config.bounds(),
         })
     }
 
@@ -104,6 +122,7 @@ impl Connections {
             read_bytes: AtomicU64::new(0),
             called: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
+            arriving: Mutex::default(),
             active: Mutex::new(now),
             blocked: Mutex::default(),
             held: Mutex::default(),
@@ -112,8 +131,9 @@ impl Connections {
         Open(connection)
     }
 
-    /// Waits until there is room for one more. Who has been idle longest makes room;
-    /// who never called goes first.
+    /// Waits until there is room for one more. Who has been idle longest makes room; who
+    /// never called goes first, and who does nothing but send slowly goes last. A call
+    /// that is worked on, or a stream, keeps its connection.
     pub(super) async fn room(&self) {
         loop {
             if lock(&self.open).len() < self.cap {
@@ -122,17 +142,21 @@ impl Connections {
             if !self.evict() {
                 tracing::warn!(connections = self.cap, "full: every connection has calls open");
             }
-            // After a second the log says again that it is full.
-            let _late = tokio::time::timeout(Duration::from_secs(1), self.ended.notified()).await;
+            // After a second the log says again that it is full, and requests are late.
+            let _late = tokio::time::timeout(ARRIVAL, self.ended.notified()).await;
         }
     }
 
-    /// Cuts the connection that is missed least, if one is idle.
+    /// Cuts the connection that is missed least, if there is one.
     pub(super) fn evict(&self) -> bool {
         let open = lock(&self.open);
-        let idle = open.values().filter(|connection| connection.is_idle());
-        let Some(least) = idle.min_by_key(|connection| connection.worth()) else { return false };
-        tracing::debug!(connection = least.number, "an idle connection made room");
+        let now = Instant::now();
+        let least = open
+            .values()
+            .filter_map(|connection| Some((connection.worth(now)?, connection)))
+            .min_by_key(|(worth, _)| *worth);
+        let Some((_, least)) = least else { return false };
+        tracing::debug!(connection = least.number, "a connection made room");
         least.cut.cancel();
         true
     }
@@ -170,13 +194,20 @@ impl Connections {
 }
 
 impl Connection {
-    /// Idle: no call, and not about to end.
-    fn is_idle(&self) -> bool {
-        self.calls.load(Ordering::Relaxed) == 0 && !self.cut.is_cancelled()
-    }
-
-    fn worth(&self) -> (bool, Instant) {
-        (self.called.load(Ordering::Relaxed), *lock(&self.active))
+    /// How much it would be missed, the least first; nothing when it is in use, or about
+    /// to end.
+    fn worth(&self, now: Instant) -> Option<(bool, bool, Instant)> {
+        if self.cut.is_cancelled() {
+            return None;
+        }
+        let calls = self.calls.load(Ordering::Relaxed);
+        if calls == 0 {
+            return Some((false, self.called.load(Ordering::Relaxed), *lock(&self.active)));
+        }
+        let arriving = lock(&self.arriving);
+        let (_, since) = arriving.since.first_key_value()?;
+        let late = now.saturating_duration_since(*since) >= ARRIVAL;
+        (late && arriving.since.len() >= calls).then_some((true, true, *since))
     }
 
     fn fault(&self, now: Instant) -> Option<&'static str> {
@@ -211,8 +242,16 @@ impl Connection {
         &self.all.stopping
     }
 
-    pub(super) fn standard_places(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.all.standard_places)
+    pub(super) fn watch_places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.all.watch_places)
+    }
+
+    pub(super) fn reflection_places(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.all.reflection_places)
+    }
+
+    pub(super) fn bounds(&self) -> Bounds {
+        self.all.bounds
     }
 
     pub(super) fn was_read(&self, bytes: usize) {
@@ -234,6 +273,15 @@ impl Connection {
         self.called.store(true, Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
         OpenCall(Arc::clone(self))
+    }
+
+    /// The request of a call is on its way, until the value is dropped.
+    pub(crate) fn arriving(self: &Arc<Self>) -> Arriving {
+        let mut arriving = lock(&self.arriving);
+        arriving.begun += 1;
+        let number = arriving.begun;
+        arriving.since.insert(number, Instant::now());
+        Arriving(Arc::clone(self), number)
     }
 
     /// Counts bytes that are kept in memory, until the value is dropped.
@@ -291,6 +339,16 @@ impl Drop for OpenCall {
     fn drop(&mut self) {
         *lock(&self.0.active) = Instant::now();
         self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A call whose request is still on its way.
+#[derive(Debug)]
+pub(crate) struct Arriving(Arc<Connection>, u64);
+
+impl Drop for Arriving {
+    fn drop(&mut self) {
+        lock(&self.0.arriving).since.remove(&self.1);
     }
 }
 

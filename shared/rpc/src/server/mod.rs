@@ -7,6 +7,7 @@ mod front;
 mod health;
 mod io;
 mod leaving;
+mod standard;
 mod unread;
 
 use std::convert::Infallible;
@@ -31,8 +32,8 @@ pub use config::ServerConfig;
 pub(crate) use connections::{Connection, Held};
 use connections::{Connections, Open};
 use front::Front;
-pub(crate) use front::is_standard;
 pub use leaving::Leaving;
+pub(crate) use standard::is_standard;
 
 /// The largest list of headers that the transport takes, in bytes: twice as large as a
 /// request may have, so that who has a little too much is told in words.

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tonic::Code;
 
 use crate::fixture::{ECHO, FOLLOW, refusal};
-use crate::served::{Served, send, until};
+use crate::served::{Served, head, send, until};
 
 #[tokio::test]
 async fn idle_connections_make_room_for_calls() {
@@ -59,6 +59,42 @@ async fn a_connection_with_a_call_keeps_its_place() {
     drop((one, _of_one));
     let next = tokio::time::timeout(Duration::from_secs(10), next.join_next()).await;
     next.unwrap().unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn who_only_sends_slowly_makes_room() {
+    let served = Served::start(|config| {
+        (config.max_connections, config.default_deadline_ms) = (4, 60_000);
+        config.max_deadline_ms = 60_000;
+    })
+    .await;
+    let (mut busy, _connection) = served.h2().await;
+    let followed = send(&mut busy, FOLLOW).await.unwrap().await.unwrap();
+    let health = "/grpc.health.v1.Health/Check";
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let mut slow = Vec::new();
+    for path in [ECHO, health, reflection] {
+        let (sender, connection) = served.h2().await;
+        let mut sender = sender.ready().await.unwrap();
+        let (answer, mut body) = sender.send_request(head(path), false).unwrap();
+        body.send_data(bytes::Bytes::from_static(b"\0\0"), false).unwrap();
+        slow.push((answer, body, connection));
+    }
+    // One after the other, and nobody who is served.
+    let mut kept = Vec::new();
+    for _ in 0..3 {
+        let (mut next, connection) = served.h2().await;
+        let answer = send(&mut next, FOLLOW).await.unwrap();
+        let answer = tokio::time::timeout(Duration::from_secs(8), answer).await;
+        let answer = answer.unwrap().unwrap();
+        assert_eq!(refusal(answer.headers()), None);
+        kept.push((next, connection, answer));
+    }
+    let mut followed = followed.into_body();
+    assert!(followed.data().await.unwrap().is_ok());
+    for (answer, _body, _connection) in slow {
+        assert!(answer.await.is_err());
+    }
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! A played service of a contract of its own, behind the guard.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use tonic::body::Body;
 use tonic_types::StatusExt as _;
 use tower::Service;
 use tower::util::BoxCloneService;
-use zhiyuan_auth::{AssertionVerifier, TrustedCallers};
+use zhiyuan_auth::{AssertionVerifier, CallerConfig, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
 use zhiyuan_domain::SystemClock;
 use zhiyuan_rpc::Guard;
@@ -25,6 +26,7 @@ use zhiyuan_rpc::limits::{ClassLimits, ClassSizes};
 pub(crate) const ECHO: &str = "/zhiyuan.fixture.v1.FixtureService/Echo";
 pub(crate) const HANG: &str = "/zhiyuan.fixture.v1.FixtureService/Hang";
 pub(crate) const LIST: &str = "/zhiyuan.fixture.v1.FixtureService/List";
+pub(crate) const PULL: &str = "/zhiyuan.fixture.v1.FixtureService/Pull";
 pub(crate) const FOLLOW: &str = "/zhiyuan.fixture.v1.FixtureService/Follow";
 
 pub(crate) type Played = BoxCloneService<Request<Body>, Response<Body>, Infallible>;
@@ -49,7 +51,17 @@ pub(crate) fn policies() -> Policies {
 }
 
 pub(crate) fn guarded<S>(inner: S, sizes: &ClassSizes, bounds: Bounds) -> Guard<S> {
-    let callers = TrustedCallers::new(&std::collections::BTreeMap::new()).unwrap();
+    trusting(&BTreeMap::new(), inner, sizes, bounds)
+}
+
+/// A service that these callers may call.
+pub(crate) fn trusting<S>(
+    callers: &BTreeMap<String, CallerConfig>,
+    inner: S,
+    sizes: &ClassSizes,
+    bounds: Bounds,
+) -> Guard<S> {
+    let callers = TrustedCallers::new(callers).unwrap();
     let verifier = AssertionVerifier::new("fixture", callers, Arc::new(SystemClock));
     Guard::new(inner, "fixture", policies(), verifier, ClassLimits::new(sizes), bounds)
 }
@@ -63,7 +75,7 @@ pub(crate) async fn play(request: Request<Body>) -> Result<Response<Body>, Infal
     let path = request.uri().path().to_owned();
     let first = || stream::iter([Ok(Frame::data(frame(b"")))]);
     Ok(answer(match path.rsplit('/').next().unwrap_or_default() {
-        "Follow" => streamed(first().chain(stream::pending())),
+        "Follow" | "Pull" => streamed(first().chain(stream::pending())),
         "Hang" => std::future::pending().await,
         // Always has something to say.
         "List" => streamed(stream::repeat_with(|| Ok(Frame::data(frame(&[7; 4000]))))),

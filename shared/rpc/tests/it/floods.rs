@@ -1,11 +1,14 @@
 //! Floods of frames: the connection ends, others are served, memory stays.
 
+use std::time::Duration;
+
 use h2::Reason;
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::Mutex;
+use tonic::Code;
 use zhiyuan_testkit::raw;
 
-use crate::fixture::{ECHO, frame};
+use crate::fixture::{ECHO, frame, refusal};
 use crate::served::{Served, head};
 
 /// What this process has in memory, in bytes.
@@ -126,4 +129,24 @@ async fn memory_for_answers_that_wait_is_bounded() {
     assert!(served.serves().await);
     let grown = resident().saturating_sub(before);
     assert!(grown < 3 * GROWTH, "{grown} bytes more");
+}
+
+#[tokio::test]
+async fn health_and_reflection_keep_little_of_what_is_sent() {
+    let _alone = ALONE.lock().await;
+    let served = Served::start(|_| ()).await;
+    let reflection = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+    let too_large = Some((Code::ResourceExhausted, "MESSAGE_TOO_LARGE".to_owned()));
+    for path in ["/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch", reflection] {
+        let (mut sender, _connection) = served.h2().await;
+        for _ in 0..100 {
+            // 4 MiB are announced, and a part of them comes.
+            sender = sender.ready().await.unwrap();
+            let (answer, mut body) = sender.send_request(head(path), false).unwrap();
+            let begun = [&[0, 0, 0x40, 0, 0][..], &[7; 2000]].concat();
+            body.send_data(begun.into(), false).unwrap();
+            let answer = tokio::time::timeout(Duration::from_secs(2), answer).await;
+            assert_eq!(refusal(answer.unwrap().unwrap().headers()), too_large, "{path}");
+        }
+    }
 }

@@ -2,8 +2,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
+use h2::client::SendRequest;
+use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
+use tonic::Code;
+use tonic_reflection::pb::v1::ServerReflectionRequest;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
 use zhiyuan_testkit::raw;
 
 use crate::fixture::{ECHO, FOLLOW, LIST, refusal};
@@ -42,6 +48,89 @@ async fn requests_that_come_slowly_take_no_place() {
     let (answer, mut body) = open.pop().unwrap();
     body.send_data(bytes::Bytes::from_static(b"\0\0\0"), true).unwrap();
     assert_eq!(refusal(answer.await.unwrap().headers()), None);
+}
+
+const REFLECTION: &str = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo";
+const CHECK: &str = "/grpc.health.v1.Health/Check";
+const WATCH: &str = "/grpc.health.v1.Health/Watch";
+
+fn refused(code: Code, reason: &str) -> Option<(Code, String)> {
+    Some((code, reason.to_owned()))
+}
+
+/// Begins calls that announce a message and never send it.
+async fn unfinished(sender: &mut SendRequest<Bytes>, path: &str, length: u32) -> Vec<Unfinished> {
+    let mut open = Vec::new();
+    for _ in 0..70 {
+        *sender = sender.clone().ready().await.unwrap();
+        let (answer, mut body) = sender.send_request(head(path), false).unwrap();
+        let prefix = [&[0][..], &length.to_be_bytes()].concat();
+        body.send_data(prefix.into(), false).unwrap();
+        open.push((answer, body));
+    }
+    open
+}
+
+type Unfinished = (h2::client::ResponseFuture, h2::SendStream<Bytes>);
+
+#[tokio::test]
+async fn requests_to_health_and_reflection_must_come_in_time() {
+    let served = Served::start(|config| config.default_deadline_ms = 300).await;
+    for path in [CHECK, WATCH, REFLECTION] {
+        let (mut sender, _connection) = served.h2().await;
+        for (answer, _body) in unfinished(&mut sender, path, 100).await {
+            let answer = tokio::time::timeout(Duration::from_secs(10), answer).await;
+            let late = refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+            assert_eq!(refusal(answer.unwrap().unwrap().headers()), late, "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn unfinished_streams_of_health_and_reflection_take_no_place() {
+    let served = Served::start(|_| ()).await;
+    for path in [WATCH, REFLECTION] {
+        let (mut sender, _connection) = served.h2().await;
+        let _open = unfinished(&mut sender, path, 100).await;
+        let (mut other, _other) = served.h2().await;
+        let answer = send(&mut other, path).await.unwrap().await.unwrap();
+        assert_eq!(refusal(answer.headers()), None, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn watchers_of_health_keep_nobody_from_reflection() {
+    let served = Served::start(|_| ()).await;
+    let (mut sender, _connection) = served.h2().await;
+    let mut watching = Vec::new();
+    for _ in 0..64 {
+        watching.push(send(&mut sender, WATCH).await.unwrap().await.unwrap());
+    }
+    let full = send(&mut sender, WATCH).await.unwrap().await.unwrap();
+    assert_eq!(refusal(full.headers()), refused(Code::ResourceExhausted, "OVERLOADED"));
+    let answer = send(&mut sender, REFLECTION).await.unwrap().await.unwrap();
+    assert_eq!(refusal(answer.headers()), None);
+}
+
+#[tokio::test]
+async fn a_stream_of_reflection_ends_in_time() {
+    let served = Served::start(|config| config.max_deadline_ms = 300).await;
+    let (sender, _connection) = served.h2().await;
+    let (answer, mut body) =
+        sender.ready().await.unwrap().send_request(head(REFLECTION), false).unwrap();
+    let list = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    body.send_data(crate::fixture::frame(&list.encode_to_vec()), false).unwrap();
+    let mut answer = answer.await.unwrap().into_body();
+    assert!(answer.data().await.unwrap().is_ok());
+    let end = tokio::time::timeout(Duration::from_secs(10), async {
+        while answer.data().await.is_some() {}
+        answer.trailers().await.unwrap().unwrap()
+    });
+    let late = refused(Code::DeadlineExceeded, "DEADLINE_EXCEEDED");
+    assert_eq!(refusal(&end.await.unwrap()), late);
 }
 
 #[tokio::test]

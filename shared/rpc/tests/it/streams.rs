@@ -1,12 +1,19 @@
 //! Streamed answers: how long they live, and what they hold.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use tonic::Code;
 use tonic::body::Body;
 
-use crate::fixture::{FOLLOW, LIST, bounds, call, guarded, played, refusal, request, sizes};
+use zhiyuan_auth::{AssertionSigner, CallerConfig};
+use zhiyuan_crypto::SigningKey;
+use zhiyuan_domain::SystemClock;
+
+use crate::fixture::{
+    FOLLOW, LIST, PULL, bounds, call, guarded, played, refusal, request, sizes, trusting,
+};
 
 /// Reads a stream to its end; its last words.
 async fn end_of(mut body: Body) -> (Code, String) {
@@ -60,6 +67,33 @@ async fn a_stream_holds_its_place_until_its_body_is_gone() {
     assert_eq!(refusal(other.headers()), None);
     drop(first);
     assert_eq!(refusal(call(&mut service, follow()).await.headers()), None);
+}
+
+#[tokio::test]
+async fn one_caller_keeps_no_other_out() {
+    let keys = ["account", "orgtree"].map(|name| (name, SigningKey::generate()));
+    let callers = keys.iter().map(|(name, key)| {
+        let public_keys = vec![key.verifying_key().to_base64()];
+        ((*name).to_owned(), CallerConfig { public_keys, scopes: vec!["fixture.feed".to_owned()] })
+    });
+    let mut eight = sizes();
+    eight.stream = 8;
+    let mut service = trusting(&callers.collect(), played(), &eight, bounds());
+    let [account, orgtree] =
+        keys.map(|(name, key)| AssertionSigner::new(name, key, Arc::new(SystemClock)));
+    let mut pull = async |signer: &AssertionSigner| {
+        let assertion = signer.sign("fixture");
+        call(&mut service, request(PULL, &[("zhiyuan-assertion", &assertion)])).await
+    };
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        held.push(pull(&account).await);
+    }
+    let overloaded = Some((Code::ResourceExhausted, "OVERLOADED".to_owned()));
+    assert_eq!(refusal(pull(&account).await.headers()), overloaded);
+    assert_eq!(refusal(pull(&orgtree).await.headers()), None);
+    assert_eq!(refusal(held.pop().unwrap().headers()), None);
+    assert_eq!(refusal(pull(&account).await.headers()), None);
 }
 
 #[tokio::test]
