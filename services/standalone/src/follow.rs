@@ -6,13 +6,18 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use prost_reflect::{DescriptorPool, DynamicMessage};
+use prost_types::Any;
 use serde_json::{Value, json};
 use time::format_description::well_known::Rfc3339;
-use zhiyuan_contracts::feed::v1::{Cursor, Event, PullRequest};
+use zhiyuan_contracts::feed::v1::{
+    Cursor, ErrorReason as FeedReason, Event, Head, PullRequest, Record, SnapshotRequest,
+};
+use zhiyuan_contracts::orgtree::v1::OrganizationChanged;
 use zhiyuan_contracts::reason::Reason as _;
+use zhiyuan_contracts::registration::v1::VolunteerChanged;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Reason;
 use zhiyuan_domain::{Clock as _, SystemClock};
-use zhiyuan_feed::{Error, PARTITIONS, Source};
+use zhiyuan_feed::{Error, PARTITIONS, Source, name_of};
 use zhiyuan_lifecycle::{Stop, signals};
 use zhiyuan_rpc::Remote;
 use zhiyuan_rpc::wire::from_timestamp;
@@ -48,6 +53,14 @@ impl Service {
             Self::Orgtree => "orgtree",
         }
     }
+
+    /// The message of which there are snapshots.
+    fn kind(self) -> String {
+        match self {
+            Self::Registration => name_of::<VolunteerChanged>(),
+            Self::Orgtree => name_of::<OrganizationChanged>(),
+        }
+    }
 }
 
 /// Follows from the beginning, until Ctrl-C; over and over, as a stream ends with its
@@ -71,9 +84,39 @@ pub(crate) async fn run(arguments: &Arguments, data_dir: &Path, port: u16) -> an
             Err(Error::Source(remote)) if remote.reason == Reason::Draining.wire() => {
                 tokio::time::sleep(remote.retry_after.unwrap_or(AGAIN)).await;
             }
+            // The first events are not kept for ever: the present state instead.
+            Err(Error::Source(remote)) if remote.reason == FeedReason::FeedTrimmed.wire() => {
+                cursors = present_state(&source, &arguments.service.kind()).await?;
+            }
             Err(error) => return Err(error).context("the service can't be followed"),
         }
     }
+}
+
+/// Shows the present state of everything, and tells from where to follow it.
+async fn present_state(source: &Source, kind: &str) -> anyhow::Result<Vec<Cursor>> {
+    let pool = zhiyuan_contracts::descriptor_pool();
+    let mut cursors = Vec::new();
+    for partition in 0..i32::from(PARTITIONS) {
+        let (mut head, mut page_token) = (None, String::new());
+        loop {
+            let request =
+                SnapshotRequest { partition, r#type: kind.to_owned(), page_size: 500, page_token };
+            let page = source.snapshot(request).await.context("the state can't be read")?;
+            head = head.or(page.head);
+            for record in page.records {
+                show(&state(&pool, record)?);
+            }
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                break;
+            }
+        }
+        let head = head.context("a snapshot without head")?;
+        let Head { position, event_id, .. } = head;
+        cursors.push(Cursor { partition, position, event_id });
+    }
+    Ok(cursors)
 }
 
 /// Shows what comes and moves the cursors; ends well once everything that has happened
@@ -89,7 +132,7 @@ async fn until_it_ends(source: &Source, cursors: &mut [Cursor], once: bool) -> R
                 cursor.position = event.position;
                 cursor.event_id.clone_from(&event.event_id);
             }
-            show(&pool, event).map_err(|error| Error::Apply(error.into()))?;
+            show(&line(&pool, event).map_err(|error| Error::Apply(error.into()))?);
         }
         if message.heartbeat.is_some() && once {
             return Ok(());
@@ -99,16 +142,31 @@ async fn until_it_ends(source: &Source, cursors: &mut [Cursor], once: bool) -> R
 }
 
 #[expect(clippy::print_stdout, reason = "the answer to who typed the command")]
-fn show(pool: &DescriptorPool, event: Event) -> anyhow::Result<()> {
-    println!("{}", line(pool, event)?);
-    Ok(())
+fn show(line: &Value) {
+    println!("{line}");
+}
+
+/// The name of a payload's message, and the message.
+fn open(pool: &DescriptorPool, payload: Option<Any>) -> anyhow::Result<(String, Value)> {
+    let payload = payload.context("no payload")?;
+    let name = payload.type_url.rsplit('/').next().unwrap_or_default();
+    let kind = pool.get_message_by_name(name).with_context(|| format!("{name} is unknown"))?;
+    let message = DynamicMessage::decode(kind, payload.value.as_slice())?;
+    Ok((name.to_owned(), serde_json::to_value(message)?))
+}
+
+fn state(pool: &DescriptorPool, record: Record) -> anyhow::Result<Value> {
+    let (name, payload) = open(pool, record.payload)?;
+    Ok(json!({
+        "key": record.key,
+        "revision": record.revision,
+        "type": name,
+        "payload": payload,
+    }))
 }
 
 fn line(pool: &DescriptorPool, event: Event) -> anyhow::Result<Value> {
-    let payload = event.payload.context("an event without payload")?;
-    let name = payload.type_url.rsplit('/').next().unwrap_or_default();
-    let kind = pool.get_message_by_name(name).with_context(|| format!("{name} is unknown"))?;
-    let payload = DynamicMessage::decode(kind, payload.value.as_slice())?;
+    let (name, payload) = open(pool, event.payload)?;
     let at = event.sequence_time.as_ref().and_then(from_timestamp);
     let at = at.unwrap_or_else(|| SystemClock.now()).format(&Rfc3339)?;
     Ok(json!({
@@ -118,6 +176,6 @@ fn line(pool: &DescriptorPool, event: Event) -> anyhow::Result<Value> {
         "key": event.key,
         "revision": event.revision,
         "type": name,
-        "payload": serde_json::to_value(payload)?,
+        "payload": payload,
     }))
 }

@@ -14,8 +14,9 @@ use crate::config::FeedConfig;
 use crate::error::Error;
 use crate::writer_db;
 
-/// Commits that come together are sequenced together.
-const DEBOUNCE: Duration = Duration::from_millis(3);
+/// Commits that come together are sequenced together: a pass, and all that follows it in
+/// the services that listen, costs as much for one event as for twenty.
+const DEBOUNCE: Duration = Duration::from_millis(15);
 
 /// One of any number of sequencers of a schema; whoever gets the lock makes the pass.
 #[derive(Debug)]
