@@ -114,7 +114,7 @@ async fn watchers_of_health_keep_nobody_from_reflection() {
 
 #[tokio::test]
 async fn a_stream_of_reflection_ends_in_time() {
-    let served = Served::start(|config| config.max_deadline_ms = 300).await;
+    let served = Served::start(|config| config.max_deadline_ms = 2000).await;
     let (sender, _connection) = served.h2().await;
     let (answer, mut body) =
         sender.ready().await.unwrap().send_request(head(REFLECTION), false).unwrap();
