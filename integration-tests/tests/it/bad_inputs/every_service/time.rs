@@ -55,6 +55,24 @@ pub(super) async fn times_out_of_range(site: &Site) {
     for way in ways(site) {
         for place in fields(&way) {
             let Kind::Message(desc) = place.field().kind() else { continue };
+            if way.protocol == Protocol::Json {
+                let name = place.field().json_name();
+                for text in
+                    ["0000-12-31T23:59:59Z", "10000-01-01T00:00:00Z", "2026-01-01 00:00:00", "昨天"]
+                {
+                    let mut json = serde_json::to_value(way.sample()).unwrap();
+                    json[name] = text.into();
+                    let told = way.send(&[], json.to_string()).await;
+                    // What is a time in JSON, the gateway says; what is one here, the service.
+                    let of_service =
+                        told.refusal.as_ref().is_some_and(|told| told.reason == "INVALID_FIELDS");
+                    let reason = if of_service { "INVALID_FIELDS" } else { "MALFORMED_REQUEST" };
+                    let what = format!("{text}, {way}");
+                    assert_refused(&told, Code::InvalidArgument, reason, &what);
+                    seen += 1;
+                }
+                continue;
+            }
             for (seconds, nanos) in [
                 // The last second of the year 0, the first of the year 10,000.
                 (-62_135_596_801, 0),
