@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::report::{Report, say};
 use crate::stage::Stage;
-use crate::{counts, feed, goodput, hashing, passage, registration};
+use crate::{counts, feed, goodput, hashing, hostile, passage, registration};
 
 /// Measures the suite, and prints ratios to something else measured in the same run.
 #[derive(Debug, Parser)]
@@ -30,6 +30,8 @@ enum Benchmark {
     Goodput,
     /// The gateway against nginx in front of the same service.
     Gateway,
+    /// Somebody who calls as one should, while others flood the gateway.
+    Hostile,
     /// From the commit of a registration to its effect in orgtree.
     Feed,
     /// The figures of organizations against a recursive count.
@@ -43,6 +45,7 @@ impl Benchmark {
             Self::Hashing => "hashing",
             Self::Goodput => "goodput",
             Self::Gateway => "gateway",
+            Self::Hostile => "hostile",
             Self::Feed => "feed",
             Self::Counts => "counts",
         }
@@ -65,6 +68,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Benchmark::Hashing => hashing::measure(&mut stage, time).await?,
             Benchmark::Goodput => goodput::measure(&mut stage, time).await?,
             Benchmark::Gateway => passage::measure(&stage, time).await?,
+            Benchmark::Hostile => hostile::measure(&stage, time).await?,
             Benchmark::Feed => feed::measure(&mut stage, time).await?,
             Benchmark::Counts => counts::measure(&stage, time).await?,
         };

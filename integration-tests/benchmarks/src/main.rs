@@ -9,6 +9,7 @@ mod folder;
 mod form;
 mod goodput;
 mod hashing;
+mod hostile;
 mod load;
 mod part;
 mod passage;

@@ -114,6 +114,11 @@ impl Stage {
         }
     }
 
+    /// The process of a service.
+    pub(crate) fn pid(&self, service: &str) -> Option<u32> {
+        self.parts.get(service).map(Part::pid)
+    }
+
     /// A connection to a service.
     pub(crate) async fn channel(&self, service: &str) -> anyhow::Result<Channel> {
         connect(self.address(service)).await
