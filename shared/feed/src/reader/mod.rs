@@ -198,7 +198,9 @@ impl Reader {
                     AGAIN
                 }
                 // Nothing is down: a stream ends with its connection.
-                Err(Error::Source(remote)) if remote.reason == Common::Draining.wire() => AGAIN,
+                Err(Error::Source(remote)) if remote.reason == Common::Draining.wire() => {
+                    remote.retry_after.unwrap_or(AGAIN)
+                }
                 Err(error) => {
                     // Long on the way: what went wrong is not what went wrong before.
                     if before.elapsed() > LONGEST_RETRY {

@@ -203,7 +203,7 @@ impl Pulling {
                 }
             }
             if self.heads.changed().await.is_err() {
-                return Err(Error::unavailable("the process stops"));
+                return Err(Error::draining());
             }
         }
     }
