@@ -39,10 +39,10 @@ enum Attack {
 }
 
 const ATTACKS: [(Attack, &str, &str); 4] = [
-    (Attack::RapidReset, "a call while streams are reset, p99", "memory then, MiB more"),
-    (Attack::Continuation, "a call while headers never end, p99", "memory then, MiB more"),
-    (Attack::Silence, "a call beside 2,200 silent connections, p99", "memory then, MiB more"),
-    (Attack::SlowBodies, "a call while bodies never come, p99", "memory then, MiB more"),
+    (Attack::RapidReset, "a call while streams are reset, p99", "more memory then, in MiB"),
+    (Attack::Continuation, "a call while headers never end, p99", "more memory then, in MiB"),
+    (Attack::Silence, "a call beside 2,200 silent connections, p99", "more memory then, in MiB"),
+    (Attack::SlowBodies, "a call while bodies never come, p99", "more memory then, in MiB"),
 ];
 
 pub(crate) async fn measure(stage: &Stage, time: Duration) -> anyhow::Result<Findings> {
@@ -71,7 +71,7 @@ pub(crate) async fn measure(stage: &Stage, time: Duration) -> anyhow::Result<Fin
         });
         rows.push(Row {
             what: memory,
-            measured: format!("{grown:.0} MiB"),
+            measured: format!("{:.0} MiB", grown.max(0.0)),
             against: format!("before: {before:.0} MiB"),
             ratio: Some(grown.max(0.0)),
             goal: Goal::AtMost(64.0),
