@@ -10,6 +10,7 @@ pub mod reader;
 mod sequencer;
 mod server;
 mod source;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod trim;

@@ -1,17 +1,11 @@
 //! The SQL of a feed that is written and served.
-//!
-//! The statements are the same in every service's schema, so they are made at run time
-//! and checked by the tests of this crate.
 
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
 use crate::outbox::NewEvent;
-
-fn sql(text: &'static str, schema: &'static str) -> AssertSqlSafe<String> {
-    AssertSqlSafe(text.replace("{s}", schema))
-}
+use crate::statement::sql;
 
 pub(crate) async fn append(
     transaction: &mut PgConnection,

@@ -1,13 +1,10 @@
-//! The SQL of cuts; made at run time as in `writer_db`.
+//! The SQL of cuts.
 
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 
 use super::Cut;
-
-fn sql(text: &'static str, schema: &'static str) -> AssertSqlSafe<String> {
-    AssertSqlSafe(text.replace("{s}", schema))
-}
+use crate::statement::sql;
 
 /// Waits for all effects that are on their way, and keeps others from beginning.
 pub(super) async fn alone(

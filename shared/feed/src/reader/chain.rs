@@ -17,6 +17,20 @@ pub(super) struct Applied {
     pub(super) event_id: Option<Uuid>,
 }
 
+impl Applied {
+    fn at(event: &Event) -> Self {
+        Self { position: event.position, event_id: Some(event.event_id) }
+    }
+
+    /// Goes on to an event; `false` if it is not the very next one.
+    fn step(&mut self, event: &Event) -> bool {
+        let follows =
+            event.position == self.position + 1 && event.previous_event_id == self.event_id;
+        *self = Self::at(event);
+        follows
+    }
+}
+
 /// The partitions of a slot, and how far each is.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Chain {
@@ -59,10 +73,9 @@ impl Chain {
             let last = next
                 .get_mut(&partition)
                 .ok_or(Error::Contract("a partition that was not asked for"))?;
-            if event.position != last.position + 1 || event.previous_event_id != last.event_id {
+            if !last.step(&event) {
                 return Err(Error::Diverged { partition });
             }
-            *last = Applied { position: event.position, event_id: Some(event.event_id) };
             read.push(event);
         }
         Ok(read)
@@ -71,20 +84,14 @@ impl Chain {
     /// Whether these are the very next events of their partitions.
     pub(super) fn is_followed_by(&self, events: &[Event]) -> bool {
         let mut next = self.applied.clone();
-        events.iter().all(|event| {
-            next.get_mut(&event.partition).is_some_and(|last| {
-                let follows =
-                    event.position == last.position + 1 && event.previous_event_id == last.event_id;
-                *last = Applied { position: event.position, event_id: Some(event.event_id) };
-                follows
-            })
-        })
+        events
+            .iter()
+            .all(|event| next.get_mut(&event.partition).is_some_and(|last| last.step(event)))
     }
 
     /// Goes on: this event was applied.
     pub(super) fn advance(&mut self, event: &Event) {
-        let applied = Applied { position: event.position, event_id: Some(event.event_id) };
-        self.applied.insert(event.partition, applied);
+        self.applied.insert(event.partition, Applied::at(event));
     }
 
     /// Reads the heads of a heartbeat, which must agree with what was applied. Tells

@@ -1,12 +1,10 @@
-//! The SQL of a feed that is followed; made at run time as in `writer_db`.
+//! The SQL of a feed that is followed.
 
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgExecutor};
+use sqlx::{FromRow, PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-fn sql(text: &'static str, schema: &'static str) -> AssertSqlSafe<String> {
-    AssertSqlSafe(text.replace("{s}", schema))
-}
+use crate::statement::sql;
 
 /// Takes or keeps a slot; by the database's clock alone.
 pub(super) async fn claim(

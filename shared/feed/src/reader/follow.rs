@@ -1,5 +1,6 @@
 //! Applying events as they come.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::time::Duration;
@@ -54,10 +55,7 @@ pub(super) async fn follow(
             renewed = Instant::now();
         } else if renewed.elapsed() > RENEW {
             // Much to apply, and no heartbeat before it is.
-            let Inner { pool, schema, feed, holder, .. } = inner;
-            if !db::adopt(pool, schema, feed, slot, *holder, None).await? {
-                return Err(Error::Outrun);
-            }
+            inner.keep(slot, None).await?;
             renewed = Instant::now();
         }
     }
@@ -119,13 +117,17 @@ async fn store(
     let hold = cuts::db::hold(&mut transaction, inner.schema).await?;
     let later = |event: &Event| hold.is_some_and(|at| event.sequenced_at > at);
     // Stamps rise within a partition: what is held back is the end of each.
-    let now: Vec<Event> = events.iter().filter(|event| !later(event)).cloned().collect();
+    let now: Cow<'_, [Event]> = if events.iter().any(later) {
+        events.iter().filter(|event| !later(event)).cloned().collect()
+    } else {
+        Cow::Borrowed(events)
+    };
     if !chain.is_followed_by(&now) {
         return Err(Error::Outrun);
     }
     if !now.is_empty() {
         let mut last: BTreeMap<i16, &Event> = BTreeMap::new();
-        for event in &now {
+        for event in now.iter() {
             last.insert(event.partition, event);
         }
         let partitions: Vec<i16> = last.keys().copied().collect();
@@ -186,11 +188,8 @@ async fn meet(
     let all = chain.meet(&heartbeat.heads, &held.partitions)?;
     let until = held.at.unwrap_or(watermark);
     let reached = (all && until <= watermark).then_some(until);
-    let Inner { pool, schema, feed, holder, .. } = inner;
-    if !db::adopt(pool, schema, feed, slot, *holder, reached).await? {
-        return Err(Error::Outrun);
-    }
-    if held.at.is_some() && cuts::db::open(pool, schema).await? != held.at {
+    inner.keep(slot, reached).await?;
+    if held.at.is_some() && cuts::db::open(&inner.pool, inner.schema).await? != held.at {
         return Err(Error::CutTaken);
     }
     Ok(())

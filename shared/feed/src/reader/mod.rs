@@ -140,6 +140,18 @@ struct Inner {
     holder: Uuid,
 }
 
+impl Inner {
+    /// Keeps a slot, and adopts a watermark if there is one.
+    async fn keep(&self, slot: i16, watermark: Option<OffsetDateTime>) -> Result<(), Error> {
+        let Self { pool, schema, feed, holder, .. } = self;
+        if db::adopt(pool, schema, feed, slot, *holder, watermark).await? {
+            Ok(())
+        } else {
+            Err(Error::Outrun)
+        }
+    }
+}
+
 impl std::fmt::Debug for Reader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Reader").field("feed", &self.inner.feed).finish_non_exhaustive()

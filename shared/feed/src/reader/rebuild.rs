@@ -51,10 +51,7 @@ async fn rebuild(inner: &Inner, slot: i16, mut cursor: CursorRow) -> Result<(), 
         let answer = inner.source.snapshot(request).await?;
         cursor = store(inner, cursor, kind, answer).await?;
         pages += 1;
-        let Inner { pool, schema, feed, holder, .. } = inner;
-        if !db::adopt(pool, schema, feed, slot, *holder, None).await? {
-            return Err(Error::Outrun);
-        }
+        inner.keep(slot, None).await?;
     }
     tracing::debug!(feed = inner.feed, partition = cursor.partition, pages, "read from snapshots");
     Ok(())

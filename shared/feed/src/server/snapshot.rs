@@ -66,12 +66,7 @@ impl Publisher {
 }
 
 impl Snapshot {
-    /// The key to read after, by bytes.
-    pub fn after(&self) -> Option<&str> {
-        self.page.after.as_deref()
-    }
-
-    /// The same, parsed.
+    /// The key to read after, by bytes, parsed.
     ///
     /// # Errors
     /// `PAGE_TOKEN_INVALID` for a key that can't be one.

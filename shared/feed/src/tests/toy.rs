@@ -282,7 +282,7 @@ impl FeedService for Served {
              WHERE partition = $1 AND key > $2 ORDER BY key LIMIT $3",
         )
         .bind(snapshot.partition)
-        .bind(snapshot.after().unwrap_or_default().to_owned())
+        .bind(snapshot.after_key(|key| Some(key.to_owned()))?.unwrap_or_default())
         .bind(snapshot.fetch())
         .fetch_all(&self.publisher.pool)
         .await

@@ -7,7 +7,7 @@ use zhiyuan_feed::{Publisher, PullStream, name_of};
 use zhiyuan_rpc::CallerIdentity;
 
 use super::{db, row};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// `zhiyuan.orgtree.v1.FeedService`.
 #[derive(Debug)]
@@ -23,10 +23,7 @@ impl Feed {
     async fn page(&self, request: &SnapshotRequest) -> Result<SnapshotResponse> {
         let kinds = [name_of::<OrganizationChanged>()];
         let snapshot = self.publisher.snapshot(request, &kinds).await?;
-        // Anybody can make a token: what is in it reaches the database as a code or not
-        // at all.
-        let after = snapshot.after().map(OrganizationCode::parse).transpose();
-        let after = after.map_err(|_not_a_code| Error::PageToken)?;
+        let after = snapshot.after_key(|key| OrganizationCode::parse(key).ok())?;
         let after = after.as_ref().map_or("", OrganizationCode::as_str);
         let (partition, limit) = (snapshot.partition, snapshot.fetch());
         let rows = db::told_after(self.publisher.pool(), partition, after, limit).await?;
