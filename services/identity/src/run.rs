@@ -7,7 +7,7 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
-use zhiyuan_auth::{AssertionVerifier, TrustedCallers};
+use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::identity::v1::consent_service_server::{
     ConsentServiceServer, SERVICE_NAME as CONSENTS,
 };
@@ -28,7 +28,7 @@ use zhiyuan_feed::Publisher;
 use zhiyuan_lifecycle::{ReadySignal, Stop, Tasks};
 use zhiyuan_postgres::DatabaseConfig;
 use zhiyuan_rpc::limits::ClassLimits;
-use zhiyuan_rpc::{Guard, server};
+use zhiyuan_rpc::{Guard, Verifiers, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::config::{Config, KeysError};
@@ -147,11 +147,12 @@ pub async fn run(
     let routes = routes(&config, &deps, &vault, &vendor, &enrolments, &publisher).await?;
     let callers =
         TrustedCallers::new(&config.callers).map_err(|error| RunError::Callers(Box::new(error)))?;
+    let sessions = Sessions::new();
     let service = Guard::new(
         routes.prepare(),
         NAME,
         Policies::load().map_err(|error| RunError::Start(error.to_string()))?,
-        AssertionVerifier::new(NAME, callers, deps.clock.clone()),
+        Verifiers::new(NAME, callers, sessions.clone(), deps.clock.clone()),
         ClassLimits::new(&config.server.limits),
         config.server.bounds(),
     );

@@ -33,6 +33,8 @@ pub struct Config {
     pub seed_organizations: Seed,
     /// Where registration is, such as `http://registration:9003`.
     pub registration_address: String,
+    /// Where identity is, such as `http://identity:9001`.
+    pub identity_address: String,
     /// The Ed25519 seed in base64 that proves to others who calls.
     pub signing_key: Secret,
     /// The figures of organizations.
@@ -58,23 +60,40 @@ pub enum ConfigError {
     #[error("signing_key: expected 32 bytes in base64")]
     SigningKey,
     /// An address is none.
-    #[error("registration_address: not an address")]
-    Address(#[source] tonic::transport::Error),
+    #[error("{key}: not an address")]
+    Address {
+        /// Which.
+        key: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: tonic::transport::Error,
+    },
 }
 
 impl Config {
-    /// Makes what [`run`](crate::run) is handed in: the time, and the channel to
-    /// registration.
+    /// Makes what [`run`](crate::run) is handed in: the time, and the channels to
+    /// registration and identity.
     ///
     /// # Errors
-    /// When the signing key or the address has the wrong form. Nobody is called.
+    /// When the signing key or an address has the wrong form. Nobody is called.
     pub fn deps(&self, clock: SharedClock) -> Result<Deps, ConfigError> {
         let key = SigningKey::from_base64(self.signing_key.expose())
             .map_err(|_form| ConfigError::SigningKey)?;
-        let signer = AssertionSigner::new(crate::run::NAME, key, clock.clone());
-        let channel = connect_lazy(&self.registration_address).map_err(ConfigError::Address)?;
-        let registration = SuiteChannel::new(channel, "registration", Arc::new(signer));
-        Ok(Deps { clock, registration })
+        let signer = Arc::new(AssertionSigner::new(crate::run::NAME, key, clock.clone()));
+        let channel = |key, address: &str, audience| {
+            let channel =
+                connect_lazy(address).map_err(|source| ConfigError::Address { key, source })?;
+            Ok(SuiteChannel::new(channel, audience, Arc::clone(&signer)))
+        };
+        Ok(Deps {
+            registration: channel(
+                "registration_address",
+                &self.registration_address,
+                "registration",
+            )?,
+            identity: channel("identity_address", &self.identity_address, "identity")?,
+            clock,
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use zhiyuan_auth::{AssertionVerifier, InvalidCallers, TrustedCallers};
+use zhiyuan_auth::{InvalidCallers, Sessions, TrustedCallers};
 use zhiyuan_contracts::orgtree::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
@@ -24,7 +24,7 @@ use zhiyuan_domain::{SharedClock, SystemClock};
 use zhiyuan_feed::{Cuts, Publisher, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
 use zhiyuan_rpc::limits::ClassLimits;
-use zhiyuan_rpc::{Guard, SuiteChannel, server};
+use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::config::{Config, ConfigError};
@@ -44,6 +44,8 @@ pub struct Deps {
     pub clock: SharedClock,
     /// To registration.
     pub registration: SuiteChannel,
+    /// To identity.
+    pub identity: SuiteChannel,
 }
 
 /// Why orgtree did not start or did not go on.
@@ -117,16 +119,19 @@ pub async fn run(
         )))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let callers = TrustedCallers::new(&config.callers)?;
+    let sessions = Sessions::new();
     let service = Guard::new(
         routes.prepare(),
         NAME,
         Policies::load()?,
-        AssertionVerifier::new(NAME, callers, deps.clock.clone()),
+        Verifiers::new(NAME, callers, sessions.clone(), deps.clock.clone()),
         ClassLimits::new(&config.server.limits),
         config.server.bounds(),
     );
     let tasks = Tasks::new(stop.clone());
     publisher.start(&tasks);
+    let ended = revocations::FromIdentity::new(deps.identity.clone());
+    tasks.start("revocations", revocations::watch(ended, sessions, stop.soft()));
     start_counts(&tasks, &config, &deps, &pool);
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;

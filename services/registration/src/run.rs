@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use zhiyuan_auth::{AssertionVerifier, TrustedCallers};
+use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
 use zhiyuan_contracts::registration::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
@@ -18,7 +18,7 @@ use zhiyuan_domain::{SharedClock, SystemClock};
 use zhiyuan_feed::{Publisher, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
 use zhiyuan_rpc::limits::ClassLimits;
-use zhiyuan_rpc::{Guard, SuiteChannel, server};
+use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::config::{Config, ConfigError};
@@ -108,11 +108,13 @@ pub async fn run(
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
+    let sessions = Sessions::new();
+    let callers = TrustedCallers::new(&config.callers)?;
     let service = Guard::new(
         routes.prepare(),
         NAME,
         Policies::load()?,
-        AssertionVerifier::new(NAME, TrustedCallers::new(&config.callers)?, deps.clock),
+        Verifiers::new(NAME, callers, sessions.clone(), deps.clock),
         ClassLimits::new(&config.server.limits),
         config.server.bounds(),
     );
@@ -126,6 +128,8 @@ pub async fn run(
     );
     publisher.start(&tasks);
     reader.start(&tasks);
+    let ended = revocations::FromIdentity::new(deps.identity);
+    tasks.start("revocations", revocations::watch(ended, sessions, stop.soft()));
     tasks.start("sweep", job::sweep(registrar, every(recovery.sweep_ms), stop.soft()));
 
     ready.ready();

@@ -148,10 +148,6 @@ fn identity(plan: &Plan<'_>) -> anyhow::Result<String> {
     let _ = write!(
         text,
         r#"
-[callers.registration]
-public_keys = [{caller}]
-scopes = ["identity.enrolments", "identity.feed"]
-
 [keys.key_encryption]
 1 = {kek}
 [keys.blind_index]
@@ -178,11 +174,17 @@ body = {{ name = "{{name}}", id_number = "{{id_number}}" }}
 code_pointer = "/result"
 codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }}
 "#,
-        caller = quoted(&secrets.public_key("registration")?),
         kek = quoted(secrets.get("key/identity/kek")?),
         index = quoted(secrets.get("key/identity/index")?),
         code = quoted(secrets.get("key/identity/code")?),
     );
+    text += &callers(
+        secrets,
+        &[
+            ("registration", &["identity.enrolments", "identity.feed", "identity.revocations"]),
+            ("orgtree", &["identity.revocations"]),
+        ],
+    )?;
     text += &feed(plan);
     Ok(text)
 }
@@ -209,8 +211,10 @@ fn registration(plan: &Plan<'_>) -> anyhow::Result<String> {
 fn orgtree(plan: &Plan<'_>) -> anyhow::Result<String> {
     let secrets = plan.secrets;
     let mut text = format!(
-        "seed_organizations = \"anhui\"\nregistration_address = {}\nsigning_key = {}\n",
+        "seed_organizations = \"anhui\"\nregistration_address = {}\nidentity_address = {}\n\
+         signing_key = {}\n",
         quoted(&format!("http://{}", plan.addresses.registration)),
+        quoted(&format!("http://{}", plan.addresses.identity)),
         quoted(secrets.get("signing/orgtree")?),
     );
     text += &head(plan, plan.addresses.orgtree);

@@ -17,6 +17,12 @@ pub(crate) const TYPE: &str = "zhiyuan-service+jwt";
 /// How long an assertion lives, in seconds.
 pub(crate) const LIFETIME: i64 = 60;
 
+/// By how much the clocks of who signs and who verifies may differ, in seconds.
+pub(crate) const SKEW: i64 = 60;
+
+/// The longest token that is looked at, in bytes; ours have about 350.
+pub(crate) const LONGEST: usize = 4096;
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Header {

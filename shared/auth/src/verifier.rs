@@ -3,13 +3,7 @@
 use zhiyuan_domain::clock::SharedClock;
 
 use crate::callers::{Caller, TrustedCallers};
-use crate::jws::{self, ALGORITHM, Claims, Header, LIFETIME, Parts, TYPE};
-
-/// By how much the clocks of two services may differ, in seconds.
-const SKEW: i64 = 60;
-
-/// The longest token that is looked at, in bytes; ours have about 350.
-const LONGEST: usize = 4096;
+use crate::jws::{self, ALGORITHM, Claims, Header, LIFETIME, LONGEST, Parts, SKEW, TYPE};
 
 /// The rule that an assertion breaks. Holds nothing of the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

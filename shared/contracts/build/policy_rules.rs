@@ -43,7 +43,9 @@ fn fault(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<&'static st
     });
     match service_scope {
         Some(scope) if scope.is_empty() => return Some("a service caller without a scope"),
-        None if !policy.has_field_by_name("any") => return Some("no caller"),
+        None if !["any", "signed_in"].iter().any(|name| policy.has_field_by_name(name)) => {
+            return Some("no caller");
+        }
         _ => {}
     }
     let class = policy.get_field_by_name("limit_class").and_then(|class| class.as_enum_number());

@@ -2,7 +2,11 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
-use crate::identity::v1::{BeginEnrolmentRequest, SendSmsCodeRequest};
+use crate::identity::v1::{
+    BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, PhoneProof,
+    RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest, SignInResponse,
+    Tokens,
+};
 use crate::registration::v1::RegisterRequest;
 
 impl Debug for SendSmsCodeRequest {
@@ -18,6 +22,35 @@ impl Debug for BeginEnrolmentRequest {
             .finish_non_exhaustive()
     }
 }
+
+impl Debug for SignInResponse {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("SignInResponse")
+            .field("session_id", &self.session_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Messages that are nothing but secrets.
+macro_rules! silent {
+    ($($message:ident),*) => {$(
+        impl Debug for $message {
+            fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+                f.debug_struct(stringify!($message)).finish_non_exhaustive()
+            }
+        }
+    )*};
+}
+
+silent!(
+    SignInRequest,
+    Tokens,
+    RefreshSessionRequest,
+    ChangePasswordRequest,
+    ResetPasswordRequest,
+    PhoneProof,
+    ChangePhoneRequest
+);
 
 impl Debug for RegisterRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -45,5 +78,14 @@ mod tests {
             ..Default::default()
         };
         assert!(!format!("{form:?}").contains("canary"));
+        let tokens = Tokens { access_token: "canary".into(), ..Default::default() };
+        let signed_in = SignInResponse {
+            tokens: Some(tokens.clone()),
+            device_token: "canary".into(),
+            ..Default::default()
+        };
+        let sign_in = SignInRequest { password: "canary".into(), ..Default::default() };
+        let shown = format!("{tokens:?} {signed_in:?} {sign_in:?}");
+        assert!(!shown.contains("canary"), "{shown}");
     }
 }

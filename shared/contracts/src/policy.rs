@@ -6,7 +6,7 @@ use std::sync::Arc;
 use prost::Message as _;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 
-use crate::access::v1::{LimitClass, Policy, policy::Caller as WireCaller};
+use crate::access::v1::{LimitClass, Policy, SessionEffect, policy::Caller as WireCaller};
 
 #[path = "../build/policy_rules.rs"]
 mod policy_rules;
@@ -23,13 +23,20 @@ pub enum Caller {
         /// Whether service accounts reach it through the gateway.
         at_gateway: bool,
     },
+    /// A person who has signed in, through the gateway.
+    SignedIn {
+        /// Whether it is refused while it is not known which sessions ended.
+        strict: bool,
+        /// Whether the session must have been begun with a second factor.
+        second_factor: bool,
+    },
 }
 
 impl Caller {
     /// Whether the gateway lets such callers through.
     pub fn at_gateway(&self) -> bool {
         match self {
-            Self::Any => true,
+            Self::Any | Self::SignedIn { .. } => true,
             Self::Service { at_gateway, .. } => *at_gateway,
         }
     }
@@ -46,6 +53,8 @@ pub struct MethodPolicy {
     pub limit_class: LimitClass,
     /// Whether the call may be retried.
     pub idempotent: bool,
+    /// What the method does to the session of a browser.
+    pub session: SessionEffect,
     /// The method itself, for transcoding.
     pub method: MethodDescriptor,
 }
@@ -114,11 +123,14 @@ fn read(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<MethodPolicy
     let value = options.get_extension(&extension);
     let bytes = value.as_message()?.encode_to_vec();
     let policy = Policy::decode(bytes.as_slice()).ok()?;
-    let limit_class = policy.limit_class();
+    let (limit_class, session) = (policy.limit_class(), policy.session());
     let caller = match policy.caller? {
         WireCaller::Any(_) => Caller::Any,
         WireCaller::Service(service) => {
             Caller::Service { scope: service.scope, at_gateway: service.at_gateway }
+        }
+        WireCaller::SignedIn(person) => {
+            Caller::SignedIn { strict: person.strict, second_factor: person.second_factor }
         }
     };
     Some(MethodPolicy {
@@ -126,6 +138,7 @@ fn read(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<MethodPolicy
         caller,
         limit_class,
         idempotent: policy.idempotent,
+        session,
         method: method.clone(),
     })
 }

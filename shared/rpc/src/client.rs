@@ -31,6 +31,22 @@ pub fn assertion(headers: &HeaderMap) -> Result<&str, Error> {
     token.filter(|_| tokens.next().is_none()).ok_or_else(unauthenticated)
 }
 
+/// The access token of a call, from `authorization: Bearer …` (RFC 6750).
+///
+/// # Errors
+/// `UNAUTHENTICATED` when there is none, or more than one.
+pub fn bearer(headers: &HeaderMap) -> Result<&str, Error> {
+    let mut values = headers.get_all(http::header::AUTHORIZATION).iter();
+    let value = values.next().and_then(|value| value.to_str().ok());
+    let value = value.filter(|_| values.next().is_none()).ok_or_else(signed_out)?;
+    let (scheme, token) = value.split_once(' ').ok_or_else(signed_out)?;
+    Some(token).filter(|_| scheme.eq_ignore_ascii_case("bearer")).ok_or_else(signed_out)
+}
+
+fn signed_out() -> Error {
+    Error::new(Code::Unauthenticated, Common::Unauthenticated, "请先登录")
+}
+
 pub(crate) fn unauthenticated() -> Error {
     Error::new(Code::Unauthenticated, Common::Unauthenticated, "调用方身份未能确认")
 }

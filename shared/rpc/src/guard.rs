@@ -15,13 +15,14 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument as _;
-use zhiyuan_auth::AssertionVerifier;
+use zhiyuan_auth::{AssertionVerifier, Sessions, SignedIn, TokenVerifier, TrustedCallers};
 use zhiyuan_contracts::access::v1::LimitClass;
 use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
+use zhiyuan_domain::SharedClock;
 
 use crate::arrival;
-use crate::client::{assertion, unauthenticated};
+use crate::client::{assertion, bearer, unauthenticated};
 use crate::deadline::{self, Bounds};
 use crate::error::{Code, Error};
 use crate::limits::ClassLimits;
@@ -41,6 +42,46 @@ impl CallerIdentity {
     }
 }
 
+/// The person who called, once the access token was verified. In the extensions of a
+/// request to a method for who has signed in.
+#[derive(Debug, Clone, Copy)]
+pub struct PersonIdentity(pub SignedIn);
+
+impl PersonIdentity {
+    /// Who called.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED` where the policy of the method lets in others as well.
+    pub fn of<T>(request: &tonic::Request<T>) -> Result<SignedIn, Error> {
+        let person = request.extensions().get::<Self>();
+        person.map(|Self(person)| *person).ok_or_else(unauthenticated)
+    }
+}
+
+/// How callers prove who they are.
+#[derive(Debug, Clone)]
+pub struct Verifiers {
+    /// Services and service accounts.
+    pub assertions: AssertionVerifier,
+    /// People who have signed in.
+    pub tokens: TokenVerifier,
+}
+
+impl Verifiers {
+    /// For the service `name`, which trusts these callers and knows this of sessions.
+    pub fn new(
+        name: &str,
+        callers: TrustedCallers,
+        sessions: Sessions,
+        clock: SharedClock,
+    ) -> Self {
+        Self {
+            assertions: AssertionVerifier::new(name, callers, clock.clone()),
+            tokens: TokenVerifier::new(sessions, clock),
+        }
+    }
+}
+
 /// Enforces access policy, limits and deadlines in front of the routes of one
 /// service, opens the span of the call, and turns a panic into `INTERNAL`.
 #[derive(Clone)]
@@ -52,7 +93,7 @@ pub struct Guard<S> {
 struct Rules {
     service: &'static str,
     policies: Policies,
-    verifier: AssertionVerifier,
+    verifiers: Verifiers,
     limits: ClassLimits,
     bounds: Bounds,
 }
@@ -69,11 +110,11 @@ impl<S> Guard<S> {
         inner: S,
         service: &'static str,
         policies: Policies,
-        verifier: AssertionVerifier,
+        verifiers: Verifiers,
         limits: ClassLimits,
         bounds: Bounds,
     ) -> Self {
-        Self { inner, rules: Arc::new(Rules { service, policies, verifier, limits, bounds }) }
+        Self { inner, rules: Arc::new(Rules { service, policies, verifiers, limits, bounds }) }
     }
 }
 
@@ -90,23 +131,65 @@ impl Rules {
         if request.headers().get_all(AUTHORIZATION).iter().nth(1).is_some() {
             return Err(unauthenticated());
         }
-        if let Caller::Service { scope, .. } = &policy.caller {
-            let caller = self.verifier.verify(assertion(request.headers())?).map_err(|error| {
-                tracing::warn!(error = %error, "assertion refused");
-                unauthenticated()
-            })?;
-            if !caller.has_scope(scope) {
-                return Err(Error::new(
-                    Code::Forbidden,
-                    Common::ScopeMissing,
-                    "没有调用此接口的权限",
-                )
-                .with_metadata("scope", scope.clone()));
+        match &policy.caller {
+            Caller::Any => {}
+            Caller::Service { scope, .. } => {
+                let caller = self.service(request.headers(), scope)?;
+                request.extensions_mut().insert(CallerIdentity(caller));
             }
-            request.extensions_mut().insert(CallerIdentity(caller));
+            Caller::SignedIn { strict, second_factor } => {
+                let person = self.person(request.headers(), *strict)?;
+                if *second_factor && !person.second_factor {
+                    return Err(Error::new(
+                        Code::Precondition,
+                        Common::SecondFactorRequired,
+                        "此操作需要用密码和短信验证码一起重新登录",
+                    ));
+                }
+                request.extensions_mut().insert(PersonIdentity(person));
+            }
         }
         Ok(policy)
     }
+
+    fn service(&self, headers: &HeaderMap, scope: &str) -> Result<zhiyuan_auth::Caller, Error> {
+        let caller = self.verifiers.assertions.verify(assertion(headers)?).map_err(|error| {
+            tracing::warn!(error = %error, "assertion refused");
+            unauthenticated()
+        })?;
+        if !caller.has_scope(scope) {
+            return Err(Error::new(Code::Forbidden, Common::ScopeMissing, "没有调用此接口的权限")
+                .with_metadata("scope", scope));
+        }
+        Ok(caller)
+    }
+
+    fn person(&self, headers: &HeaderMap, strict: bool) -> Result<SignedIn, Error> {
+        let token = bearer(headers)?;
+        let sessions = self.verifiers.tokens.sessions();
+        // Without a word from identity no key is known: that is not the caller's fault.
+        if !sessions.is_informed() {
+            return Err(stale());
+        }
+        let person = self.verifiers.tokens.verify(token).map_err(|error| {
+            tracing::debug!(error = %error, "access token refused");
+            Error::new(
+                Code::Unauthenticated,
+                Common::TokenInvalid,
+                "登录状态已失效，请刷新或重新登录",
+            )
+        })?;
+        if strict && !sessions.is_fresh(std::time::Instant::now()) {
+            return Err(stale());
+        }
+        Ok(person)
+    }
+}
+
+/// It is not known just now which sessions ended.
+fn stale() -> Error {
+    Error::new(Code::Unavailable, Common::RevocationsStale, "暂时无法确认登录状态，请稍后重试")
+        .with_retry_after(std::time::Duration::from_secs(1))
 }
 
 impl<S> Service<Request<Body>> for Guard<S>

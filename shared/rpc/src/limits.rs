@@ -29,6 +29,10 @@ pub struct ClassSizes {
     pub suite: usize,
     /// `LIMIT_CLASS_STREAM`; one caller that is known has a quarter of them at most.
     pub stream: usize,
+    /// `LIMIT_CLASS_CONTROL`, which is not part of `total`.
+    pub control: usize,
+    /// `LIMIT_CLASS_SIGN_IN`.
+    pub sign_in: usize,
 }
 
 /// The permits of every class.
@@ -41,6 +45,8 @@ pub struct ClassLimits {
     message: Arc<Semaphore>,
     suite: Arc<Semaphore>,
     stream: Arc<Semaphore>,
+    control: Arc<Semaphore>,
+    sign_in: Arc<Semaphore>,
     streams_of: Arc<Callers>,
 }
 
@@ -111,6 +117,8 @@ impl ClassLimits {
             message: of(sizes.message),
             suite: of(sizes.suite),
             stream: of(sizes.stream),
+            control: of(sizes.control),
+            sign_in: of(sizes.sign_in),
             streams_of: Arc::default(),
         }
     }
@@ -143,6 +151,9 @@ impl ClassLimits {
             LimitClass::Suite => (&self.suite, Some(total / 4)),
             // Most of the time it only waits.
             LimitClass::Stream => (&self.stream, None),
+            // Few, and without them others may not go on.
+            LimitClass::Control => (&self.control, None),
+            LimitClass::SignIn => (&self.sign_in, Some(0)),
         };
         let take = |semaphore: &Arc<Semaphore>| {
             Arc::clone(semaphore).try_acquire_owned().map_err(|_full| full())
@@ -164,16 +175,27 @@ fn full() -> Error {
 mod tests {
     use super::*;
 
-    const ALL: [LimitClass; 5] = [
+    const ALL: [LimitClass; 7] = [
         LimitClass::Read,
         LimitClass::Write,
         LimitClass::Message,
         LimitClass::Suite,
         LimitClass::Stream,
+        LimitClass::Control,
+        LimitClass::SignIn,
     ];
 
     fn sizes(total: usize, each: usize) -> ClassSizes {
-        ClassSizes { total, read: each, write: each, message: each, suite: each, stream: each }
+        ClassSizes {
+            total,
+            read: each,
+            write: each,
+            message: each,
+            suite: each,
+            stream: each,
+            control: each,
+            sign_in: each,
+        }
     }
 
     #[test]

@@ -23,8 +23,8 @@ impl SmsCodes {
         let mut fields = Fields::new();
         let phone = fields.take("phone", Mobile::parse(&request.phone));
         let purpose = match SmsPurpose::try_from(request.purpose) {
-            Ok(purpose @ SmsPurpose::Register) => Some(purpose),
-            Ok(SmsPurpose::Unspecified) | Err(_) => {
+            Ok(purpose) if purpose != SmsPurpose::Unspecified => Some(purpose),
+            Ok(_) | Err(_) => {
                 fields.refuse("purpose", "SMS_PURPOSE_UNKNOWN", "请说明验证码的用途");
                 None
             }
@@ -32,20 +32,12 @@ impl SmsCodes {
         let (Some(phone), Some(purpose)) = (phone, purpose) else {
             return Err(fields.into_error().into());
         };
-        let sent = self.sender.send(&phone, purpose_column(purpose)).await?;
+        let sent = self.sender.send(&phone, purpose).await?;
         Ok(SendSmsCodeResponse {
             challenge_id: sent.challenge_id.to_string(),
             expire_time: Some(timestamp(sent.expire_at)),
             next_send_time: Some(timestamp(sent.next_send_at)),
         })
-    }
-}
-
-/// As in the column `purpose`.
-pub(crate) fn purpose_column(purpose: SmsPurpose) -> i16 {
-    match purpose {
-        SmsPurpose::Unspecified => 0,
-        SmsPurpose::Register => 1,
     }
 }
 

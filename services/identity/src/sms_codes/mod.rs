@@ -8,10 +8,11 @@ pub(crate) mod db;
 mod grpc;
 mod sending;
 
-pub(crate) use grpc::{SmsCodes, purpose_column};
+pub(crate) use grpc::SmsCodes;
 pub(crate) use sending::Sender;
 
 use time::{Duration, OffsetDateTime};
+use zhiyuan_contracts::identity::v1::SmsPurpose;
 
 /// Digits of a code.
 pub(crate) const DIGITS: usize = 6;
@@ -27,6 +28,28 @@ pub(crate) const INTERVAL: Duration = Duration::minutes(1);
 pub(crate) const PER_WINDOW: usize = 10;
 /// What the daily limit looks back on.
 pub(crate) const WINDOW: Duration = Duration::hours(24);
+
+/// As in the column `purpose`.
+pub(crate) fn purpose_column(purpose: SmsPurpose) -> i16 {
+    match purpose {
+        SmsPurpose::Unspecified => 0,
+        SmsPurpose::Register => 1,
+        SmsPurpose::SignIn => 2,
+        SmsPurpose::ResetPassword => 3,
+        SmsPurpose::ChangePhone => 4,
+    }
+}
+
+/// What the person reads the code is for.
+fn purpose_name(purpose: SmsPurpose) -> &'static str {
+    match purpose {
+        SmsPurpose::Unspecified => "",
+        SmsPurpose::Register => "注册",
+        SmsPurpose::SignIn => "登录",
+        SmsPurpose::ResetPassword => "重置密码",
+        SmsPurpose::ChangePhone => "更换手机号",
+    }
+}
 
 /// Whether a phone may be sent a code now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

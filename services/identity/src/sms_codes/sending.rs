@@ -6,11 +6,14 @@ use std::time::Duration as StdDuration;
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
+use zhiyuan_contracts::identity::v1::SmsPurpose;
 use zhiyuan_crypto::secret::random_digits;
 use zhiyuan_domain::{Mobile, SharedClock, new_id};
 use zhiyuan_postgres::again;
 
-use super::{Allowance, CODE_LIFE, Challenge, DIGITS, INTERVAL, allowance, db};
+use super::{
+    Allowance, CODE_LIFE, Challenge, DIGITS, INTERVAL, allowance, db, purpose_column, purpose_name,
+};
 use crate::error::{Error, Result};
 use crate::keys::Vault;
 use crate::vendors::{SmsError, SmsVendor};
@@ -40,7 +43,7 @@ impl Sender {
     /// # Errors
     /// A limit, with the wait; or the vendor did not take the message, in which
     /// case it does not count.
-    pub(crate) async fn send(&self, phone: &Mobile, purpose: i16) -> Result<Sent> {
+    pub(crate) async fn send(&self, phone: &Mobile, purpose: SmsPurpose) -> Result<Sent> {
         let now = self.clock.now();
         let challenge_id = new_id(self.clock.as_ref());
         let code = random_digits(DIGITS);
@@ -50,7 +53,7 @@ impl Sender {
         let challenge = Challenge {
             index_version,
             phone_index: phone_index.to_vec(),
-            purpose,
+            purpose: purpose_column(purpose),
             mac_version: self.vault.code_version(),
             code_mac: self.vault.code_mac(self.vault.code_version(), challenge_id, &code)?.to_vec(),
             expire_at: now + CODE_LIFE,
@@ -62,8 +65,10 @@ impl Sender {
         drop(conn);
         again(Error::is_lost, || self.reserve(challenge_id, &challenge, now)).await?;
 
-        let text =
-            format!("您的注册验证码是 {code}，5 分钟内有效。请勿告诉他人，如非本人操作请忽略。");
+        let purpose = purpose_name(purpose);
+        let text = format!(
+            "您的{purpose}验证码是 {code}，5 分钟内有效。请勿告诉他人，如非本人操作请忽略。"
+        );
         match self.vendor.send_code(phone, &text, &code).await {
             // It may have arrived: the person waits for it, and asks again in a minute.
             Ok(()) | Err(SmsError::Unknown) => Ok(Sent {

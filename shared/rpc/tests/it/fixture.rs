@@ -16,12 +16,12 @@ use tonic::body::Body;
 use tonic_types::StatusExt as _;
 use tower::Service;
 use tower::util::BoxCloneService;
-use zhiyuan_auth::{AssertionVerifier, CallerConfig, TrustedCallers};
+use zhiyuan_auth::{CallerConfig, Sessions, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
 use zhiyuan_domain::SystemClock;
-use zhiyuan_rpc::Guard;
 use zhiyuan_rpc::deadline::Bounds;
 use zhiyuan_rpc::limits::{ClassLimits, ClassSizes};
+use zhiyuan_rpc::{Guard, Verifiers};
 
 pub(crate) const ECHO: &str = "/zhiyuan.fixture.v1.FixtureService/Echo";
 pub(crate) const HANG: &str = "/zhiyuan.fixture.v1.FixtureService/Hang";
@@ -34,7 +34,16 @@ type Part = Result<Frame<Bytes>, Status>;
 
 /// Five of each class, and room for all.
 pub(crate) fn sizes() -> ClassSizes {
-    ClassSizes { total: 100, read: 5, write: 5, message: 5, suite: 5, stream: 5 }
+    ClassSizes {
+        total: 100,
+        read: 5,
+        write: 5,
+        message: 5,
+        suite: 5,
+        stream: 5,
+        control: 5,
+        sign_in: 5,
+    }
 }
 
 pub(crate) fn bounds() -> Bounds {
@@ -62,8 +71,15 @@ pub(crate) fn trusting<S>(
     bounds: Bounds,
 ) -> Guard<S> {
     let callers = TrustedCallers::new(callers).unwrap();
-    let verifier = AssertionVerifier::new("fixture", callers, Arc::new(SystemClock));
-    Guard::new(inner, "fixture", policies(), verifier, ClassLimits::new(sizes), bounds)
+    let verifiers = Verifiers::new("fixture", callers, Sessions::new(), Arc::new(SystemClock));
+    Guard::new(inner, "fixture", policies(), verifiers, ClassLimits::new(sizes), bounds)
+}
+
+/// A service that knows this of sessions.
+pub(crate) fn informed<S>(inner: S, sessions: Sessions) -> Guard<S> {
+    let callers = TrustedCallers::new(&BTreeMap::new()).unwrap();
+    let verifiers = Verifiers::new("fixture", callers, sessions, Arc::new(SystemClock));
+    Guard::new(inner, "fixture", policies(), verifiers, ClassLimits::new(&sizes()), bounds())
 }
 
 /// The service: the method decides, and the text that it is sent.

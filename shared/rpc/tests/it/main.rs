@@ -8,6 +8,7 @@ mod fixture;
 mod floods;
 mod gone;
 mod messages;
+mod people;
 mod retries;
 mod served;
 mod slow;

@@ -11,15 +11,15 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service;
-use zhiyuan_auth::{AssertionVerifier, TrustedCallers};
+use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::orgtree::v1::region_service_server::{RegionService, RegionServiceServer};
 use zhiyuan_contracts::orgtree::v1::{
     GetRegionRequest, GetRegionResponse, ListRegionsRequest, ListRegionsResponse, Region,
 };
 use zhiyuan_contracts::policy::Policies;
 use zhiyuan_domain::SystemClock;
-use zhiyuan_rpc::Guard;
 use zhiyuan_rpc::limits::ClassLimits;
+use zhiyuan_rpc::{Guard, Verifiers};
 
 use crate::fixture::{bounds, call, frame, refusal, sizes};
 
@@ -49,7 +49,7 @@ impl RegionService for Played {
 /// The real codec behind the guard.
 fn service() -> impl Service<Request<Body>, Response = Response<Body>, Error = Infallible> {
     let callers = TrustedCallers::new(&BTreeMap::new()).unwrap();
-    let verifier = AssertionVerifier::new("orgtree", callers, Arc::new(SystemClock));
+    let verifier = Verifiers::new("orgtree", callers, Sessions::new(), Arc::new(SystemClock));
     let routes = Routes::new(RegionServiceServer::new(Played)).prepare();
     let limits = ClassLimits::new(&sizes());
     Guard::new(routes, "orgtree", Policies::load().unwrap(), verifier, limits, bounds())
