@@ -13,6 +13,7 @@ use zhiyuan_rpc::server::ServerConfig;
 use zhiyuan_settings::Secret;
 use zhiyuan_telemetry::TelemetryConfig;
 
+use crate::sessions::Lifetimes;
 use crate::vendors::{RealNameConfig, SmsVendorConfig};
 
 /// The configuration of identity.
@@ -39,6 +40,8 @@ pub struct Config {
     pub real_name: RealNameConfig,
     /// Rules of the field that can be set.
     pub rules: RulesConfig,
+    /// How long people stay signed in.
+    pub sessions: SessionsConfig,
     /// Background work.
     pub jobs: JobsConfig,
     /// The feed of enrolments and accounts.
@@ -112,6 +115,42 @@ impl From<AgeReached> for AgeRule {
     }
 }
 
+/// How long people stay signed in.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionsConfig {
+    /// Without using it, in hours.
+    pub idle_hours: u32,
+    /// However much it is used, in hours.
+    pub longest_hours: u32,
+    /// With a second factor, without using it, in minutes.
+    pub administrator_idle_minutes: u32,
+    /// With a second factor, however much it is used, in minutes.
+    pub administrator_longest_minutes: u32,
+    /// How long a key signs access tokens, in hours.
+    pub key_hours: u32,
+}
+
+impl SessionsConfig {
+    pub(crate) fn lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            idle: time::Duration::hours(self.idle_hours.into()),
+            longest: time::Duration::hours(self.longest_hours.into()),
+        }
+    }
+
+    pub(crate) fn short_lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            idle: time::Duration::minutes(self.administrator_idle_minutes.into()),
+            longest: time::Duration::minutes(self.administrator_longest_minutes.into()),
+        }
+    }
+
+    pub(crate) fn key_life(&self) -> time::Duration {
+        time::Duration::hours(self.key_hours.into())
+    }
+}
+
 /// How often background work looks, in milliseconds.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -120,6 +159,8 @@ pub struct JobsConfig {
     pub checks_ms: u64,
     /// Queued notices.
     pub notices_ms: u64,
+    /// Keys that sign access tokens.
+    pub signing_keys_ms: u64,
 }
 
 /// What is wrong with the configured keys; never names a key.

@@ -33,6 +33,42 @@ pub(crate) enum Error {
     /// An active account is not undone by discarding its enrolment.
     #[error("the enrolment is active")]
     EnrolmentActive,
+    /// Identifier and password don't fit together, or nobody is meant.
+    #[error("sign-in refused")]
+    SignInRefused,
+    /// The code is another one, or of another phone or purpose.
+    #[error("the code is wrong")]
+    SmsCodeWrong,
+    /// The code's time is over.
+    #[error("the code has expired")]
+    SmsCodeExpired,
+    /// The code was used.
+    #[error("the code was used")]
+    SmsCodeUsed,
+    /// The challenge has had all its tries.
+    #[error("the challenge has no tries left")]
+    SmsCodeTriesExhausted,
+    /// The phone, which is proved, belongs to no account.
+    #[error("the phone belongs to no account")]
+    AccountNotFound,
+    /// The phone may have another owner by now, or several.
+    #[error("a second proof is required")]
+    SecondProofRequired,
+    /// The refresh token is good for nothing any more.
+    #[error("the session is over")]
+    SessionOver,
+    /// The caller has no such session.
+    #[error("there is no such session")]
+    SessionNotFound,
+    /// The present password is another one.
+    #[error("the present password is wrong")]
+    PasswordWrong,
+    /// A phone is not proved.
+    #[error("a proof of a phone is missing")]
+    PhoneProofMissing,
+    /// No key signs just now.
+    #[error("no key signs access tokens just now")]
+    NoSigningKey,
     /// Too many passwords wait to be hashed.
     #[error("too many passwords wait to be hashed")]
     HashingBusy,
@@ -74,7 +110,9 @@ impl Error {
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Database(error) => classify(error) != DatabaseFault::Defect,
-            Self::KeyStore(KeyStoreError::Unavailable(_)) | Self::HashingBusy => true,
+            Self::KeyStore(KeyStoreError::Unavailable(_))
+            | Self::HashingBusy
+            | Self::NoSigningKey => true,
             Self::SmsTooSoon { .. }
             | Self::SmsDailyLimit { .. }
             | Self::SmsBudgetExhausted { .. }
@@ -82,6 +120,17 @@ impl Error {
             | Self::EnrolmentNotFound
             | Self::EnrolmentNotClaimed
             | Self::EnrolmentActive
+            | Self::SignInRefused
+            | Self::SmsCodeWrong
+            | Self::SmsCodeExpired
+            | Self::SmsCodeUsed
+            | Self::SmsCodeTriesExhausted
+            | Self::AccountNotFound
+            | Self::SecondProofRequired
+            | Self::SessionOver
+            | Self::SessionNotFound
+            | Self::PasswordWrong
+            | Self::PhoneProofMissing
             | Self::Hashing(_)
             | Self::Sealed(_)
             | Self::KeyStore(KeyStoreError::Unwrap(_) | KeyStoreError::Destroyed)
@@ -131,6 +180,58 @@ impl From<Error> for RpcError {
                 Reason::EnrolmentActive,
                 "账号已经启用，不能撤销注册申请",
             ),
+            Error::SignInRefused => Self::new(
+                Code::Unauthenticated,
+                Reason::SignInRefused,
+                "账号或密码不正确。多人共用手机号的，请用身份证号码登录；忘记密码的，请用短信验证码重置",
+            ),
+            Error::SmsCodeWrong => Self::new(
+                Code::Unauthenticated,
+                Reason::SmsCodeWrong,
+                "短信验证码不正确，请核对后重新输入",
+            ),
+            Error::SmsCodeExpired => Self::new(
+                Code::Unauthenticated,
+                Reason::SmsCodeExpired,
+                "短信验证码已过期，请重新获取",
+            ),
+            Error::SmsCodeUsed => Self::new(
+                Code::Unauthenticated,
+                Reason::SmsCodeUsed,
+                "短信验证码已使用过，请重新获取",
+            ),
+            Error::SmsCodeTriesExhausted => Self::new(
+                Code::Exhausted,
+                Reason::SmsCodeTriesExhausted,
+                "短信验证码输错次数过多，请重新获取",
+            ),
+            Error::AccountNotFound => Self::new(
+                Code::NotFound,
+                Reason::AccountNotFound,
+                "该手机号没有对应的志愿者账号，请先注册",
+            ),
+            Error::SecondProofRequired => Self::new(
+                Code::Precondition,
+                Reason::SecondProofRequired,
+                "请再填写姓名和身份证号码后 6 位，确认账号属于您本人",
+            ),
+            Error::SessionOver => {
+                Self::new(Code::Unauthenticated, Reason::SessionOver, "登录已结束，请重新登录")
+            }
+            Error::SessionNotFound => {
+                Self::new(Code::NotFound, Reason::SessionNotFound, "没有这条登录记录")
+            }
+            Error::PasswordWrong => Self::new(
+                Code::Unauthenticated,
+                Reason::PasswordWrong,
+                "当前密码不正确，请重新输入",
+            ),
+            Error::PhoneProofMissing => Self::new(
+                Code::Precondition,
+                Reason::PhoneProofMissing,
+                "更换手机号需要原手机号和新手机号的短信验证码",
+            ),
+            Error::NoSigningKey => Self::unavailable(error),
             Error::HashingBusy => Self::overloaded(Duration::from_secs(1)),
             Error::Sealed(source) => Self::data_corrupt(source),
             Error::KeyStore(source @ KeyStoreError::Unavailable(_)) => Self::unavailable(source),
@@ -185,6 +286,18 @@ mod tests {
             (Error::EnrolmentNotFound, Code::NotFound, "ENROLMENT_NOT_FOUND"),
             (Error::EnrolmentNotClaimed, Code::Precondition, "ENROLMENT_NOT_CLAIMED"),
             (Error::EnrolmentActive, Code::Precondition, "ENROLMENT_ACTIVE"),
+            (Error::SignInRefused, Code::Unauthenticated, "SIGN_IN_REFUSED"),
+            (Error::SmsCodeWrong, Code::Unauthenticated, "SMS_CODE_WRONG"),
+            (Error::SmsCodeExpired, Code::Unauthenticated, "SMS_CODE_EXPIRED"),
+            (Error::SmsCodeUsed, Code::Unauthenticated, "SMS_CODE_USED"),
+            (Error::SmsCodeTriesExhausted, Code::Exhausted, "SMS_CODE_TRIES_EXHAUSTED"),
+            (Error::AccountNotFound, Code::NotFound, "ACCOUNT_NOT_FOUND"),
+            (Error::SecondProofRequired, Code::Precondition, "SECOND_PROOF_REQUIRED"),
+            (Error::SessionOver, Code::Unauthenticated, "SESSION_OVER"),
+            (Error::SessionNotFound, Code::NotFound, "SESSION_NOT_FOUND"),
+            (Error::PasswordWrong, Code::Unauthenticated, "PASSWORD_WRONG"),
+            (Error::PhoneProofMissing, Code::Precondition, "PHONE_PROOF_MISSING"),
+            (Error::NoSigningKey, Code::Unavailable, "UNAVAILABLE"),
             (PasswordError::Busy.into(), Code::Exhausted, "OVERLOADED"),
             (PasswordError::Failed.into(), Code::Internal, "INTERNAL"),
             (FieldError::Corrupt.into(), Code::DataLoss, "DATA_CORRUPT"),

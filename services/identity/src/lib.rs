@@ -3,17 +3,22 @@
 mod accounts;
 mod config;
 mod consents;
+mod credentials;
 mod enrolments;
 mod error;
 mod feed;
 mod keys;
 mod notices;
 mod run;
+mod sessions;
+mod sign_in;
+mod signing_keys;
 mod sms_codes;
 mod vendors;
 
 pub use config::{
-    AgeReached, Config, HashingConfig, JobsConfig, KeysConfig, KeysError, RulesConfig, SmsConfig,
+    AgeReached, Config, HashingConfig, JobsConfig, KeysConfig, KeysError, RulesConfig,
+    SessionsConfig, SmsConfig,
 };
 pub use run::{Deps, Program, RunError, key_migrator, migrate, run};
 pub use vendors::{

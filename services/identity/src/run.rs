@@ -11,11 +11,20 @@ use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::identity::v1::consent_service_server::{
     ConsentServiceServer, SERVICE_NAME as CONSENTS,
 };
+use zhiyuan_contracts::identity::v1::credential_service_server::{
+    CredentialServiceServer, SERVICE_NAME as CREDENTIALS,
+};
 use zhiyuan_contracts::identity::v1::enrolment_service_server::{
     EnrolmentServiceServer, SERVICE_NAME as ENROLMENTS,
 };
 use zhiyuan_contracts::identity::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
+};
+use zhiyuan_contracts::identity::v1::session_service_server::{
+    SERVICE_NAME as SESSIONS, SessionServiceServer,
+};
+use zhiyuan_contracts::identity::v1::sign_in_service_server::{
+    SERVICE_NAME as SIGN_IN, SignInServiceServer,
 };
 use zhiyuan_contracts::identity::v1::sms_code_service_server::{
     SERVICE_NAME as SMS_CODES, SmsCodeServiceServer,
@@ -27,18 +36,26 @@ use zhiyuan_domain::{SharedClock, SystemClock};
 use zhiyuan_feed::Publisher;
 use zhiyuan_lifecycle::{ReadySignal, Stop, Tasks};
 use zhiyuan_postgres::DatabaseConfig;
+use zhiyuan_rpc::chain;
 use zhiyuan_rpc::limits::ClassLimits;
-use zhiyuan_rpc::{Guard, Verifiers, server};
+use zhiyuan_rpc::{Guard, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::config::{Config, KeysError};
 use crate::consents::{Consents, Texts};
+use crate::credentials::{CredentialRpc, Credentials};
 use crate::enrolments::begin::Rules;
 use crate::enrolments::{self, EnrolmentRpc, Enrolments};
 use crate::feed::grpc::Feed;
 use crate::keys::{self, PostgresKeyStore, Vault};
 use crate::notices;
 use crate::notices::job::Notices;
+use crate::sessions;
+use crate::sessions::grpc::SessionRpc;
+use crate::sessions::issuer::Issuer;
+use crate::sessions::word::OwnWord;
+use crate::sign_in::{Owners, SignIn, SignInRpc};
+use crate::signing_keys::{self, SigningKeys};
 use crate::sms_codes::{Sender, SmsCodes};
 use crate::vendors::{ConfigError, RealNameRegister, SmsVendor};
 use crate::{DEFAULTS, MIGRATOR};
@@ -144,10 +161,15 @@ pub async fn run(
     let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
     let vendor = Arc::new(SmsVendor::new(&config.sms.vendor, deps.clock.clone())?);
     let enrolments = enrolments_of(&config, &deps, &vault, &publisher)?;
-    let routes = routes(&config, &deps, &vault, &vendor, &enrolments, &publisher).await?;
+    let sessions = Sessions::new();
+    let sign_in = sign_in_of(&config, &deps, &vault, &enrolments, &sessions);
+    let signing_keys = sign_in.issuer.keys.clone();
+    // Nobody can be signed in without a key.
+    signing_keys.rotate().await.map_err(|error| RunError::Start(chain(&error)))?;
+    let services = Services { enrolments: enrolments.clone(), sign_in };
+    let routes = routes(&config, &deps, &vault, &vendor, services, &publisher).await?;
     let callers =
         TrustedCallers::new(&config.callers).map_err(|error| RunError::Callers(Box::new(error)))?;
-    let sessions = Sessions::new();
     let service = Guard::new(
         routes.prepare(),
         NAME,
@@ -166,6 +188,12 @@ pub async fn run(
     tasks.start("purge", enrolments::job::purge(enrolments, soft()));
     tasks.start("notices", notices::job::send(notices, notices_every, soft()));
     publisher.start(&tasks);
+    let own_word = OwnWord::new(pool.clone(), signing_keys.clone(), deps.clock.clone());
+    tasks.start("revocations", revocations::watch(own_word, sessions, soft()));
+    let keys_every = Duration::from_millis(config.jobs.signing_keys_ms);
+    tasks.start("signing keys", signing_keys::job::rotate(signing_keys, keys_every, soft()));
+    let clock = deps.clock.clone();
+    tasks.start("purge of sessions", sessions::job::purge(pool.clone(), clock, soft()));
     tasks.start("keys", keys::job::sweep(pool.clone(), store, deps.clock, soft()));
 
     ready.ready();
@@ -227,8 +255,38 @@ fn enrolments_of(
     })
 }
 
+/// Signs people in, with the hasher that registering uses: one pool bounds both.
+fn sign_in_of(
+    config: &Config,
+    deps: &Deps,
+    vault: &Vault,
+    enrolments: &Enrolments,
+    known: &Sessions,
+) -> SignIn {
+    let (pool, clock) = (enrolments.pool.clone(), deps.clock.clone());
+    let life = config.sessions.key_life();
+    let keys = SigningKeys::new(pool.clone(), vault.clone(), clock.clone(), life);
+    let issuer = Issuer {
+        pool: pool.clone(),
+        vault: vault.clone(),
+        keys,
+        clock: clock.clone(),
+        lifetimes: config.sessions.lifetimes(),
+        short_lifetimes: config.sessions.short_lifetimes(),
+        known: known.clone(),
+    };
+    let owners = Owners { pool, vault: vault.clone() };
+    SignIn { owners, hasher: Arc::clone(&enrolments.hasher), issuer, clock }
+}
+
 fn texts() -> Result<Texts, RunError> {
     Texts::load().map_err(|error| RunError::Start(error.to_string()))
+}
+
+/// What the methods are made of.
+struct Services {
+    enrolments: Enrolments,
+    sign_in: SignIn,
 }
 
 async fn routes(
@@ -236,7 +294,7 @@ async fn routes(
     deps: &Deps,
     vault: &Vault,
     vendor: &Arc<SmsVendor>,
-    enrolments: &Enrolments,
+    services: Services,
     publisher: &Publisher,
 ) -> Result<Routes, RunError> {
     let sender = Sender {
@@ -246,13 +304,19 @@ async fn routes(
         clock: deps.clock.clone(),
         minute_budget: config.sms.minute_budget,
     };
-    let standard = server::standard_routes(&[SMS_CODES, CONSENTS, ENROLMENTS, FEED])
+    let names = [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, FEED];
+    let standard = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Start(error.to_string()))?;
+    let Services { enrolments, sign_in } = services;
+    let credentials = Credentials { sign_in: sign_in.clone() };
     Ok(standard
         .add_service(SmsCodeServiceServer::new(SmsCodes::new(sender)))
         .add_service(ConsentServiceServer::new(Consents::new(texts()?)))
-        .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments.clone())))
+        .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments)))
+        .add_service(SessionServiceServer::new(SessionRpc::new(sign_in.issuer.clone())))
+        .add_service(SignInServiceServer::new(SignInRpc::new(sign_in)))
+        .add_service(CredentialServiceServer::new(CredentialRpc::new(credentials)))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone()))))
 }
 

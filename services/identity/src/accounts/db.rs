@@ -131,6 +131,7 @@ pub(crate) async fn delete_inactive(tx: &mut PgConnection, account_id: Uuid) -> 
 /// What of an account is needed to tell whose it is.
 #[derive(Debug)]
 pub(crate) struct Holder {
+    /// Whether it is an account, and not on the way to become one.
     pub(crate) active: bool,
     pub(crate) name: Vec<u8>,
     pub(crate) phone: Vec<u8>,
@@ -143,11 +144,204 @@ pub(crate) struct Holder {
 pub(crate) async fn find(conn: &mut PgConnection, account_id: Uuid) -> Result<Option<Holder>> {
     Ok(sqlx::query_as!(
         Holder,
-        r#"SELECT state = 'ACTIVE' AS "active!", name, phone, index_version, phone_index
-           FROM identity.account WHERE partition = $1 AND account_id = $2"#,
+        r#"SELECT state IN ('ACTIVE', 'DISABLED') AS "active!", name AS "name!",
+                  phone AS "phone!", index_version, phone_index AS "phone_index!"
+           FROM identity.account
+           WHERE partition = $1 AND account_id = $2 AND state <> 'CLOSED'"#,
         Partition::of(account_id).get(),
         account_id,
     )
     .fetch_optional(conn)
+    .await?)
+}
+
+/// Locks an account, and tells whether somebody can be signed in to it.
+#[tracing::instrument(name = "db.account.lock_active", skip_all)]
+pub(crate) async fn lock_active(tx: &mut PgConnection, account_id: Uuid) -> Result<bool> {
+    let state = sqlx::query_scalar!(
+        "SELECT state FROM identity.account WHERE partition = $1 AND account_id = $2
+         FOR NO KEY UPDATE",
+        Partition::of(account_id).get(),
+        account_id,
+    )
+    .fetch_optional(tx)
+    .await?;
+    Ok(state.is_some_and(|state| state == "ACTIVE"))
+}
+
+/// What of an account is needed to see whether somebody is who owns it.
+#[derive(Debug)]
+pub(crate) struct Owner {
+    pub(crate) account_id: Uuid,
+    pub(crate) active: bool,
+    pub(crate) password_hash: String,
+    pub(crate) name: Vec<u8>,
+    pub(crate) id_number: Option<Vec<u8>>,
+    pub(crate) phone: Vec<u8>,
+    pub(crate) index_version: i16,
+    pub(crate) phone_index: Vec<u8>,
+    /// When a code to the phone was right last.
+    pub(crate) phone_proven_at: OffsetDateTime,
+}
+
+/// The accounts that a phone is attached to: nearly always one, and never more than a
+/// few, since a family may share one.
+#[tracing::instrument(name = "db.account.of_phone", skip_all)]
+pub(crate) async fn of_phone(
+    conn: &mut PgConnection,
+    index_version: i16,
+    phone_index: &[u8],
+    most: i64,
+) -> Result<Vec<Owner>> {
+    Ok(sqlx::query_as!(
+        Owner,
+        r#"SELECT account_id, state = 'ACTIVE' AS "active!", password_hash AS "password_hash!",
+                  name AS "name!", id_number, phone AS "phone!", index_version,
+                  phone_index AS "phone_index!",
+                  coalesce(phone_proven_at, claimed_at) AS "phone_proven_at!"
+           FROM identity.account
+           WHERE index_version = $1 AND phone_index = $2 AND phone_attached
+             AND state IN ('ACTIVE', 'DISABLED')
+           ORDER BY account_id LIMIT $3"#,
+        index_version,
+        phone_index,
+        most,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
+/// The account that an ID number belongs to.
+#[tracing::instrument(name = "db.account.of_number", skip_all)]
+pub(crate) async fn of_number(
+    conn: &mut PgConnection,
+    index_version: i16,
+    number_index: &[u8],
+) -> Result<Option<Owner>> {
+    Ok(sqlx::query_as!(
+        Owner,
+        r#"SELECT a.account_id, a.state = 'ACTIVE' AS "active!",
+                  a.password_hash AS "password_hash!", a.name AS "name!", a.id_number,
+                  a.phone AS "phone!", a.index_version, a.phone_index AS "phone_index!",
+                  coalesce(a.phone_proven_at, a.claimed_at) AS "phone_proven_at!"
+           FROM identity.number n JOIN identity.account a USING (partition, account_id)
+           WHERE n.index_version = $1 AND n.number_index = $2
+             AND a.state IN ('ACTIVE', 'DISABLED')"#,
+        index_version,
+        number_index,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// An account that somebody can be signed in to.
+#[tracing::instrument(name = "db.account.owner", skip_all)]
+pub(crate) async fn owner_of(conn: &mut PgConnection, account_id: Uuid) -> Result<Option<Owner>> {
+    Ok(sqlx::query_as!(
+        Owner,
+        r#"SELECT account_id, state = 'ACTIVE' AS "active!", password_hash AS "password_hash!",
+                  name AS "name!", id_number, phone AS "phone!", index_version,
+                  phone_index AS "phone_index!",
+                  coalesce(phone_proven_at, claimed_at) AS "phone_proven_at!"
+           FROM identity.account
+           WHERE partition = $1 AND account_id = $2 AND state = 'ACTIVE'"#,
+        Partition::of(account_id).get(),
+        account_id,
+    )
+    .fetch_optional(conn)
+    .await?)
+}
+
+/// Stores that a code to the phone of an account was right; its row is locked.
+#[tracing::instrument(name = "db.account.phone_proven", skip_all)]
+pub(crate) async fn phone_proven(
+    tx: &mut PgConnection,
+    account_id: Uuid,
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE identity.account SET phone_proven_at = $3
+         WHERE partition = $1 AND account_id = $2",
+        Partition::of(account_id).get(),
+        account_id,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Stores another password; the row is locked.
+#[tracing::instrument(name = "db.account.set_password", skip_all)]
+pub(crate) async fn set_password(
+    tx: &mut PgConnection,
+    account_id: Uuid,
+    password_hash: &str,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE identity.account SET password_hash = $3
+         WHERE partition = $1 AND account_id = $2",
+        Partition::of(account_id).get(),
+        account_id,
+        password_hash,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Stores another phone, which was proved just now; the row is locked.
+#[tracing::instrument(name = "db.account.set_phone", skip_all)]
+pub(crate) async fn set_phone(
+    tx: &mut PgConnection,
+    account_id: Uuid,
+    phone: &[u8],
+    index_version: i16,
+    phone_index: &[u8],
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE identity.account
+         SET phone = $3, index_version = $4, phone_index = $5, phone_proven_at = $6,
+             phone_attached = true
+         WHERE partition = $1 AND account_id = $2",
+        Partition::of(account_id).get(),
+        account_id,
+        phone,
+        index_version,
+        phone_index,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Detaches a phone from the accounts of others whose owners have not proved it since a
+/// time: it has another owner now. Their ids.
+#[tracing::instrument(name = "db.account.detach_phone", skip_all)]
+pub(crate) async fn detach_phone(
+    tx: &mut PgConnection,
+    index_version: i16,
+    phone_index: &[u8],
+    owner: Uuid,
+    not_since: OffsetDateTime,
+) -> Result<Vec<Uuid>> {
+    // Locked in one order, so that two who share a phone don't lock each other out.
+    Ok(sqlx::query_scalar!(
+        "UPDATE identity.account a SET phone_attached = false
+         FROM (SELECT partition, account_id FROM identity.account
+               WHERE index_version = $1 AND phone_index = $2 AND phone_attached
+                 AND state IN ('ACTIVE', 'DISABLED') AND account_id <> $3
+                 AND coalesce(phone_proven_at, claimed_at) < $4
+               ORDER BY partition, account_id FOR NO KEY UPDATE) recycled
+         WHERE a.partition = recycled.partition AND a.account_id = recycled.account_id
+         RETURNING a.account_id",
+        index_version,
+        phone_index,
+        owner,
+        not_since,
+    )
+    .fetch_all(tx)
     .await?)
 }

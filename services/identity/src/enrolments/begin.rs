@@ -23,7 +23,7 @@ use crate::consents::{Given, Lack, Texts};
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::keys::{Column, Vault};
-use crate::sms_codes::{self, Outcome};
+use crate::sms_codes::{self, Code};
 use crate::vendors::RealNameRegister;
 
 /// What somebody applies with. Not for logs: the code is in clear.
@@ -32,8 +32,7 @@ pub(crate) struct Application {
     pub(crate) name: PersonName,
     pub(crate) id_number: IdNumber,
     pub(crate) phone: Mobile,
-    pub(crate) challenge_id: Uuid,
-    pub(crate) code: String,
+    pub(crate) code: Code,
     pub(crate) password: Password,
     pub(crate) consents: Vec<Given>,
 }
@@ -136,14 +135,17 @@ impl Enrolments {
             enrolment_id,
             refusal,
             account_id: new_id(self.clock.as_ref()),
-            challenge_id: application.challenge_id,
+            challenge_id: application.code.challenge_id,
             index_version,
             phone_index: &phone_index,
             consents: if refusal.is_some() { &[] } else { &application.consents },
         };
         let inserted = db::insert(&mut tx, &new, now).await?;
         if inserted && refusal.is_none() {
-            refusal = Refusal::of_code(self.evaluate(&mut tx, application).await?);
+            let sent = (&application.phone, SmsPurpose::Register);
+            let outcome =
+                sms_codes::evaluate(&mut tx, &self.vault, &application.code, sent, now).await?;
+            refusal = Refusal::of_code(outcome);
             if refusal.is_some() {
                 self.end(&mut tx, enrolment_id, State::Refused, refusal).await?;
             }
@@ -151,27 +153,6 @@ impl Enrolments {
         tx.commit().await?;
         self.outbox.wake();
         self.load(enrolment_id).await
-    }
-
-    async fn evaluate(
-        &self,
-        tx: &mut sqlx::PgConnection,
-        application: &Application,
-    ) -> Result<Outcome> {
-        let id = application.challenge_id;
-        let Some(mut challenge) = sms_codes::db::lock_challenge(tx, id).await? else {
-            return Ok(Outcome::Wrong);
-        };
-        let phone_index = self.vault.phone_index(challenge.index_version, &application.phone)?;
-        let of_this_phone = digest::equal(&phone_index, &challenge.phone_index);
-        if !of_this_phone || challenge.purpose != sms_codes::purpose_column(SmsPurpose::Register) {
-            return Ok(Outcome::Wrong);
-        }
-        let mac = self.vault.code_mac(challenge.mac_version, id, &application.code)?;
-        let expected = challenge.code_mac.clone();
-        let outcome = challenge.evaluate(self.clock.now(), || digest::equal(&mac, &expected));
-        sms_codes::db::update_challenge(tx, id, &challenge).await?;
-        Ok(outcome)
     }
 
     /// Keeps the applicant, sealed under the data key of the account to be, and asks

@@ -2,9 +2,7 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1 as wire;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentService;
-use zhiyuan_domain::{
-    ChallengeId, EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails,
-};
+use zhiyuan_domain::{EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::{Error as RpcError, Fields};
@@ -13,6 +11,7 @@ use super::begin::Application;
 use super::{Enrolment, Enrolments, Refusal, State, db};
 use crate::consents::{Given, Purpose};
 use crate::error::{Error, Result};
+use crate::sms_codes;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 
 /// `zhiyuan.identity.v1.EnrolmentService`.
@@ -88,11 +87,11 @@ impl EnrolmentRpc {
         let today = self.enrolments.today();
         let number = fields.take("id_number", IdNumber::parse(&request.id_number, today));
         let phone = fields.take("phone", Mobile::parse(&request.phone));
-        let challenge =
-            fields.take("sms_challenge_id", ChallengeId::parse(&request.sms_challenge_id));
-        if !is_code(&request.sms_code) {
-            fields.refuse("sms_code", "SMS_CODE_FORMAT", "短信验证码应为 6 位数字");
-        }
+        let code = sms_codes::code_of(
+            &mut fields,
+            ("sms_challenge_id", &request.sms_challenge_id),
+            ("sms_code", &request.sms_code),
+        );
         let password = match (&number, &phone) {
             (Some(id_number), Some(mobile)) => {
                 let details = PersonalDetails { id_number, mobile };
@@ -118,35 +117,21 @@ impl EnrolmentRpc {
                 ),
             }
         }
-        match (enrolment_id, name, number, phone, challenge, password) {
+        match (enrolment_id, name, number, phone, code, password) {
             (
                 Some(enrolment_id),
                 Some(name),
                 Some(id_number),
                 Some(phone),
-                Some(challenge),
+                Some(code),
                 Some(password),
             ) => {
                 fields.finish()?;
-                Ok(Application {
-                    enrolment_id,
-                    name,
-                    id_number,
-                    phone,
-                    challenge_id: challenge.as_uuid(),
-                    code: request.sms_code.clone(),
-                    password,
-                    consents,
-                })
+                Ok(Application { enrolment_id, name, id_number, phone, code, password, consents })
             }
             _ => Err(fields.into_error()),
         }
     }
-}
-
-/// Six digits; what a person typed around them, the caller has dropped.
-fn is_code(text: &str) -> bool {
-    text.len() == 6 && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// 1 to 64 letters, digits, dots or hyphens.

@@ -146,7 +146,8 @@ pub(crate) async fn page_subjects(
     .await
 }
 
-/// Those of the subjects that are no account, no applicant and no queued notice.
+/// Those of the subjects that are no account, no applicant, no queued notice and no
+/// signing key.
 #[tracing::instrument(name = "db.data_key.without_owner", skip_all)]
 pub(crate) async fn without_owner(conn: &mut PgConnection, subjects: &[Uuid]) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
@@ -158,7 +159,9 @@ pub(crate) async fn without_owner(conn: &mut PgConnection, subjects: &[Uuid]) ->
                              WHERE e.account_id = subject
                                AND e.state IN ('ACCEPTED', 'PENDING', 'REVIEW'))
              AND NOT EXISTS (SELECT FROM identity.notice n
-                             WHERE n.notice_id = subject AND n.state = 'QUEUED')"#,
+                             WHERE n.notice_id = subject AND n.state = 'QUEUED')
+             AND NOT EXISTS (SELECT FROM identity.signing_key s
+                             WHERE s.signing_key_id = subject)"#,
         subjects,
     )
     .fetch_all(conn)

@@ -31,6 +31,7 @@ pub(crate) enum Column {
     AccountIdNumber,
     AccountPhone,
     NoticePhone,
+    SigningSeed,
 }
 
 impl Column {
@@ -43,6 +44,7 @@ impl Column {
             Self::AccountIdNumber => ("account", "id_number"),
             Self::AccountPhone => ("account", "phone"),
             Self::NoticePhone => ("notice", "phone"),
+            Self::SigningSeed => ("signing_key", "seed"),
         };
         Cell { schema: SCHEMA, table, column, row }
     }
@@ -156,5 +158,18 @@ impl Vault {
             .field("challenge", challenge_id.as_bytes())
             .field("code", code.as_bytes())
             .finish())
+    }
+
+    /// The code that makes a refresh token one of ours.
+    pub(crate) fn refresh_code(
+        &self,
+        version: i16,
+        fields: [(&str, &[u8]); 4],
+    ) -> Result<[u8; 32]> {
+        let begun = self
+            .codes
+            .begin(version, "identity.refresh_token")
+            .map_err(|_unknown| Error::Cryptography("code key of a token is not configured"))?;
+        Ok(fields.iter().fold(begun, |code, (name, value)| code.field(name, value)).finish())
     }
 }

@@ -20,23 +20,35 @@ pub(crate) enum Template {
     Refused,
     /// Somebody else tried to register with the ID number of an account.
     AttemptOnAccount,
+    /// The password of an account is another one.
+    PasswordChanged,
+    /// The phone of an account is another one; goes to the old one.
+    PhoneChanged,
 }
 
 impl Template {
+    const ALL: [Self; 5] = [
+        Self::Registered,
+        Self::Refused,
+        Self::AttemptOnAccount,
+        Self::PasswordChanged,
+        Self::PhoneChanged,
+    ];
+
     /// As in the column `template`.
     pub(crate) fn as_column(self) -> &'static str {
         match self {
             Self::Registered => "REGISTERED",
             Self::Refused => "REFUSED",
             Self::AttemptOnAccount => "ATTEMPT_ON_ACCOUNT",
+            Self::PasswordChanged => "PASSWORD_CHANGED",
+            Self::PhoneChanged => "PHONE_CHANGED",
         }
     }
 
     /// From the column `template`.
     pub(crate) fn from_column(column: &str) -> Option<Self> {
-        [Self::Registered, Self::Refused, Self::AttemptOnAccount]
-            .into_iter()
-            .find(|template| template.as_column() == column)
+        Self::ALL.into_iter().find(|template| template.as_column() == column)
     }
 
     /// What the person reads. Nothing personal: others may see the screen.
@@ -46,6 +58,12 @@ impl Template {
             Self::Refused => "您的志愿者注册未能完成，请回到注册页面查看原因，核对后重新提交。",
             Self::AttemptOnAccount => {
                 "有人使用您的身份证号码再次注册志愿者，系统已拒绝。如非本人操作，请联系所在团组织。"
+            }
+            Self::PasswordChanged => {
+                "您的志愿者账号密码已更改，其他设备需要重新登录。如非本人操作，请立即用短信验证码重置密码。"
+            }
+            Self::PhoneChanged => {
+                "您的志愿者账号已更换手机号，今后的验证码将发往新手机号。如非本人操作，请立即联系所在团组织。"
             }
         }
     }
@@ -107,6 +125,43 @@ impl Notice {
         })
     }
 
+    /// Something of an account has changed; told each time.
+    pub(crate) fn to_account(
+        clock: &dyn Clock,
+        template: Template,
+        account_id: Uuid,
+        at: OffsetDateTime,
+    ) -> Self {
+        let notice_id = new_id(clock);
+        Self {
+            notice_id,
+            once: format!("change/{notice_id}"),
+            template,
+            recipient: Recipient::Account(account_id),
+            at,
+        }
+    }
+
+    /// The phone of an account has changed, told to the old one; makes the key that it is
+    /// sealed with.
+    pub(crate) async fn phone_changed(
+        vault: &Vault,
+        clock: &dyn Clock,
+        account_id: Uuid,
+        old_phone: &str,
+    ) -> Result<Self> {
+        let notice_id = new_id(clock);
+        let key = vault.make_key(notice_id).await?;
+        let sealed = vault.seal(&key, Column::NoticePhone, notice_id, old_phone)?;
+        Ok(Self {
+            notice_id,
+            once: format!("phone/{account_id}/{notice_id}"),
+            template: Template::PhoneChanged,
+            recipient: Recipient::Phone(sealed),
+            at: clock.now(),
+        })
+    }
+
     /// Somebody else tried the ID number of an account; at most one notice a day.
     pub(crate) fn attempt_on_account(
         clock: &dyn Clock,
@@ -130,7 +185,7 @@ mod tests {
 
     #[test]
     fn templates_survive_their_column() {
-        for template in [Template::Registered, Template::Refused, Template::AttemptOnAccount] {
+        for template in Template::ALL {
             assert_eq!(Template::from_column(template.as_column()), Some(template));
         }
     }

@@ -1,10 +1,10 @@
 use tonic::{Request, Response, Status, async_trait};
 use zhiyuan_contracts::identity::v1::sms_code_service_server::SmsCodeService;
 use zhiyuan_contracts::identity::v1::{SendSmsCodeRequest, SendSmsCodeResponse, SmsPurpose};
-use zhiyuan_domain::Mobile;
+use zhiyuan_domain::{ChallengeId, Mobile};
 use zhiyuan_rpc::Fields;
 
-use super::Sender;
+use super::{Code, DIGITS, Sender};
 use crate::error::Error;
 use zhiyuan_rpc::wire::timestamp;
 
@@ -39,6 +39,22 @@ impl SmsCodes {
             next_send_time: Some(timestamp(sent.next_send_at)),
         })
     }
+}
+
+/// Parses a code that a request brings, from two of its fields: name and value each.
+/// White space around the digits is dropped.
+pub(crate) fn code_of(
+    fields: &mut Fields,
+    challenge_id: (&str, &str),
+    digits: (&str, &str),
+) -> Option<Code> {
+    let challenge_id = fields.take(challenge_id.0, ChallengeId::parse(challenge_id.1));
+    let (field, digits) = (digits.0, digits.1.trim());
+    if digits.len() != DIGITS || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        fields.refuse(field, "SMS_CODE_FORMAT", "短信验证码应为 6 位数字");
+        return None;
+    }
+    Some(Code { challenge_id: challenge_id?.as_uuid(), digits: digits.to_owned() })
 }
 
 #[async_trait]

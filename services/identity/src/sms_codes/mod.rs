@@ -4,11 +4,13 @@
 //! row that is locked while a code is sent, never by address alone: a campus
 //! shares one.
 
+mod checking;
 pub(crate) mod db;
 mod grpc;
 mod sending;
 
-pub(crate) use grpc::SmsCodes;
+pub(crate) use checking::{Code, evaluate};
+pub(crate) use grpc::{SmsCodes, code_of};
 pub(crate) use sending::Sender;
 
 use time::{Duration, OffsetDateTime};

@@ -1,0 +1,225 @@
+//! Changes, each in one transaction with the end of sessions and the notice.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use tracing::Instrument as _;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+use zhiyuan_auth::SignedIn;
+use zhiyuan_contracts::identity::v1::SmsPurpose;
+use zhiyuan_crypto::digest;
+use zhiyuan_domain::{IdNumber, Mobile, Password, PersonalDetails, shanghai_date};
+use zhiyuan_postgres::again;
+use zhiyuan_rpc::{Error as RpcError, FieldFault};
+
+use crate::accounts::{self, db::Owner};
+use crate::error::{Error, Result};
+use crate::keys::Column;
+use crate::notices::{self, Notice, Template};
+use crate::sessions::{self, db::Which};
+use crate::sign_in::{SecondProof, SignIn};
+use crate::sms_codes::{self, Code};
+
+/// Changes what people prove their accounts with.
+#[derive(Debug, Clone)]
+pub(crate) struct Credentials {
+    pub(crate) sign_in: SignIn,
+}
+
+/// A password that was forgotten, and what replaces it. Not for logs.
+pub(crate) struct Reset {
+    pub(crate) phone: Mobile,
+    pub(crate) code: Code,
+    pub(crate) new_password: Zeroizing<String>,
+    pub(crate) second_proof: Option<SecondProof>,
+}
+
+/// A change of phone. Not for logs.
+pub(crate) struct PhoneChange {
+    pub(crate) new_phone: Mobile,
+    pub(crate) current: Code,
+    pub(crate) new: Code,
+}
+
+impl Credentials {
+    /// Changes the password of who is signed in. Sent again, it finds the new password in
+    /// place and is done.
+    ///
+    /// # Errors
+    /// `PasswordWrong`; a new password that can't be one.
+    pub(crate) async fn change_password(
+        &self,
+        person: SignedIn,
+        current: &str,
+        new: &str,
+    ) -> Result<()> {
+        let owner = self.owner(person.account_id).await?;
+        let new = self.new_password(&owner, "new_password", new).await?;
+        let hasher = &self.sign_in.hasher;
+        let span = || tracing::info_span!("password.verify");
+        if !hasher.verify(current, &owner.password_hash).instrument(span()).await? {
+            // Whoever has the new one may have sent this before.
+            let done = hasher.verify(new.expose(), &owner.password_hash).instrument(span());
+            return if done.await? { Ok(()) } else { Err(Error::PasswordWrong) };
+        }
+        let hash = hasher.hash(new.expose()).await?;
+        let which = Which::Others(person.session_id);
+        self.set_password(&owner, &hash, which, None).await
+    }
+
+    /// Sets a new password for whoever proves the phone.
+    ///
+    /// # Errors
+    /// See `CredentialService.ResetPassword`.
+    pub(crate) async fn reset_password(&self, reset: &Reset) -> Result<()> {
+        if self.sign_in.hasher.is_busy() {
+            return Err(Error::HashingBusy);
+        }
+        let purpose = SmsPurpose::ResetPassword;
+        self.sign_in.check_code(&reset.code, &reset.phone, purpose).await?;
+        let owners = self.sign_in.owners.of_phone(&reset.phone).await?;
+        let (proof, now) = (reset.second_proof.as_ref(), self.sign_in.clock.now());
+        let owner = self.sign_in.owners.proved_by_code(owners, proof, None, now).await?;
+        if !owner.active {
+            return Err(Error::AccountNotFound);
+        }
+        let new = self.new_password(&owner, "new_password", &reset.new_password).await?;
+        let hash = self.sign_in.hasher.hash(new.expose()).await?;
+        self.set_password(&owner, &hash, Which::All, Some(&reset.code)).await
+    }
+
+    async fn set_password(
+        &self,
+        seen: &Owner,
+        hash: &str,
+        which: Which,
+        code: Option<&Code>,
+    ) -> Result<()> {
+        let work = || async {
+            let now = self.sign_in.clock.now();
+            let mut tx = self.sign_in.issuer.pool.begin().await?;
+            let owner = self.lock(&mut tx, seen.account_id).await?;
+            if code.is_none() && owner.password_hash != seen.password_hash {
+                // Changed by another call meanwhile: what proved this one is none any more.
+                return Err(Error::PasswordWrong);
+            }
+            if let Some(code) = code {
+                self.use_code(&mut tx, code, &seen.phone_index, &owner, now).await?;
+                accounts::db::phone_proven(&mut tx, owner.account_id, now).await?;
+            }
+            accounts::db::set_password(&mut tx, owner.account_id, hash).await?;
+            let ended = sessions::db::end(&mut tx, owner.account_id, which, now).await?;
+            let notice = self.notice(Template::PasswordChanged, owner.account_id, now);
+            notices::db::queue(&mut tx, &notice, now).await?;
+            tx.commit().await?;
+            Ok(ended)
+        };
+        let ended: Vec<Uuid> = again(Error::is_lost, work).await?;
+        self.sign_in.issuer.hear(&ended);
+        Ok(())
+    }
+
+    /// Changes the phone of who is signed in. Sent again, it finds the new phone in place
+    /// and is done.
+    ///
+    /// # Errors
+    /// See `CredentialService.ChangePhone`.
+    pub(crate) async fn change_phone(&self, person: SignedIn, change: &PhoneChange) -> Result<()> {
+        let owner = self.owner(person.account_id).await?;
+        let key = self.sign_in.issuer.vault.key(owner.account_id).await?;
+        let vault = &self.sign_in.issuer.vault;
+        let old = vault.open(&key, Column::AccountPhone, owner.account_id, &owner.phone)?;
+        let old = Mobile::parse(&old).map_err(|_invalid| inconsistent())?;
+        if old == change.new_phone {
+            return Ok(());
+        }
+        let purpose = SmsPurpose::ChangePhone;
+        self.sign_in.check_code(&change.current, &old, purpose).await?;
+        self.sign_in.check_code(&change.new, &change.new_phone, purpose).await?;
+        let text = change.new_phone.as_e164();
+        let sealed = vault.seal(&key, Column::AccountPhone, owner.account_id, text)?;
+        let clock = self.sign_in.clock.as_ref();
+        let notice = Notice::phone_changed(vault, clock, owner.account_id, old.as_e164()).await?;
+        let work = || async {
+            let now = self.sign_in.clock.now();
+            let mut tx = self.sign_in.issuer.pool.begin().await?;
+            let locked = self.lock(&mut tx, owner.account_id).await?;
+            self.use_code(&mut tx, &change.current, &owner.phone_index, &locked, now).await?;
+            if !sms_codes::db::mark_used(&mut tx, change.new.challenge_id, now).await? {
+                return Err(Error::SmsCodeUsed);
+            }
+            let (version, index) =
+                self.sign_in.owners.phone_index(&mut tx, &change.new_phone).await?;
+            let id = owner.account_id;
+            accounts::db::set_phone(&mut tx, id, &sealed, version, &index, now).await?;
+            SignIn::take_phone(&mut tx, (version, &index), id, now).await?;
+            let which = Which::Others(person.session_id);
+            let ended = sessions::db::end(&mut tx, id, which, now).await?;
+            notices::db::queue(&mut tx, &notice, now).await?;
+            tx.commit().await?;
+            Ok(ended)
+        };
+        let ended: Vec<Uuid> = again(Error::is_lost, work).await?;
+        self.sign_in.issuer.hear(&ended);
+        Ok(())
+    }
+
+    async fn owner(&self, account_id: Uuid) -> Result<Owner> {
+        let mut conn = self.sign_in.issuer.pool.acquire().await?;
+        accounts::db::owner_of(&mut conn, account_id).await?.ok_or(Error::SignInRefused)
+    }
+
+    async fn lock(&self, tx: &mut PgConnection, account_id: Uuid) -> Result<Owner> {
+        if !accounts::db::lock_active(tx, account_id).await? {
+            return Err(Error::SignInRefused);
+        }
+        accounts::db::owner_of(tx, account_id).await?.ok_or(Error::SignInRefused)
+    }
+
+    /// Uses up a code that proved the phone of an account, unless it has another by now.
+    async fn use_code(
+        &self,
+        tx: &mut PgConnection,
+        code: &Code,
+        proved: &[u8],
+        owner: &Owner,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        if !digest::equal(proved, &owner.phone_index) {
+            return Err(Error::SmsCodeWrong);
+        }
+        if sms_codes::db::mark_used(tx, code.challenge_id, now).await? {
+            Ok(())
+        } else {
+            Err(Error::SmsCodeUsed)
+        }
+    }
+
+    /// Parses a password that is to be set, which must be made of nothing personal.
+    async fn new_password(
+        &self,
+        owner: &Owner,
+        field: &'static str,
+        text: &str,
+    ) -> Result<Password> {
+        let (vault, id) = (&self.sign_in.issuer.vault, owner.account_id);
+        let key = vault.key(id).await?;
+        let sealed = owner.id_number.as_deref().ok_or_else(inconsistent)?;
+        let number = vault.open(&key, Column::AccountIdNumber, id, sealed)?;
+        let phone = vault.open(&key, Column::AccountPhone, id, &owner.phone)?;
+        let today = shanghai_date(self.sign_in.clock.now());
+        let number = IdNumber::parse(&number, today).map_err(|_invalid| inconsistent())?;
+        let phone = Mobile::parse(&phone).map_err(|_invalid| inconsistent())?;
+        let details = PersonalDetails { id_number: &number, mobile: &phone };
+        Password::parse(text, &details)
+            .map_err(|error| RpcError::invalid_fields(vec![FieldFault::new(field, error)]).into())
+    }
+
+    fn notice(&self, template: Template, account_id: Uuid, now: OffsetDateTime) -> Notice {
+        Notice::to_account(self.sign_in.clock.as_ref(), template, account_id, now)
+    }
+}
+
+fn inconsistent() -> Error {
+    Error::Inconsistent("identity.account")
+}

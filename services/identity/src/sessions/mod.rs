@@ -1,0 +1,114 @@
+//! Sessions: begun by signing in, renewed by refresh tokens that are good once, ended by
+//! the person, by a change of credentials, or by a refresh token that comes twice.
+//!
+//! Access tokens are verified by every service alone. What ends a session before they
+//! do is a row of `session_end`, which every process reads each second.
+
+pub(crate) mod db;
+pub(crate) mod grpc;
+pub(crate) mod issuer;
+pub(crate) mod job;
+mod refresh_token;
+pub(crate) mod word;
+
+pub(crate) use refresh_token::RefreshToken;
+
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+/// Sessions of one account; when one more begins, the one that was renewed longest ago ends.
+pub(crate) const MOST: i64 = 20;
+/// Characters of the name of a device.
+pub(crate) const CLIENT_NAME: usize = 32;
+
+/// How long sessions go on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lifetimes {
+    /// Without being renewed.
+    pub(crate) idle: Duration,
+    /// However often they are renewed.
+    pub(crate) longest: Duration,
+}
+
+impl Lifetimes {
+    /// When a session ends that is renewed now.
+    pub(crate) fn expire_at(&self, now: OffsetDateTime, end_at: OffsetDateTime) -> OffsetDateTime {
+        (now + self.idle).min(end_at)
+    }
+}
+
+/// A session that goes on.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    pub(crate) account_id: Uuid,
+    pub(crate) session_id: Uuid,
+    pub(crate) second_factor: bool,
+    pub(crate) client_name: String,
+    pub(crate) generation: i64,
+    pub(crate) nonce: Vec<u8>,
+    pub(crate) created_at: OffsetDateTime,
+    pub(crate) refreshed_at: OffsetDateTime,
+    pub(crate) expire_at: OffsetDateTime,
+    pub(crate) end_at: OffsetDateTime,
+}
+
+/// What a refresh token is worth to a session whose row is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Worth {
+    /// It renews the session.
+    Good,
+    /// It was used before: somebody has a copy, and nobody knows who.
+    Copied,
+    /// The session's time is over.
+    Expired,
+}
+
+impl Session {
+    /// Judges a token of this session that is known to be ours.
+    pub(crate) fn worth(&self, generation: i64, now: OffsetDateTime) -> Worth {
+        if generation != self.generation {
+            Worth::Copied
+        } else if now >= self.expire_at {
+            Worth::Expired
+        } else {
+            Worth::Good
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use time::macros::datetime;
+
+    const NOON: OffsetDateTime = datetime!(2026-11-25 12:00 UTC);
+
+    #[test]
+    fn a_token_is_good_once_and_until_the_session_expires() {
+        let session = Session {
+            account_id: Uuid::nil(),
+            session_id: Uuid::nil(),
+            second_factor: false,
+            client_name: String::new(),
+            generation: 3,
+            nonce: Vec::new(),
+            created_at: NOON,
+            refreshed_at: NOON,
+            expire_at: NOON + Duration::DAY,
+            end_at: NOON + Duration::WEEK,
+        };
+        assert_eq!(session.worth(3, NOON), Worth::Good);
+        assert_eq!(session.worth(2, NOON), Worth::Copied);
+        // Even when the session is over: whoever has the copy has it.
+        assert_eq!(session.worth(2, NOON + Duration::DAY), Worth::Copied);
+        assert_eq!(session.worth(3, NOON + Duration::DAY), Worth::Expired);
+    }
+
+    #[test]
+    fn renewing_never_leads_past_the_longest() {
+        let lifetimes = Lifetimes { idle: Duration::DAY, longest: Duration::days(3) };
+        let end_at = NOON + lifetimes.longest;
+        assert_eq!(lifetimes.expire_at(NOON, end_at), NOON + Duration::DAY);
+        assert_eq!(lifetimes.expire_at(NOON + Duration::days(2) + Duration::HOUR, end_at), end_at);
+    }
+}

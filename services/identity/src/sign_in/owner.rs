@@ -1,0 +1,95 @@
+//! Which account somebody means, and whether it is theirs.
+
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
+use uuid::Uuid;
+use zhiyuan_crypto::digest;
+use zhiyuan_domain::{IdNumber, Mobile, PersonName};
+
+use super::{MOST_OF_PHONE, code_is_enough};
+use crate::accounts::{self, db::Owner};
+use crate::error::{Error, Result};
+use crate::keys::{self, Column, Vault};
+
+/// Name and the end of the ID number, for where a code alone is not enough.
+pub(crate) struct SecondProof {
+    pub(crate) name: PersonName,
+    /// 6 characters.
+    pub(crate) tail: String,
+}
+
+/// Finds accounts.
+#[derive(Debug, Clone)]
+pub(crate) struct Owners {
+    pub(crate) pool: PgPool,
+    pub(crate) vault: Vault,
+}
+
+impl Owners {
+    /// The accounts that a phone is attached to.
+    pub(crate) async fn of_phone(&self, phone: &Mobile) -> Result<Vec<Owner>> {
+        let mut conn = self.pool.acquire().await?;
+        let (version, index) = self.phone_index(&mut conn, phone).await?;
+        accounts::db::of_phone(&mut conn, version, &index, MOST_OF_PHONE).await
+    }
+
+    /// The account that an ID number belongs to.
+    pub(crate) async fn of_number(&self, number: &IdNumber) -> Result<Option<Owner>> {
+        let mut conn = self.pool.acquire().await?;
+        let version = keys::db::newest_index_key(&mut conn).await?;
+        let index = self.vault.number_index(version, number)?;
+        accounts::db::of_number(&mut conn, version, &index).await
+    }
+
+    pub(crate) async fn phone_index(
+        &self,
+        conn: &mut PgConnection,
+        phone: &Mobile,
+    ) -> Result<(i16, [u8; 32])> {
+        let version = keys::db::newest_index_key(conn).await?;
+        Ok((version, self.vault.phone_index(version, phone)?))
+    }
+
+    /// Which of the accounts of a phone is meant by somebody who has proved the phone.
+    ///
+    /// # Errors
+    /// `AccountNotFound`; `SecondProofRequired` when name and number are needed;
+    /// `SignInRefused` when they fit none.
+    pub(crate) async fn proved_by_code(
+        &self,
+        owners: Vec<Owner>,
+        proof: Option<&SecondProof>,
+        known_device: Option<Uuid>,
+        now: OffsetDateTime,
+    ) -> Result<Owner> {
+        let alone = owners.len() == 1;
+        if owners.is_empty() {
+            return Err(Error::AccountNotFound);
+        }
+        if let Some(proof) = proof {
+            for owner in owners {
+                if self.fits(&owner, proof).await? {
+                    return Ok(owner);
+                }
+            }
+            return Err(Error::SignInRefused);
+        }
+        let enough = |owner: &Owner| {
+            let known = known_device == Some(owner.account_id);
+            code_is_enough(owner.phone_proven_at, known, alone, now)
+        };
+        owners.into_iter().find(enough).ok_or(Error::SecondProofRequired)
+    }
+
+    async fn fits(&self, owner: &Owner, proof: &SecondProof) -> Result<bool> {
+        let key = self.vault.key(owner.account_id).await?;
+        let id = owner.account_id;
+        let name = self.vault.open(&key, Column::AccountName, id, &owner.name)?;
+        let Some(sealed) = &owner.id_number else { return Ok(false) };
+        let number = self.vault.open(&key, Column::AccountIdNumber, id, sealed)?;
+        let tail = number.get(number.len().saturating_sub(6)..).unwrap_or_default();
+        let same = |left: &str, right: &str| digest::equal(left.as_bytes(), right.as_bytes());
+        // Both are compared, whichever is wrong.
+        Ok(same(&name, proof.name.as_str()) & same(tail, &proof.tail))
+    }
+}
