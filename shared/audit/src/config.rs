@@ -57,6 +57,14 @@ impl AuditConfig {
         Ok(TrustedKeys::new(keys))
     }
 
+    pub(crate) fn batch(&self) -> i64 {
+        self.batch.max(1)
+    }
+
+    pub(crate) fn head(&self) -> Duration {
+        Duration::from_millis(self.head_ms)
+    }
+
     pub(crate) fn poll(&self) -> Duration {
         Duration::from_millis(self.poll_ms.max(10))
     }

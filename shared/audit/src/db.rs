@@ -185,7 +185,7 @@ pub(crate) async fn last(
     .await
 }
 
-/// The first entry from an index on, wherever it is.
+/// The index of the first entry from an index on, wherever it is.
 pub(crate) async fn next_index(
     executor: impl PgExecutor<'_>,
     schema: &'static str,

@@ -98,7 +98,7 @@ impl Sealer {
         match self.pass().await? {
             Pass::Elsewhere => Ok(false),
             Pass::Made { sealed, .. } => {
-                Ok(i64::try_from(sealed).is_ok_and(|sealed| sealed >= self.config.batch))
+                Ok(i64::try_from(sealed).is_ok_and(|sealed| sealed >= self.config.batch()))
             }
         }
     }
@@ -109,7 +109,7 @@ impl Sealer {
         if !db::try_lead(&mut transaction, self.schema).await? {
             return Ok(Pass::Elsewhere);
         }
-        let sealed = seal(&mut transaction, self.schema, self.config.batch).await?;
+        let sealed = seal(&mut transaction, self.schema, self.config.batch()).await?;
         let outlook = db::outlook(&mut *transaction, self.schema).await?;
         let signed = if self.is_due(&outlook) {
             self.sign(&mut transaction, outlook.size).await?
@@ -120,6 +120,7 @@ impl Sealer {
         if let Some(head) = signed {
             // Who has the log can tell a chain that was cut off, whatever is in the database.
             tracing::info!(
+                audit.schema = self.schema,
                 audit.head = %head,
                 key.id = self.key.key_id(),
                 "the audit chain is signed"
@@ -129,12 +130,11 @@ impl Sealer {
     }
 
     /// Whether a chain that has grown was not signed for long enough. A clock that was set
-    /// back puts nothing off.
+    /// back by more than that puts nothing off.
     fn is_due(&self, outlook: &Outlook) -> bool {
         let now = self.clock.now();
-        let every = Duration::from_millis(self.config.head_ms);
         let passed = |since: Option<OffsetDateTime>| {
-            since.is_none_or(|since| now < since || (now - since).unsigned_abs() >= every)
+            since.is_none_or(|since| (now - since).unsigned_abs() >= self.config.head())
         };
         // Shorter than it was signed: that is to be told, too.
         outlook.size != outlook.signed_size && passed(outlook.signed_at) && passed(self.refused_at)
@@ -153,6 +153,7 @@ impl Sealer {
             Err(Unfit { index }) => {
                 self.refused_at = Some(self.clock.now());
                 tracing::error!(
+                    audit.schema = self.schema,
                     audit.index = index,
                     "the audit was changed and is not signed: run `verify`"
                 );

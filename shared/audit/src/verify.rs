@@ -40,6 +40,7 @@ pub async fn verify(
     if let Some(finding) = check.walk_to(end).await? {
         check.findings.push(finding);
     }
+    check.before_the_first().await?;
     check.end(end, &longest).await?;
     check.known_head().await?;
     Ok(check.findings.iter().map(Finding::to_string).collect())
@@ -154,6 +155,15 @@ impl Check<'_> {
             return Ok(Finding::Edited { index });
         }
         Ok(Finding::Inserted { from: was, to: index - 1 })
+    }
+
+    /// Entries in front of the first index, where nobody walks.
+    async fn before_the_first(&mut self) -> Result<(), sqlx::Error> {
+        let lowest = db::next_index(self.pool, self.schema, i64::MIN).await?;
+        if let Some(index) = lowest.filter(|index| *index < 1) {
+            self.findings.push(Finding::Inserted { from: index, to: index });
+        }
+        Ok(())
     }
 
     /// What heads say of entries behind the end.

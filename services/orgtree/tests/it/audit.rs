@@ -11,6 +11,9 @@ use crate::harness::{Service, config, empty, load, standing};
 
 const HEADER: &str = "code,name,kind,parent_code,region_code";
 
+/// Kind and name of the actor, action, keys and values of details.
+type Row = (String, String, String, Vec<String>, Vec<String>);
+
 async fn count(pool: &PgPool, sql: &'static str) -> i64 {
     sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
 }
@@ -47,7 +50,7 @@ async fn a_load_is_recorded_with_who_did_it_unless_it_changed_nothing() {
     refused.unwrap_err();
     // What is there already, once more.
     load(&database, &format!("{HEADER}\nA,团省委,PROVINCIAL,,\n")).await.unwrap();
-    let rows: Vec<(String, String, String, Vec<String>, Vec<String>)> = sqlx::query_as(
+    let rows: Vec<Row> = sqlx::query_as(
         "SELECT actor_kind, actor, action, detail_keys, detail_values
          FROM orgtree.audit_pending ORDER BY seq",
     )

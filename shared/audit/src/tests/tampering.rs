@@ -1,8 +1,8 @@
 //! Whatever somebody with all rights changes is found, and the entry named.
 
-use super::toy::{Toy, account};
-use crate::Record;
+use super::toy::{SCHEMA, Toy, account};
 use crate::record::Actor;
+use crate::{Record, canonical, db};
 
 /// Asserts that exactly this is found.
 async fn assert_found(toy: &Toy, expected: &[&str]) {
@@ -184,6 +184,45 @@ async fn an_entry_that_was_put_in_is_named() {
     .await
     .unwrap();
     assert_found(&toy, &["entry 6 was inserted"]).await;
+
+    // In front of the first, where nobody would walk.
+    let (toy, _) = Toy::chained().await;
+    let mut admin = toy.admin().await;
+    sqlx::raw_sql(
+        "ALTER TABLE audit_test.audit_entry DROP CONSTRAINT audit_entry_index_check;
+         INSERT INTO audit_test.audit_entry
+         SELECT -7, previous_hash, hash, at, actor_kind, actor, action, subject_account_id,
+                organization_code, purpose, outcome, detail_keys, detail_values, trace_id
+         FROM audit_test.audit_entry WHERE index = 6",
+    )
+    .execute(&mut admin)
+    .await
+    .unwrap();
+    assert_found(&toy, &["entry -7 was inserted"]).await;
+}
+
+#[tokio::test]
+async fn an_entry_that_goes_on_from_another_past_is_named() {
+    // Behind an entry that a head vouches for; otherwise the one before may be the wrong one.
+    for (index, named) in [(5, 5), (7, 6), (1, 1)] {
+        let (toy, _) = Toy::chained().await;
+        let mut admin = toy.admin().await;
+        let entry = db::entries(&mut admin, SCHEMA, index, index).await.unwrap().remove(0);
+        let past = [9; 32];
+        let hash = canonical::entry_hash(SCHEMA, index, &past, &entry.content);
+        sqlx::query(
+            "UPDATE audit_test.audit_entry SET previous_hash = $2, hash = $3 WHERE index = $1",
+        )
+        .bind(index)
+        .bind(past.as_slice())
+        .bind(hash.as_slice())
+        .execute(&mut admin)
+        .await
+        .unwrap();
+        let line =
+            format!("entry {named} was edited and its hash computed anew: the chain breaks there");
+        assert_found(&toy, &[&line]).await;
+    }
 }
 
 #[tokio::test]
