@@ -14,6 +14,7 @@
 
 mod access;
 mod architecture;
+mod audit;
 mod bad_inputs;
 mod canary;
 mod concurrency;

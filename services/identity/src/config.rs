@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use zhiyuan_audit::AuditConfig;
 use zhiyuan_auth::CallerConfig;
 use zhiyuan_crypto::{BlindIndexKeys, Key32, KeyRing, KeyedDigest, Suite};
 use zhiyuan_domain::AgeRule;
@@ -46,6 +47,8 @@ pub struct Config {
     pub jobs: JobsConfig,
     /// The feed of enrolments and accounts.
     pub feed: FeedConfig,
+    /// The audit.
+    pub audit: AuditConfig,
 }
 
 /// Keys by version, each 32 bytes in base64 or hexadecimal, from files in production.

@@ -8,6 +8,7 @@ use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
 use zhiyuan_auth::{Sessions, TrustedCallers};
+use zhiyuan_audit::{InvalidKeys, Sealer};
 use zhiyuan_contracts::identity::v1::consent_service_server::{
     ConsentServiceServer, SERVICE_NAME as CONSENTS,
 };
@@ -95,6 +96,9 @@ pub enum RunError {
     /// The configured keys are wrong.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// The keys of the audit are wrong.
+    #[error(transparent)]
+    Audit(#[from] InvalidKeys),
     /// A vendor is configured wrongly.
     #[error("vendor")]
     Vendor(#[from] ConfigError),
@@ -159,6 +163,7 @@ pub async fn run(
     begin_index_keys(&pool, &vault, &deps.clock).await?;
 
     let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
+    let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
     let vendor = Arc::new(SmsVendor::new(&config.sms.vendor, deps.clock.clone())?);
     let enrolments = enrolments_of(&config, &deps, &vault, &publisher)?;
     let sessions = Sessions::new();
@@ -194,6 +199,7 @@ pub async fn run(
     tasks.start("signing keys", signing_keys::job::rotate(signing_keys, keys_every, soft()));
     let clock = deps.clock.clone();
     tasks.start("purge of sessions", sessions::job::purge(pool.clone(), clock, soft()));
+    sealer.start(&tasks);
     tasks.start("keys", keys::job::sweep(pool.clone(), store, deps.clock, soft()));
 
     ready.ready();
@@ -342,7 +348,17 @@ impl zhiyuan_process::Program for Program {
         SmsVendor::new(&config.sms.vendor, clock.clone())?;
         RealNameRegister::new(&config.real_name, clock)?;
         TrustedCallers::new(&config.callers)?;
+        config.audit.trusted()?;
         Ok(())
+    }
+
+    async fn verify(config: Config, head: Option<String>) -> anyhow::Result<Vec<String>> {
+        let head = head.as_deref().map(str::parse).transpose()?;
+        let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-identity-verify").await?;
+        zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
+        let found = zhiyuan_audit::verify(&pool, NAME, &config.audit.trusted()?, head).await;
+        zhiyuan_postgres::close(&pool).await;
+        Ok(found?)
     }
 
     async fn migrate(config: Config) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use zhiyuan_audit::AuditConfig;
 use zhiyuan_auth::{AssertionSigner, CallerConfig};
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::SharedClock;
@@ -41,6 +42,8 @@ pub struct Config {
     pub counts: CountsConfig,
     /// The feed of organizations.
     pub feed: FeedConfig,
+    /// The audit.
+    pub audit: AuditConfig,
 }
 
 /// How often the figures are looked after, in milliseconds.

@@ -3,13 +3,16 @@
 use std::fs::File;
 use std::io::{self, BufReader};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use zhiyuan_audit::Trail;
+use zhiyuan_domain::SystemClock;
 use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::DatabaseConfig;
 
 use crate::MIGRATOR;
 use crate::config::{Config, Seed};
-use crate::organizations::{self, LoadError};
+use crate::organizations::{self, LoadError, Told};
 use crate::regions::{self, DataError};
 use crate::run::NAME;
 
@@ -55,16 +58,20 @@ pub async fn migrate(config: &Config) -> Result<(), MigrateError> {
     let changed = regions::load(&mut connection).await?;
     tracing::info!(changed, "regions are loaded");
     // The service may be running elsewhere, or not yet: it finds what is told.
-    let outbox = Outbox::unattended(NAME);
+    let told = Told {
+        outbox: Outbox::unattended(NAME),
+        // An operator's command: the time is that of their machine.
+        trail: Trail::new(NAME, Arc::new(SystemClock)),
+    };
     let loaded = match &config.seed_organizations {
         Seed::None => None,
         Seed::Anhui => {
-            Some(organizations::load(&mut connection, &outbox, organizations::ANHUI).await?)
+            Some(organizations::load(&mut connection, &told, organizations::ANHUI).await?)
         }
         Seed::File(path) => {
             let file = File::open(path)
                 .map_err(|source| MigrateError::File { path: path.clone(), source })?;
-            Some(organizations::load(&mut connection, &outbox, BufReader::new(file)).await?)
+            Some(organizations::load(&mut connection, &told, BufReader::new(file)).await?)
         }
     };
     if let Some(changed) = loaded {

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use zhiyuan_auth::{InvalidCallers, Sessions, TrustedCallers};
+use zhiyuan_audit::{Head, InvalidKeys, Sealer};
 use zhiyuan_contracts::orgtree::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
@@ -54,6 +55,9 @@ pub enum RunError {
     /// The database.
     #[error("database")]
     Database(#[from] zhiyuan_postgres::Error),
+    /// The keys of the audit are wrong.
+    #[error(transparent)]
+    Audit(#[from] InvalidKeys),
     /// A caller is configured wrongly.
     #[error("callers")]
     Callers(#[from] InvalidCallers),
@@ -68,7 +72,7 @@ pub enum RunError {
     Task(#[from] zhiyuan_lifecycle::Failure),
 }
 
-/// Why the figures could not be recounted.
+/// Why the figures could not be recounted, or the audit not recomputed.
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// The database.
@@ -77,19 +81,31 @@ pub enum VerifyError {
     /// The recount.
     #[error("failed to recount: {0}")]
     Recount(String),
+    /// The keys of the audit are wrong.
+    #[error(transparent)]
+    Keys(#[from] InvalidKeys),
+    /// The audit can't be read.
+    #[error("failed to recompute the audit")]
+    Audit(#[from] sqlx::Error),
 }
 
-/// Recounts the figures of all organizations from the rows of volunteers: a line for
-/// every figure that is not what was found. No figure is changed.
+/// Recounts the figures of all organizations from the rows of volunteers, and recomputes
+/// the audit: a line for every figure that is not what was found, and for what was done to
+/// the audit. Nothing is changed. `head` is a head of the audit that was kept elsewhere.
 ///
 /// # Errors
 /// When the database can't be reached or read.
-pub async fn verify(config: &Config) -> Result<Vec<String>, VerifyError> {
+pub async fn verify(config: &Config, head: Option<Head>) -> Result<Vec<String>, VerifyError> {
+    let trusted = config.audit.trusted()?;
     let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-orgtree-verify").await?;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
     let differences = counts::job::differences(&pool).await;
+    let findings = zhiyuan_audit::verify(&pool, NAME, &trusted, head).await;
     pool.close().await;
-    differences.map_err(|error| VerifyError::Recount(zhiyuan_rpc::chain(&error)))
+    let mut lines =
+        differences.map_err(|error| VerifyError::Recount(zhiyuan_rpc::chain(&error)))?;
+    lines.extend(findings?);
+    Ok(lines)
 }
 
 /// Runs orgtree until `stop`.
@@ -108,6 +124,7 @@ pub async fn run(
             .await;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
     let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
+    let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
     let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS, FEED])
         .await
         .map_err(|error| RunError::Serve(error.into()))?
@@ -132,6 +149,7 @@ pub async fn run(
     publisher.start(&tasks);
     let ended = revocations::FromIdentity::new(deps.identity.clone());
     tasks.start("revocations", revocations::watch(ended, sessions, stop.soft()));
+    sealer.start(&tasks);
     start_counts(&tasks, &config, &deps, &pool);
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
@@ -186,11 +204,13 @@ impl zhiyuan_process::Program for Program {
         TrustedCallers::new(&config.callers)?;
         zhiyuan_crypto::SigningKey::from_base64(config.signing_key.expose())
             .map_err(|_form| ConfigError::SigningKey)?;
+        config.audit.trusted()?;
         Ok(())
     }
 
-    async fn verify(config: Config) -> anyhow::Result<Vec<String>> {
-        Ok(verify(&config).await?)
+    async fn verify(config: Config, head: Option<String>) -> anyhow::Result<Vec<String>> {
+        let head = head.as_deref().map(str::parse).transpose()?;
+        Ok(verify(&config, head).await?)
     }
 
     async fn migrate(config: Config) -> anyhow::Result<()> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Deserialize;
+use zhiyuan_audit::AuditConfig;
 use zhiyuan_auth::{AssertionSigner, CallerConfig};
 use zhiyuan_crypto::{International, Key32, KeyedDigest, SigningKey};
 use zhiyuan_domain::{AgeRule, SharedClock};
@@ -42,6 +43,8 @@ pub struct Config {
     pub recovery: RecoveryConfig,
     /// The feed of volunteers.
     pub feed: FeedConfig,
+    /// The audit.
+    pub audit: AuditConfig,
 }
 
 /// Keys by version, each 32 bytes in base64 or hexadecimal, from files in production.
@@ -176,7 +179,12 @@ mod tests {
     const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
     fn load(changes: &[(&str, &str)]) -> Config {
-        let given = [("SIGNING_KEY", KEY), ("DIGESTS__KEYS__1", KEY), ("DATABASE__URL", "x")];
+        let given = [
+            ("SIGNING_KEY", KEY),
+            ("DIGESTS__KEYS__1", KEY),
+            ("DATABASE__URL", "x"),
+            ("AUDIT__SIGNING_KEY", KEY),
+        ];
         // What is said again goes over what was said before.
         let mut environment = BTreeMap::new();
         for (key, value) in given.iter().chain(changes) {

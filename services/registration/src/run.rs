@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use zhiyuan_auth::{Sessions, TrustedCallers};
+use zhiyuan_audit::{InvalidKeys, Sealer};
 use zhiyuan_contracts::policy::Policies;
 use zhiyuan_contracts::registration::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
@@ -51,6 +52,9 @@ pub enum RunError {
     /// A key is configured wrongly.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The keys of the audit are wrong.
+    #[error(transparent)]
+    Audit(#[from] InvalidKeys),
     /// A caller is configured wrongly.
     #[error("callers")]
     Callers(#[from] zhiyuan_auth::InvalidCallers),
@@ -92,6 +96,7 @@ pub async fn run(
     let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-registration").await?;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
     let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
+    let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
     let due = Arc::new(Notify::new());
     let reader = reader_of(&publisher, &deps, Arc::clone(&due));
     let registrar = Registrar {
@@ -127,6 +132,7 @@ pub async fn run(
         job::recover(registrar.clone(), every(recovery.interval_ms), due, stop.soft()),
     );
     publisher.start(&tasks);
+    sealer.start(&tasks);
     reader.start(&tasks);
     let ended = revocations::FromIdentity::new(deps.identity);
     tasks.start("revocations", revocations::watch(ended, sessions, stop.soft()));
@@ -163,10 +169,21 @@ impl zhiyuan_process::Program for Program {
 
     fn check(config: &Config) -> anyhow::Result<()> {
         config.digests.parse()?;
+        config.audit.trusted()?;
         TrustedCallers::new(&config.callers)?;
         zhiyuan_crypto::SigningKey::from_base64(config.signing_key.expose())
             .map_err(|_form| ConfigError::SigningKey)?;
         Ok(())
+    }
+
+    async fn verify(config: Config, head: Option<String>) -> anyhow::Result<Vec<String>> {
+        let head = head.as_deref().map(str::parse).transpose()?;
+        let name = "zhiyuan-registration-verify";
+        let pool = zhiyuan_postgres::connect(&config.database, name).await?;
+        zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
+        let found = zhiyuan_audit::verify(&pool, NAME, &config.audit.trusted()?, head).await;
+        zhiyuan_postgres::close(&pool).await;
+        Ok(found?)
     }
 
     async fn migrate(config: Config) -> anyhow::Result<()> {

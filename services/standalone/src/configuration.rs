@@ -139,6 +139,12 @@ fn feed(plan: &Plan<'_>) -> String {
     if plan.system_clock { String::new() } else { "\n[feed]\nmax_skew_ms = 9000000000000\n".into() }
 }
 
+/// The key that signs the audit of a service.
+fn audit(secrets: &Secrets, service: &str) -> anyhow::Result<String> {
+    let key = quoted(secrets.get(&format!("audit/{service}"))?);
+    Ok(format!("\n[audit]\nsigning_key = {key}\n"))
+}
+
 fn identity(plan: &Plan<'_>) -> anyhow::Result<String> {
     let secrets = plan.secrets;
     let mut text = head(plan, plan.addresses.identity);
@@ -185,6 +191,7 @@ codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }
             ("orgtree", &["identity.revocations"]),
         ],
     )?;
+    text += &audit(secrets, "identity")?;
     text += &feed(plan);
     Ok(text)
 }
@@ -204,6 +211,7 @@ fn registration(plan: &Plan<'_>) -> anyhow::Result<String> {
         secrets,
         &[("orgtree", &["registration.feed"]), (ACCOUNT, &["registration.feed"])],
     )?;
+    text += &audit(secrets, "registration")?;
     text += &feed(plan);
     Ok(text)
 }
@@ -220,6 +228,7 @@ fn orgtree(plan: &Plan<'_>) -> anyhow::Result<String> {
     text += &head(plan, plan.addresses.orgtree);
     text += &database("database", &urls(plan.server, secrets, "orgtree")?, plan.durable);
     text += &callers(secrets, &[(ACCOUNT, &["orgtree.feed", "orgtree.statistics"])])?;
+    text += &audit(secrets, "orgtree")?;
     text += &feed(plan);
     Ok(text)
 }

@@ -48,6 +48,11 @@ impl Secrets {
                 .entry(format!("signing/{name}"))
                 .or_insert_with(|| SigningKey::generate().to_base64().to_string());
         }
+        for name in ["identity", "registration", "orgtree"] {
+            values
+                .entry(format!("audit/{name}"))
+                .or_insert_with(|| SigningKey::generate().to_base64().to_string());
+        }
         if values.len() != known {
             write(&path, &values)?;
         }

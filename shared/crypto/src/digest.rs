@@ -1,8 +1,9 @@
-//! Keyed digests of requests, and comparison in constant time.
+//! Digests, and comparison in constant time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -14,6 +15,12 @@ use crate::suite::Suite;
 /// Compares two byte strings in a time that depends on their lengths only.
 pub fn equal(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
+}
+
+/// Hashes a message without a key (SHA-256), for what everybody may recompute, such as a chain of
+/// records. Never for a phone or an ID number: who tries them all finds which it was.
+pub fn unkeyed(message: &[u8]) -> [u8; 32] {
+    Sha256::digest(message).into()
 }
 
 /// Digests of what must be recognised but not kept, such as the body of a request.
@@ -129,6 +136,13 @@ mod tests {
         assert_eq!(digests(1).begin(3, "Register").err(), Some(UnknownVersion(3)));
         let none = KeyedDigest::new(Arc::new(International), 1, BTreeMap::new());
         assert_eq!(none.unwrap_err(), UnknownVersion(1));
+    }
+
+    /// FIPS 180-2, appendix B.1.
+    #[test]
+    fn an_unkeyed_digest_is_the_sha_256() {
+        let text: String = unkeyed(b"abc").iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 ///
 /// Without the lengths `("ab", "c")` and `("a", "bc")` would authenticate each other. The buffer is
 /// allocated once and wiped, as parts may be personal.
-pub(crate) fn frame(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
+pub fn frame(parts: &[&[u8]]) -> Zeroizing<Vec<u8>> {
     let length = parts.iter().map(|part| part.len().saturating_add(8)).sum();
     let mut message = Zeroizing::new(Vec::with_capacity(length));
     for part in parts {

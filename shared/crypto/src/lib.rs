@@ -3,7 +3,7 @@
 pub mod blind_index;
 pub mod digest;
 pub mod field;
-mod framing;
+pub mod framing;
 pub mod keys;
 pub mod password;
 pub mod secret;

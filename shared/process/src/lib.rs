@@ -37,13 +37,17 @@ pub trait Program: 'static {
     /// When the database can't be reached or a migration fails.
     fn migrate(config: Self::Config) -> impl Future<Output = anyhow::Result<()>> + Send;
 
-    /// Recounts what is kept as figures, and tells what differs, a line each.
+    /// Recounts what is kept as figures, recomputes the audit, and tells what is not as it
+    /// should be, a line each. `head` is a head of the audit that was kept elsewhere.
     ///
     /// # Errors
-    /// When it can't be recounted, or the service keeps no figures.
-    fn verify(config: Self::Config) -> impl Future<Output = anyhow::Result<Vec<String>>> + Send {
-        drop(config);
-        async { anyhow::bail!("{} keeps no figures that could be recounted", Self::NAME) }
+    /// When it can't be verified, or the service keeps nothing that could be.
+    fn verify(
+        config: Self::Config,
+        head: Option<String>,
+    ) -> impl Future<Output = anyhow::Result<Vec<String>>> + Send {
+        drop((config, head));
+        async { anyhow::bail!("{} keeps nothing that could be verified", Self::NAME) }
     }
 
     /// Serves until `stop`.
@@ -62,14 +66,19 @@ struct Arguments {
     config: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Command {
     /// Serve until SIGTERM or SIGINT.
     Serve,
     /// Bring the schema up to date, and end.
     Migrate,
-    /// Recount what is kept as figures, tell what differs, and end: with 0 if nothing does.
-    Verify,
+    /// Recount what is kept as figures, recompute the audit, tell what is not as it should be,
+    /// and end: with 0 if nothing is.
+    Verify {
+        /// A head of the audit that was kept elsewhere, such as in the log.
+        #[arg(long, value_name = "SIZE:HASH")]
+        head: Option<String>,
+    },
     /// Check the configuration, and end.
     CheckConfig,
 }
@@ -115,14 +124,14 @@ async fn work<P: Program>(command: Command, config: P::Config) -> anyhow::Result
             P::serve(config, stop).await
         }
         Command::Migrate => P::migrate(config).await,
-        Command::Verify => P::verify(config).await.and_then(|differences| {
-            for difference in &differences {
-                say(P::NAME, difference);
+        Command::Verify { head } => P::verify(config, head).await.and_then(|findings| {
+            for finding in &findings {
+                say(P::NAME, finding);
             }
-            if !differences.is_empty() {
-                anyhow::bail!("{} figures are not what a recount finds", differences.len());
+            if !findings.is_empty() {
+                anyhow::bail!("{} findings", findings.len());
             }
-            say(P::NAME, "every figure is what a recount finds");
+            say(P::NAME, "everything is as it should be");
             Ok(())
         }),
         Command::CheckConfig => Ok(()),

@@ -18,11 +18,13 @@ pub(crate) async fn tables(database: &mut PgConnection) -> Vec<String> {
     .unwrap()
 }
 
-/// Tables of the feeds that change every second, whether anything happens or not.
-const BEATING: [&str; 4] = ["feed_watermark", "feed_slot", "feed_follower", "count_state"];
+/// Tables that change by and by, whether anything happens or not: those of the feeds each
+/// second, and what signs the audit a minute after it has grown.
+const BEATING: [&str; 5] =
+    ["feed_watermark", "feed_slot", "feed_follower", "count_state", "audit_head"];
 
 /// The number of rows of each table and a checksum over all that is in them; but for
-/// those that change every second.
+/// those that change by and by.
 pub(crate) async fn fingerprint(database: &mut PgConnection) -> BTreeMap<String, (i64, String)> {
     let mut prints = BTreeMap::new();
     for table in tables(database).await {
@@ -39,11 +41,14 @@ pub(crate) async fn fingerprint(database: &mut PgConnection) -> BTreeMap<String,
     prints
 }
 
-/// Waits until everything that has happened is told, applied and counted.
+/// Waits until everything that has happened is told, applied, counted and sealed.
 pub(crate) async fn until_quiet(main: &mut PgConnection) {
     const PATIENCE: Duration = Duration::from_secs(90);
     const QUIET: &str = "
         SELECT NOT EXISTS (TABLE identity.outbox) AND NOT EXISTS (TABLE registration.outbox)
+           AND NOT EXISTS (TABLE identity.audit_pending)
+           AND NOT EXISTS (TABLE registration.audit_pending)
+           AND NOT EXISTS (TABLE orgtree.audit_pending)
            AND NOT EXISTS (SELECT FROM orgtree.count_delta WHERE folded_at IS NULL)
            AND (SELECT count(*) = 64 FROM orgtree.feed_cursor WHERE rebuild_type IS NULL)
            AND (SELECT count(*) = 64 FROM registration.feed_cursor WHERE rebuild_type IS NULL)

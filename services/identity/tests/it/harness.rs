@@ -34,6 +34,7 @@ pub(crate) struct Identity {
     pub(crate) vendors: Vendors,
     pub(crate) pool: PgPool,
     pub(crate) address: String,
+    pub(crate) config: Config,
     pub(crate) signer: Arc<AssertionSigner>,
     _database: TestDatabase,
     _tasks: Tasks,
@@ -55,14 +56,15 @@ impl Identity {
         let tasks = Tasks::new(stop.clone());
         let (signal, ready) = Ready::channel();
         let deps = Deps::new(shared.clone());
-        tasks.start("identity", zhiyuan_identity::run(config, deps, listener, stop, signal));
+        tasks
+            .start("identity", zhiyuan_identity::run(config.clone(), deps, listener, stop, signal));
         tokio::select! {
             failure = tasks.failed() => panic!("{failure:?}"),
             ready = ready.wait() => ready.unwrap(),
         }
         let signer = Arc::new(AssertionSigner::new("registration", caller, shared));
         let pool = PgPool::connect(&database.admin_url()).await.unwrap();
-        Self { clock, vendors, pool, address, signer, _database: database, _tasks: tasks }
+        Self { clock, vendors, pool, address, config, signer, _database: database, _tasks: tasks }
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -242,6 +244,8 @@ scopes = ["identity.enrolments"]
 [callers.stranger]
 public_keys = ["{stranger}"]
 scopes = []
+[audit]
+signing_key = "{audit}"
 [keys.key_encryption]
 1 = "{kek}"
 [keys.blind_index]
@@ -271,6 +275,7 @@ failures = 1000000
         keys = database.runtime_url_of("keys"),
         caller = caller.verifying_key().to_base64(),
         stranger = SigningKey::generate().verifying_key().to_base64(),
+        audit = key(),
         kek = key(),
         index = key(),
         code = key(),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 
 use sqlx::{Connection as _, PgConnection};
+use zhiyuan_audit::{Record, Trail};
 use zhiyuan_domain::Partition;
 use zhiyuan_feed::Outbox;
 
@@ -18,6 +19,9 @@ use crate::{counts, regions};
 const BATCH: usize = 2_000;
 /// Faults that are told; whoever has more will want to begin with these.
 const TOLD: usize = 20;
+
+/// What the audit calls a load.
+const LOADED: &str = "orgtree.organizations.loaded";
 
 /// Why organizations were not loaded. None was.
 #[derive(Debug, thiserror::Error)]
@@ -42,15 +46,24 @@ fn summary(faults: &[Fault]) -> String {
     text
 }
 
+/// Who is told of a load.
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Those who follow the organizations.
+    pub(crate) outbox: Outbox,
+    /// Those who ask later who loaded what.
+    pub(crate) trail: Trail,
+}
+
 /// Inserts the organizations that are new and updates those that differ, and tells of
-/// them; what the file doesn't name stays, and moves along when the one above it moves.
+/// them; the audit has who did it. What the file doesn't name stays, and moves along when the one above it moves.
 /// Returns how many rows changed.
 ///
 /// # Errors
 /// [`LoadError`]; nothing was changed then.
 pub(crate) async fn load(
     connection: &mut PgConnection,
-    outbox: &Outbox,
+    told: &Told,
     source: impl Read,
 ) -> Result<u64, LoadError> {
     let (entries, mut faults) = file::read(source)?;
@@ -86,10 +99,15 @@ pub(crate) async fn load(
     if changed > 0 {
         counts::db::refold(&mut tx).await?;
         db::analyze(&mut tx).await?;
-        tell(&mut tx, outbox, &different(&existing, &written)).await?;
+        let act = Record::done(zhiyuan_audit::operator(&mut tx).await?, LOADED)
+            .with("lines", entries.len())
+            .with("written", written.len())
+            .with("moved", moved.len());
+        told.trail.append(&mut tx, &act).await?;
+        tell(&mut tx, &told.outbox, &different(&existing, &written)).await?;
     }
     tx.commit().await?;
-    outbox.wake();
+    told.outbox.wake();
     Ok(changed)
 }
 

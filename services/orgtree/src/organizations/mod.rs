@@ -13,7 +13,7 @@ pub use load::LoadError;
 
 pub(crate) use feed::Feed;
 pub(crate) use grpc::Organizations;
-pub(crate) use load::load;
+pub(crate) use load::{Told, load};
 
 /// The demonstration province; the source is told beside the file.
 pub(crate) const ANHUI: &[u8] = include_bytes!("../../data/anhui_organizations.csv");

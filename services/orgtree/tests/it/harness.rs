@@ -40,8 +40,7 @@ impl Service {
     }
 
     pub(crate) async fn start(database: &TestDatabase) -> Self {
-        let clock = Arc::new(ManualClock::new(datetime!(2026-11-23 0:00 UTC)));
-        Self::start_with(config(database, Seed::None), clock).await
+        Self::start_with(config(database, Seed::None), standing()).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "the test awaits the task itself")]
@@ -74,6 +73,11 @@ impl Service {
     }
 }
 
+/// A clock that stands still.
+pub(crate) fn standing() -> SharedClock {
+    Arc::new(ManualClock::new(datetime!(2026-11-23 0:00 UTC)))
+}
+
 /// A database with the schema and no rows.
 pub(crate) async fn empty() -> TestDatabase {
     TestDatabase::create("orgtree", &MIGRATOR).await
@@ -84,6 +88,7 @@ pub(crate) fn config(database: &TestDatabase, seed: Seed) -> Config {
         ("ZHIYUAN_ORGTREE__DATABASE__URL", database.runtime_url()),
         ("ZHIYUAN_ORGTREE__DATABASE__MIGRATION_URL", database.owner_url()),
         ("ZHIYUAN_ORGTREE__SIGNING_KEY", SigningKey::generate().to_base64().to_string()),
+        ("ZHIYUAN_ORGTREE__AUDIT__SIGNING_KEY", SigningKey::generate().to_base64().to_string()),
         // Nobody is there, unless a test says who.
         ("ZHIYUAN_ORGTREE__REGISTRATION_ADDRESS", "http://127.0.0.1:1".to_owned()),
     ];

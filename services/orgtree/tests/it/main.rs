@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "whatever fails here fails the test")]
 
+mod audit;
 mod feed;
 mod following;
 mod harness;

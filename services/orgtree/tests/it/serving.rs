@@ -75,15 +75,19 @@ async fn does_not_start_before_the_migrations_are_applied() {
 }
 
 #[test]
-fn the_defaults_need_a_database_and_a_key_and_nothing_else() {
+fn the_defaults_need_a_database_and_two_keys_and_nothing_else() {
     let load = |variables: &[(&str, &str)]| {
         let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         zhiyuan_settings::load_from::<Config>("orgtree", DEFAULTS, None, variables)
     };
     let url = ("ZHIYUAN_ORGTREE__DATABASE__URL", "postgres://zhiyuan_orgtree@127.0.0.1/zhiyuan");
     let key = ("ZHIYUAN_ORGTREE__SIGNING_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
-    let config = load(&[url, key, ("ZHIYUAN_ORGTREE__SEED_ORGANIZATIONS", "anhui")]).unwrap();
+    let audit = ("ZHIYUAN_ORGTREE__AUDIT__SIGNING_KEY", key.1);
+    let config =
+        load(&[url, key, audit, ("ZHIYUAN_ORGTREE__SEED_ORGANIZATIONS", "anhui")]).unwrap();
     assert_eq!(config.seed_organizations, Seed::Anhui);
-    assert_eq!(load(&[url, key]).unwrap().seed_organizations, Seed::None);
-    assert!(load(&[url]).is_err() && load(&[key]).is_err());
+    assert_eq!(load(&[url, key, audit]).unwrap().seed_organizations, Seed::None);
+    for missing in [[url, key], [url, audit], [key, audit]] {
+        assert!(load(&missing).is_err(), "{missing:?}");
+    }
 }

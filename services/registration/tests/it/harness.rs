@@ -170,6 +170,7 @@ fn config(fakes: &str, recovery: Recovery, database: &TestDatabase) -> Config {
         ("ORGTREE_ADDRESS", fakes),
         ("SIGNING_KEY", KEY),
         ("DIGESTS__KEYS__1", KEY),
+        ("AUDIT__SIGNING_KEY", KEY),
         ("DATABASE__URL", "postgres://set/below"),
         ("RECOVERY__INTERVAL_MS", every),
         ("RECOVERY__SWEEP_MS", every),

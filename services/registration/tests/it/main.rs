@@ -8,6 +8,7 @@
     reason = "whatever fails here fails the test"
 )]
 
+mod audit;
 mod end;
 mod fake_identity;
 mod fake_orgtree;

@@ -1,0 +1,8 @@
+//! A service that acts, on a real PostgreSQL, and somebody who changes what it recorded.
+
+mod heads;
+mod migrations;
+mod reading;
+mod sealing;
+mod tampering;
+mod toy;
