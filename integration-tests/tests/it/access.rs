@@ -11,7 +11,9 @@ use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::{ManualClock, SharedClock, SystemClock};
 
-use crate::harness::caller::{ASSERTION, rightful, service_of, sign};
+use crate::harness::caller::{
+    ASSERTION, AUTHORIZATION, bearer, rightful, service_of, sign, signed_in,
+};
 use crate::harness::client::now;
 use crate::harness::http::Http;
 use crate::harness::{Door, Processes, Refusal, Settings, Site};
@@ -140,11 +142,13 @@ async fn every_method_lets_in_whom_its_policy_names_and_nobody_else() {
         services.insert(service.clone());
         let (name, key) = rightful(&suite.site, policy);
         let forgeries = forgeries((name, &key), &stranger, &service);
-        if policy.caller == Caller::Any {
-            public(&suite.site, policy, &service, &forgeries).await;
-        } else {
-            let valid = sign(name, &key, Arc::new(SystemClock), &service);
-            for_services(&suite.site, policy, &service, &forgeries, &valid).await;
+        match &policy.caller {
+            Caller::Any => public(&suite.site, policy, &service, &forgeries).await,
+            Caller::SignedIn { .. } => for_people(&suite.site, policy, &service, forgeries).await,
+            Caller::Service { .. } => {
+                let valid = sign(name, &key, Arc::new(SystemClock), &service);
+                for_services(&suite.site, policy, &service, &forgeries, &valid).await;
+            }
         }
     }
     let expected = ["identity", "orgtree", "registration"].map(str::to_owned);
@@ -161,6 +165,65 @@ async fn public(site: &Site, policy: &MethodPolicy, service: &str, credentials: 
         for credential in credentials {
             let answer = door.call_raw(&policy.path, &pairs(&credential.headers)).await;
             assert!(reached(&answer), "{} with {}: {answer:?}", policy.path, credential.what);
+        }
+    }
+}
+
+/// What somebody might try in order to pass for a person.
+fn of_nobody(bearer: &str) -> Vec<Credential> {
+    let token = bearer.strip_prefix("Bearer ").unwrap();
+    let parts: Vec<&str> = token.split('.').collect();
+    let [head, claims, signature] = parts[..] else { panic!("no JWT") };
+    let turned: String = signature.chars().rev().collect();
+    // {"alg":"none","typ":"zhiyuan-access+jwt"}
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiemhpeXVhbi1hY2Nlc3Mrand0In0";
+    let tried = |what, values: &[String]| Credential {
+        what,
+        headers: values.iter().map(|value| (AUTHORIZATION, value.clone())).collect(),
+        expected: Code::Unauthenticated,
+    };
+    vec![
+        tried("an empty token", &["Bearer ".to_owned()]),
+        tried("garbage", &["Bearer garbage".to_owned()]),
+        tried("the bare token", &[token.to_owned()]),
+        tried("another scheme", &[format!("Basic {token}")]),
+        tried("an unsigned token", &[format!("Bearer {none}.{claims}.")]),
+        tried("another signature", &[format!("Bearer {head}.{claims}.{turned}")]),
+        tried("a cut token", &[format!("Bearer {head}.{claims}")]),
+        tried("two tokens", &[bearer.to_owned(), bearer.to_owned()]),
+        Credential {
+            what: "the cookie without a page of ours",
+            headers: vec![("cookie", format!("zhiyuan-access={token}"))],
+            expected: Code::Unauthenticated,
+        },
+    ]
+}
+
+/// At the gateway and at the service, for a person alone, however a service may prove
+/// itself.
+async fn for_people(
+    site: &Site,
+    policy: &MethodPolicy,
+    service: &str,
+    mut forgeries: Vec<Credential>,
+) {
+    let (path, gateway) = (&policy.path, site.addresses.gateway);
+    forgeries.extend(of_nobody(&signed_in(site).await));
+    let doors = [Door::grpc(gateway), Door::json(gateway), Door::grpc(site.address_of(service))];
+    for door in &doors {
+        for credential in &forgeries {
+            let refusal = door.call_raw(path, &pairs(&credential.headers)).await.unwrap_err();
+            let what = format!("{path} with {}: {refusal:?}", credential.what);
+            assert_eq!(refusal.code, Code::Unauthenticated, "{what}");
+            assert!(["UNAUTHENTICATED", "TOKEN_INVALID"].contains(&&*refusal.reason), "{what}");
+        }
+        let token = bearer(site, policy).await;
+        let answer = door.call_raw(path, &[(AUTHORIZATION, &token)]).await;
+        // Who signs in by password alone has no second factor.
+        if let Caller::SignedIn { second_factor: true, .. } = policy.caller {
+            assert_eq!(answer.unwrap_err().reason, "SECOND_FACTOR_REQUIRED", "{path}");
+        } else {
+            assert!(reached(&answer), "{path}: {answer:?}");
         }
     }
 }

@@ -22,6 +22,19 @@ pub struct Config {
     pub messages: MessageSizes,
     /// Readiness.
     pub readiness: Readiness,
+    /// Sessions of browsers.
+    pub cookies: Cookies,
+}
+
+/// How the sessions of browsers are kept.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cookies {
+    /// Whether cookies are for https alone.
+    pub secure: bool,
+    /// Where the pages of this site come from (`https://host:port`); none for the host that
+    /// is called.
+    pub origins: Vec<String>,
 }
 
 /// How large messages may be.

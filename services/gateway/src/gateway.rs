@@ -7,8 +7,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
-use http::header::{ALLOW, CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::header::{ALLOW, CACHE_CONTROL, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
+use http::{
+    Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, request,
+};
 use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
@@ -21,11 +23,12 @@ use zhiyuan_rpc::deadline::Bounds;
 use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Code, Error, arrival};
 
+use crate::browser::{Browser, Browsers};
 use crate::call::{Call, Deadline};
 use crate::config::MessageSizes;
 use crate::connect::{self, Refusals};
 use crate::page::Pages;
-use crate::protocol::Protocol;
+use crate::protocol::{Codec, Protocol};
 use crate::upstream::Upstreams;
 use crate::{grpc, metadata};
 
@@ -48,6 +51,7 @@ pub(crate) struct Parts {
     pub(crate) bounds: Bounds,
     pub(crate) sizes: MessageSizes,
     pub(crate) refusals: Refusals,
+    pub(crate) browsers: Browsers,
     pub(crate) pages: Pages,
     /// The deadlines of streams.
     pub(crate) tasks: Tasks,
@@ -76,11 +80,29 @@ impl Service<Request<Body>> for Gateway {
             };
             if !is_grpc {
                 let headers = response.headers_mut();
-                headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
                 headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
             }
             Ok(response)
         })
+    }
+}
+
+/// A call that goes no further, and what its browser is told of its cookies.
+struct Refused {
+    status: Status,
+    cookies: Vec<HeaderValue>,
+}
+
+impl From<Status> for Refused {
+    fn from(status: Status) -> Self {
+        Self { status, cookies: Vec::new() }
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Status::from(error).into()
     }
 }
 
@@ -136,7 +158,7 @@ impl Parts {
         let served = AssertUnwindSafe(self.serve(policy, protocol, request)).catch_unwind().await;
         let answer =
             served.unwrap_or_else(|_panic| Err(Error::internal("the gateway panicked").into()));
-        let status = match answer {
+        let Refused { status, cookies } = match answer {
             // gRPC tells its code at the end of the answer.
             Ok(response) => {
                 if protocol != Protocol::Grpc {
@@ -144,12 +166,18 @@ impl Parts {
                 }
                 return response;
             }
-            Err(status) => status,
+            Err(refused) => refused,
         };
         Span::current().record("rpc.code", status.code() as i32);
         match protocol {
             Protocol::Grpc => status.into_http(),
-            Protocol::Connect(_) => self.refusals.answer(&status),
+            Protocol::Connect(_) => {
+                let mut response = self.refusals.answer(&status);
+                for cookie in cookies {
+                    response.headers_mut().append(SET_COOKIE, cookie);
+                }
+                response
+            }
         }
     }
 
@@ -158,31 +186,57 @@ impl Parts {
         policy: Option<Arc<MethodPolicy>>,
         protocol: Protocol,
         request: Request<Body>,
-    ) -> Result<Response<Body>, Status> {
+    ) -> Result<Response<Body>, Refused> {
         let policy = policy.ok_or_else(Error::method_not_found)?;
-        let upstream = self.upstreams.of(&policy).cloned().ok_or_else(Error::method_not_found)?;
         let (head, body) = request.into_parts();
         arrival::check_headers(&head.headers)?;
-        let (headers, deadline) = match protocol {
+        match protocol {
             Protocol::Grpc => {
                 let headers = metadata::of_grpc(&head.headers, &policy.caller)?;
-                (headers, Deadline::of_grpc(&policy, &head.headers, &self.bounds)?)
+                let deadline = Deadline::of_grpc(&policy, &head.headers, &self.bounds)?;
+                let call = self.admit(policy, headers, deadline, head.extensions)?;
+                Ok(grpc::pass(call, body, self.sizes, &self.tasks).await?)
             }
-            Protocol::Connect(_) => {
+            Protocol::Connect(codec) => {
                 connect::check(&head.headers)?;
-                let headers = metadata::of_connect(&head.headers, &policy.caller)?;
-                (headers, connect::deadline(&head.headers, &self.bounds)?)
+                let browser = self.browsers.of(&policy, &head)?;
+                let answer = self.connect(policy, codec, head, body, browser.as_ref()).await;
+                answer.map_err(|status| {
+                    let cookies = browser.map(|browser| browser.refused(status.code()));
+                    Refused { status, cookies: cookies.unwrap_or_default() }
+                })
             }
-        };
-        let (limits, extensions) = (self.limits.clone(), head.extensions);
-        let bounds = self.bounds;
-        let call = Call { policy, upstream, headers, deadline, bounds, limits, extensions };
-        // Told before the request is read, if it can be.
-        drop(call.enter()?);
-        match protocol {
-            Protocol::Grpc => Ok(grpc::pass(call, body, self.sizes, &self.tasks).await?),
-            Protocol::Connect(codec) => connect::serve(call, codec, body, self.sizes).await,
         }
+    }
+
+    async fn connect(
+        &self,
+        policy: Arc<MethodPolicy>,
+        codec: Codec,
+        head: request::Parts,
+        body: Body,
+        browser: Option<&Browser<'_>>,
+    ) -> Result<Response<Body>, Status> {
+        let headers = metadata::of_connect(&head.headers, &policy.caller, browser)?;
+        let deadline = connect::deadline(&head.headers, &self.bounds)?;
+        let call = self.admit(policy, headers, deadline, head.extensions)?;
+        connect::serve(call, codec, body, self.sizes, browser).await
+    }
+
+    /// Lets a call in if there is a place, which it takes once its request is whole: it is
+    /// told before that, if it can be.
+    fn admit(
+        &self,
+        policy: Arc<MethodPolicy>,
+        headers: HeaderMap,
+        deadline: Deadline,
+        extensions: Extensions,
+    ) -> Result<Call, Error> {
+        let upstream = self.upstreams.of(&policy).cloned().ok_or_else(Error::method_not_found)?;
+        let (limits, bounds) = (self.limits.clone(), self.bounds);
+        let call = Call { policy, upstream, headers, deadline, bounds, limits, extensions };
+        drop(call.enter()?);
+        Ok(call)
     }
 
     /// Answers a request for a method that is there, in no protocol that is spoken.

@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
 mod bounded;
+mod browser;
 mod call;
 mod config;
 mod connect;
 mod gateway;
 mod grpc;
+mod keys;
 mod metadata;
 mod page;
 mod passage;
@@ -14,12 +16,16 @@ mod protocol;
 mod run;
 mod upstream;
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use tokio::net::TcpListener;
+use zhiyuan_domain::SystemClock;
 use zhiyuan_lifecycle::{Ready, Stop};
 use zhiyuan_telemetry::TelemetryConfig;
 
-pub use config::{Config, MessageSizes, Readiness};
+pub use browser::OriginError;
+pub use config::{Config, Cookies, MessageSizes, Readiness};
 pub use run::{Deps, RunError, run};
 pub use upstream::ConfigError;
 
@@ -40,7 +46,10 @@ impl zhiyuan_process::Program for Program {
     }
 
     fn check(config: &Config) -> anyhow::Result<()> {
-        upstream::check(&config.upstreams, &Deps::new()?.policies).context("upstreams")
+        let Deps { policies, clock } = Deps::new(Arc::new(SystemClock))?;
+        upstream::check(&config.upstreams, &policies).context("upstreams")?;
+        browser::Browsers::new(&config.cookies, &policies, clock).context("cookies")?;
+        Ok(())
     }
 
     async fn migrate(_config: Config) -> anyhow::Result<()> {
@@ -55,7 +64,7 @@ impl zhiyuan_process::Program for Program {
             .with_context(|| format!("failed to listen on {address}"))?;
         tracing::info!(address, "the gateway listens");
         let (ready, _nobody_waits) = Ready::channel();
-        run(config, Deps::new()?, listener, stop, ready).await?;
+        run(config, Deps::new(Arc::new(SystemClock))?, listener, stop, ready).await?;
         Ok(())
     }
 }

@@ -3,14 +3,17 @@
 //! Whatever else a caller sends (`x-forwarded-for`, `grpc-metadata-*`, `traceparent`,
 //! cookies) could pass for something that the gateway itself says, so it ends here.
 //! `zhiyuan-assertion` passes to methods for service accounts alone, whose calls have
-//! one: it is signed for the service, which verifies it.
+//! one: it is signed for the service, which verifies it. A cookie ends here too; what it
+//! holds goes on as [`Browser`] says.
 
 use http::header::{ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, TE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use zhiyuan_contracts::policy::Caller;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
-use zhiyuan_rpc::client::{ASSERTION, assertion};
+use zhiyuan_rpc::client::{ASSERTION, assertion, bearer};
 use zhiyuan_rpc::{Code, Error};
+
+use crate::browser::Browser;
 
 /// Passed on from every caller.
 const OF_ANYBODY: [HeaderName; 2] = [AUTHORIZATION, ACCEPT_LANGUAGE];
@@ -25,9 +28,9 @@ const OF_GRPC: [HeaderName; 2] =
 /// The headers of a gRPC call that passes through.
 ///
 /// # Errors
-/// As [`of_connect`].
+/// As [`of_connect`] without browser.
 pub(crate) fn of_grpc(headers: &HeaderMap, caller: &Caller) -> Result<HeaderMap, Error> {
-    let mut kept = of_connect(headers, caller)?;
+    let mut kept = of_connect(headers, caller, None)?;
     keep(&mut kept, headers, &OF_GRPC);
     Ok(kept)
 }
@@ -35,13 +38,24 @@ pub(crate) fn of_grpc(headers: &HeaderMap, caller: &Caller) -> Result<HeaderMap,
 /// The headers of a call whose message the gateway frames itself.
 ///
 /// # Errors
-/// As [`of_anybody`]; `UNAUTHENTICATED` without the assertion of a service account,
-/// before the call takes a place.
-pub(crate) fn of_connect(headers: &HeaderMap, caller: &Caller) -> Result<HeaderMap, Error> {
+/// As [`of_anybody`]; `UNAUTHENTICATED` without the assertion of a service account, or
+/// without the access token of a person, before the call takes a place.
+pub(crate) fn of_connect(
+    headers: &HeaderMap,
+    caller: &Caller,
+    browser: Option<&Browser<'_>>,
+) -> Result<HeaderMap, Error> {
     let mut kept = of_anybody(headers)?;
-    if let Caller::Service { at_gateway: true, .. } = caller {
-        assertion(headers)?;
-        keep(&mut kept, headers, &OF_SERVICE_ACCOUNTS);
+    match (caller, browser) {
+        (Caller::Service { at_gateway: true, .. }, _) => {
+            assertion(headers)?;
+            keep(&mut kept, headers, &OF_SERVICE_ACCOUNTS);
+        }
+        (Caller::SignedIn { .. }, None) => {
+            bearer(headers)?;
+        }
+        (_, Some(browser)) => browser.prove(headers, &mut kept)?,
+        (Caller::Any | Caller::Service { .. }, None) => {}
     }
     Ok(kept)
 }
@@ -100,6 +114,8 @@ mod tests {
             ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
             ("cookie", "a=b"),
             ("x-user-id", "1"),
+            ("zhiyuan-refresh-token", "x"),
+            ("zhiyuan-session", "cookie"),
         ]);
         let names = |caller: &Caller| {
             let kept = of_grpc(&sent, caller).unwrap();
@@ -127,12 +143,33 @@ mod tests {
     fn the_call_of_a_service_account_has_one_assertion() {
         let account = Caller::Service { scope: "s".into(), at_gateway: true };
         let code =
-            |pairs: &[_]| of_connect(&headers(pairs), &account).map_err(|error| error.code());
+            |pairs: &[_]| of_connect(&headers(pairs), &account, None).map_err(|error| error.code());
         let assertion = ("zhiyuan-assertion", "signed");
         assert!(code(&[assertion]).is_ok());
         assert_eq!(code(&[]).unwrap_err(), Code::Unauthenticated);
         assert_eq!(code(&[assertion, assertion]).unwrap_err(), Code::Unauthenticated);
-        assert!(of_connect(&headers(&[]), &Caller::Any).is_ok());
+        assert!(of_connect(&headers(&[]), &Caller::Any, None).is_ok());
+    }
+
+    #[test]
+    fn the_call_of_a_person_has_one_bearer_token() {
+        let person = Caller::SignedIn { strict: false, second_factor: false };
+        let code =
+            |pairs: &[_]| of_grpc(&headers(pairs), &person).map(drop).map_err(|error| error.code());
+        let bearer = ("authorization", "Bearer x");
+        for good in ["Bearer x", "bearer x", "Bearer x.y.z"] {
+            assert_eq!(code(&[("authorization", good)]), Ok(()));
+        }
+        for bad in [&[][..], &[bearer, bearer], &[("authorization", "Basic eDp5")]] {
+            assert_eq!(code(bad), Err(Code::Unauthenticated), "{bad:?}");
+        }
+        for bad in ["", "x", "Bearer", "Bearerx y"] {
+            assert_eq!(code(&[("authorization", bad)]), Err(Code::Unauthenticated), "{bad}");
+        }
+        // Nothing of this is a token.
+        for (name, value) in [("cookie", "zhiyuan-access=x"), ("zhiyuan-session", "cookie")] {
+            assert_eq!(code(&[(name, value)]), Err(Code::Unauthenticated), "{name}");
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
-use http::header::CONTENT_TYPE;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Method, Response, StatusCode};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -16,11 +17,24 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use zhiyuan_contracts::policy::Policies;
 
+use crate::keys::Keys;
 use crate::upstream::{Upstream, Upstreams};
 
 /// How long an answer about the services is repeated: whoever asks, they are asked no
 /// more often.
 const FRESH: Duration = Duration::from_secs(1);
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const KEY_SET: &str = "application/jwk-set+json";
+
+/// A page.
+struct Page {
+    status: StatusCode,
+    content_type: &'static str,
+    /// How long others may keep it; not at all, unless it says so.
+    cache: Option<&'static str>,
+    body: Bytes,
+}
 
 /// The pages.
 #[derive(Debug)]
@@ -29,6 +43,8 @@ pub(crate) struct Pages {
     upstreams: Arc<Upstreams>,
     wait: Duration,
     stop: CancellationToken,
+    /// None where no contract names them.
+    keys: Option<Keys>,
     /// What was found out last, and when.
     found: Mutex<Option<(Instant, (StatusCode, String))>>,
 }
@@ -42,7 +58,9 @@ impl Pages {
         stop: CancellationToken,
         port: u16,
     ) -> Self {
-        Self { welcome: welcome(policies, port), upstreams, wait, stop, found: Mutex::new(None) }
+        let keys = Keys::new(policies, &upstreams);
+        let (welcome, found) = (welcome(policies, port), Mutex::new(None));
+        Self { welcome, upstreams, wait, stop, keys, found }
     }
 
     /// Answers a request for a page.
@@ -51,20 +69,18 @@ impl Pages {
         if method != Method::GET && !head_only {
             return None;
         }
-        let (status, text) = match path {
-            "/" => (StatusCode::OK, self.welcome.clone()),
+        let page = match path {
+            "/" => Page::text(StatusCode::OK, self.welcome.clone()),
             // Alive even when a service is not, else one fault restarts everything.
-            "/healthz" => (StatusCode::OK, "alive\n".to_owned()),
-            "/readyz" => self.readiness().await,
+            "/healthz" => Page::text(StatusCode::OK, "alive\n"),
+            "/readyz" => {
+                let (status, text) = self.readiness().await;
+                Page::text(status, text)
+            }
+            "/.well-known/jwks.json" => Page::of_keys(self.keys.as_ref()?.json().await),
             _ => return None,
         };
-        let body =
-            if head_only { Body::empty() } else { Body::new(http_body_util::Full::from(text)) };
-        let mut response = Response::new(body);
-        *response.status_mut() = status;
-        let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-        response.headers_mut().insert(CONTENT_TYPE, plain);
-        Some(response)
+        Some(page.response(head_only))
     }
 
     async fn readiness(&self) -> (StatusCode, String) {
@@ -93,6 +109,39 @@ impl Pages {
         } else {
             (StatusCode::SERVICE_UNAVAILABLE, format!("not serving: {}\n", failing.join(", ")))
         }
+    }
+}
+
+impl Page {
+    fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
+        Self { status, content_type: PLAIN, cache: None, body: text.into() }
+    }
+
+    fn of_keys(keys: Option<Bytes>) -> Self {
+        let Some(body) = keys else {
+            return Self::text(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the keys are not known just now\n",
+            );
+        };
+        let cache = Some("public, max-age=60");
+        Self { status: StatusCode::OK, content_type: KEY_SET, cache, body }
+    }
+
+    fn response(self, head_only: bool) -> Response<Body> {
+        let body = if head_only {
+            Body::empty()
+        } else {
+            Body::new(http_body_util::Full::from(self.body))
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.content_type));
+        if let Some(cache) = self.cache {
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+        }
+        response
     }
 }
 

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use zhiyuan_contracts::policy::{self, Policies};
+use zhiyuan_domain::SharedClock;
 use zhiyuan_lifecycle::{ReadySignal, Stop, Tasks};
 use zhiyuan_rpc::limits::ClassLimits;
 
+use crate::browser::{Browsers, OriginError};
 use crate::config::Config;
 use crate::connect::Refusals;
 use crate::gateway::{Gateway, Parts};
@@ -19,6 +21,8 @@ use crate::upstream::{ConfigError, Upstreams};
 pub struct Deps {
     /// The contracts that it serves.
     pub policies: Policies,
+    /// The clock by which cookies end.
+    pub clock: SharedClock,
 }
 
 impl Deps {
@@ -26,8 +30,8 @@ impl Deps {
     ///
     /// # Errors
     /// When a method has no policy; never for what the build let pass.
-    pub fn new() -> Result<Self, policy::Error> {
-        Ok(Self { policies: Policies::load()? })
+    pub fn new(clock: SharedClock) -> Result<Self, policy::Error> {
+        Ok(Self { policies: Policies::load()?, clock })
     }
 }
 
@@ -37,6 +41,9 @@ pub enum RunError {
     /// The configuration doesn't fit the contracts.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// An origin of the configuration is none.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
     /// The listener has no address.
     #[error("the listener has no address")]
     Listener(#[source] std::io::Error),
@@ -57,7 +64,8 @@ pub async fn run(
     stop: Stop,
     ready: ReadySignal,
 ) -> Result<(), RunError> {
-    let Deps { policies } = deps;
+    let Deps { policies, clock } = deps;
+    let browsers = Browsers::new(&config.cookies, &policies, clock)?;
     let upstreams = Arc::new(Upstreams::new(&config.upstreams, &policies)?);
     let public = public_services(&policies);
     let public: Vec<&str> = public.iter().map(String::as_str).collect();
@@ -75,6 +83,7 @@ pub async fn run(
         bounds: config.server.bounds(),
         sizes: config.messages,
         refusals,
+        browsers,
         pages,
         tasks: Tasks::new(stop.clone()),
     });

@@ -237,7 +237,9 @@ fn gateway(plan: &Plan<'_>) -> String {
     let mut text = head(plan, plan.addresses.gateway);
     let _ = write!(
         text,
-        "\n[upstreams]\nidentity = \"http://{}\"\nregistration = \"http://{}\"\norgtree = \"http://{}\"\n",
+        "\n# This is plain http, and a browser keeps no cookie for https alone from there.\n\
+         [cookies]\nsecure = false\n\
+         \n[upstreams]\nidentity = \"http://{}\"\nregistration = \"http://{}\"\norgtree = \"http://{}\"\n",
         plan.addresses.identity, plan.addresses.registration, plan.addresses.orgtree,
     );
     text

@@ -262,7 +262,7 @@ fn start_services(
     );
 
     let config: zhiyuan_gateway::Config = load("gateway", zhiyuan_gateway::DEFAULTS, files)?;
-    let deps = zhiyuan_gateway::Deps::new()?;
+    let deps = zhiyuan_gateway::Deps::new(clock.clone())?;
     tasks.start("gateway", zhiyuan_gateway::run(config, deps, listeners.gateway, stop, ready()));
     Ok(waits)
 }

@@ -1,7 +1,7 @@
 //! What every method of ours must declare. Used by the build, which fails where
 //! it isn't so, and by the test that shows that the build would fail.
 
-use prost_reflect::{DescriptorPool, MethodDescriptor, Value};
+use prost_reflect::{DescriptorPool, Kind, MethodDescriptor, Value};
 
 /// The extension that carries a method's policy.
 pub const EXTENSION: &str = "zhiyuan.access.v1.policy";
@@ -9,15 +9,25 @@ pub const EXTENSION: &str = "zhiyuan.access.v1.policy";
 /// The number of `LIMIT_CLASS_STREAM`.
 const LONG_LIVED: i32 = 5;
 
+/// The numbers of `SESSION_EFFECT_BEGINS` and `SESSION_EFFECT_RENEWS`.
+const BEGINS: i32 = 1;
+const RENEWS: i32 = 2;
+
+/// What such methods answer, in a field of this name: the gateway moves it into cookies.
+const TOKENS: (&str, &str) = ("tokens", "zhiyuan.identity.v1.Tokens");
+
 /// Names every method whose access policy is missing or incomplete, and why.
 pub fn faults(pool: &DescriptorPool) -> Vec<String> {
-    pool.services()
-        .filter(|service| service.package_name().starts_with("zhiyuan."))
-        .flat_map(|service| service.methods().collect::<Vec<_>>())
-        .filter_map(|method| {
-            fault(pool, &method).map(|why| format!("{}: {why}", method.full_name()))
-        })
-        .collect()
+    let methods = || {
+        let ours = pool.services().filter(|one| one.package_name().starts_with("zhiyuan."));
+        ours.flat_map(|service| service.methods().collect::<Vec<_>>())
+    };
+    let told = |method: &MethodDescriptor, why| format!("{}: {why}", method.full_name());
+    let alone = methods().filter_map(|method| Some(told(&method, fault(pool, &method)?)));
+    // The refresh token of a browser goes to one path.
+    let renewing = methods().filter(|method| session(pool, method) == RENEWS);
+    let second = renewing.skip(1).map(|method| told(&method, "a second way to renew a session"));
+    alone.chain(second).collect()
 }
 
 fn fault(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<&'static str> {
@@ -57,5 +67,29 @@ fn fault(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<&'static st
         }
         _ => {}
     }
+    match session(pool, method) {
+        0 => {}
+        _ if method.is_client_streaming() || method.is_server_streaming() => {
+            return Some("a session, by a stream");
+        }
+        BEGINS | RENEWS if !answers_tokens(method) => return Some("a session without `tokens`"),
+        _ => {}
+    }
     None
+}
+
+/// The number of what a method does to a session.
+fn session(pool: &DescriptorPool, method: &MethodDescriptor) -> i32 {
+    let Some(extension) = pool.get_extension_by_name(EXTENSION) else { return 0 };
+    let options = method.options();
+    let value = options.get_extension(&extension);
+    let effect = value.as_message().and_then(|policy| policy.get_field_by_name("session"));
+    effect.and_then(|effect| effect.as_enum_number()).unwrap_or_default()
+}
+
+fn answers_tokens(method: &MethodDescriptor) -> bool {
+    let (name, message) = TOKENS;
+    let field = method.output().get_field_by_name(name).filter(|field| !field.is_list());
+    let kind = field.map(|field| field.kind());
+    kind.as_ref().and_then(Kind::as_message).is_some_and(|kind| kind.full_name() == message)
 }

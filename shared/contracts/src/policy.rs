@@ -145,15 +145,21 @@ fn read(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<MethodPolicy
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
+
+    /// Tests run side by side.
+    static NEXT: AtomicU32 = AtomicU32::new(0);
 
     fn pool_of(body: &str) -> DescriptorPool {
         let folder = std::env::temp_dir().join(format!("zhiyuan-policy-{}", std::process::id()));
-        let name = format!("fixture{}.proto", body.len());
+        let name = format!("fixture{}.proto", NEXT.fetch_add(1, Ordering::Relaxed));
         std::fs::create_dir_all(&folder).unwrap();
         let text = format!(
             "syntax = \"proto3\"; package zhiyuan.fixture.v1;
              import \"zhiyuan/access/v1/access.proto\";
+             import \"zhiyuan/identity/v1/sign_in.proto\";
              message M {{}} service FixtureService {{ {body} }}"
         );
         std::fs::write(folder.join(&name), text).unwrap();
@@ -195,6 +201,26 @@ mod tests {
             );
             let error = Policies::from_pool(&pool_of(&rpc)).unwrap_err();
             assert!(error.to_string().contains(why), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_session_is_begun_or_renewed_in_one_answer_and_renewed_by_one_method() {
+        for (answer, session, why) in [
+            ("M", "BEGINS", "`tokens`"),
+            ("M", "RENEWS", "`tokens`"),
+            ("zhiyuan.identity.v1.Tokens", "BEGINS", "`tokens`"),
+            ("stream zhiyuan.identity.v1.SignInResponse", "BEGINS", "by a stream"),
+            ("stream M", "ENDS", "by a stream"),
+            ("zhiyuan.identity.v1.RefreshSessionResponse", "RENEWS", "a second way"),
+        ] {
+            let rpc = format!(
+                "rpc Do(M) returns ({answer}) {{ option (zhiyuan.access.v1.policy) = {{
+                   any: {{}} limit_class: LIMIT_CLASS_READ session: SESSION_EFFECT_{session}
+                 }}; }}"
+            );
+            let error = Policies::from_pool(&pool_of(&rpc)).unwrap_err();
+            assert!(error.to_string().contains(why), "{answer} {session}: {error}");
         }
     }
 }

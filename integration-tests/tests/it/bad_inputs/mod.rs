@@ -14,10 +14,9 @@ use bytes::Bytes;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use tonic::Code;
-use zhiyuan_auth::AssertionSigner;
 use zhiyuan_contracts::policy::{MethodPolicy, Policies};
 
-use crate::harness::caller::{ASSERTION, rightful_signer, service_of};
+use crate::harness::caller::{Proof, service_of};
 use crate::harness::wire::{Broken, Headers, Protocol, Told, Wire, frame};
 use crate::harness::{Refusal, Site};
 
@@ -31,7 +30,7 @@ pub(crate) struct Way {
     at: String,
     address: SocketAddr,
     protocol: Protocol,
-    signer: Option<Arc<AssertionSigner>>,
+    proof: Proof,
     wire: Wire,
 }
 
@@ -49,7 +48,7 @@ pub(crate) fn ways(site: &Site) -> Vec<Way> {
                 address: site.address_of(&at),
                 at,
                 protocol,
-                signer: rightful_signer(site, policy),
+                proof: Proof::rightful(site, policy),
                 wire: wire.clone(),
             });
         };
@@ -94,15 +93,9 @@ impl Way {
 
     async fn try_send(&self, headers: &Headers<'_>, body: Bytes) -> Result<Told, Broken> {
         let mut all = headers.to_vec();
-        let token = self.token();
-        all.extend(token.iter().map(|token| (ASSERTION, token.as_str())));
+        let proof = self.proof.header(&self.policy).await;
+        all.extend(proof.iter().map(|(name, value)| (*name, value.as_str())));
         self.wire.send(self.protocol, self.address, &self.policy.path, &all, body).await
-    }
-
-    /// What proves who calls, where not anybody may; good for a minute.
-    pub(crate) fn token(&self) -> Option<String> {
-        let signer = self.signer.as_ref()?;
-        Some(signer.sign(&service_of(&self.policy)))
     }
 
     /// Sends bytes as they are; again, if the machine is too busy for an answer.

@@ -26,6 +26,7 @@ use super::{Door, Refusal, Site};
 
 pub(crate) const SEND_SMS_CODE: &str = "/zhiyuan.identity.v1.SmsCodeService/SendSmsCode";
 pub(crate) const LIST_CONSENT_TEXTS: &str = "/zhiyuan.identity.v1.ConsentService/ListConsentTexts";
+pub(crate) const SIGN_IN: &str = "/zhiyuan.identity.v1.SignInService/SignIn";
 pub(crate) const REGISTER: &str = "/zhiyuan.registration.v1.RegistrationService/Register";
 pub(crate) const GET_REGISTRATION: &str =
     "/zhiyuan.registration.v1.RegistrationService/GetRegistration";

@@ -10,7 +10,7 @@ mod scan;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Response};
 use http_body_util::Full;
 use tonic::Status;
@@ -20,6 +20,7 @@ use zhiyuan_rpc::deadline::Bounds;
 use zhiyuan_rpc::{Code, Error, arrival};
 
 use crate::bounded;
+use crate::browser::Browser;
 use crate::call::{Call, Deadline};
 use crate::config::MessageSizes;
 use crate::passage;
@@ -82,6 +83,7 @@ pub(crate) async fn serve(
     codec: Codec,
     body: Body,
     sizes: MessageSizes,
+    browser: Option<&Browser<'_>>,
 ) -> Result<Response<Body>, Status> {
     let method = &call.policy.method;
     if method.is_client_streaming() || method.is_server_streaming() {
@@ -106,6 +108,10 @@ pub(crate) async fn serve(
         answer(call.upstream.call(&call.policy, request).await?, sizes.answer_bytes).await
     };
     let message = call.deadline.run(work).await??;
+    let (message, cookies) = match browser {
+        Some(browser) => browser.answered(&method.output(), message)?,
+        None => (message, Vec::new()),
+    };
     let body = match codec {
         Codec::Json => Bytes::from(json::write(&method.output(), message)?),
         Codec::Proto => message,
@@ -113,6 +119,9 @@ pub(crate) async fn serve(
     let mut response = Response::new(Body::new(Full::new(body)));
     let content_type = HeaderValue::from_static(codec.media_type());
     response.headers_mut().insert(CONTENT_TYPE, content_type);
+    for cookie in cookies {
+        response.headers_mut().append(SET_COOKIE, cookie);
+    }
     Ok(response)
 }
 

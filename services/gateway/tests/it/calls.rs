@@ -6,14 +6,19 @@ use prost_types::Timestamp;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use zhiyuan_contracts::identity::v1::sign_in_service_server::{SignInService, SignInServiceServer};
 use zhiyuan_contracts::identity::v1::sms_code_service_server::{
     SmsCodeService, SmsCodeServiceServer,
 };
-use zhiyuan_contracts::identity::v1::{SendSmsCodeRequest, SendSmsCodeResponse};
+use zhiyuan_contracts::identity::v1::{
+    RefreshSessionRequest, RefreshSessionResponse, SendSmsCodeRequest, SendSmsCodeResponse,
+    SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, Tokens,
+};
 use zhiyuan_contracts::registration::v1 as registration;
 use zhiyuan_contracts::registration::v1::registration_service_server::{
     RegistrationService, RegistrationServiceServer,
 };
+use zhiyuan_domain::{Clock as _, SystemClock};
 
 struct Played;
 
@@ -23,6 +28,7 @@ pub(crate) async fn routes() -> Routes {
         .await
         .unwrap()
         .add_service(SmsCodeServiceServer::new(Played))
+        .add_service(SignInServiceServer::new(Played))
         .add_service(RegistrationServiceServer::new(Played))
 }
 
@@ -61,6 +67,73 @@ impl SmsCodeService for Played {
             expire_time: Some(Timestamp { seconds: 1_767_225_600, nanos: 0 }),
             next_send_time: None,
         }))
+    }
+}
+
+/// What is asked for by `refuse:7`, `hang`.
+async fn told(text: &str) -> Result<(), Status> {
+    match text.split_once(':') {
+        Some(("refuse", code)) => Err(rich(Code::from_bytes(code.as_bytes()))),
+        _ if text == "hang" => std::future::pending().await,
+        _ => Ok(()),
+    }
+}
+
+/// Ten minutes, and thirty days.
+fn tokens(access: &str, refresh: &str) -> Tokens {
+    let now = SystemClock.now().unix_timestamp();
+    let after = |seconds| Some(Timestamp { seconds: now + seconds, nanos: 0 });
+    Tokens {
+        access_token: access.to_owned(),
+        access_expire_time: after(600),
+        refresh_token: refresh.to_owned(),
+        refresh_expire_time: after(2_592_000),
+    }
+}
+
+#[tonic::async_trait]
+impl SignInService for Played {
+    async fn sign_in(
+        &self,
+        request: Request<SignInRequest>,
+    ) -> Result<Response<SignInResponse>, Status> {
+        let identifier = request.get_ref().identifier.as_str();
+        told(identifier).await?;
+        let tokens = match identifier.split_once('=') {
+            Some(("access", token)) => Some(tokens(token, "r")),
+            Some(("refresh", token)) => Some(tokens("a", token)),
+            _ if identifier == "none" => None,
+            _ if identifier == "endless" => {
+                Some(Tokens { refresh_expire_time: None, ..tokens("a", "r") })
+            }
+            _ if identifier == "ended" => {
+                Some(Tokens { access_expire_time: Some(Timestamp::default()), ..tokens("a", "r") })
+            }
+            _ => Some(tokens("access.1", "refresh.1")),
+        };
+        let response = SignInResponse { tokens, session_id: "s".into(), ..Default::default() };
+        Ok(Response::new(response))
+    }
+
+    async fn refresh_session(
+        &self,
+        request: Request<RefreshSessionRequest>,
+    ) -> Result<Response<RefreshSessionResponse>, Status> {
+        let cookie = request.metadata().get("zhiyuan-refresh-token");
+        let cookie = cookie.map(|value| value.to_str().unwrap().to_owned());
+        let token = cookie.unwrap_or_else(|| request.get_ref().refresh_token.clone());
+        told(&token).await?;
+        let tokens = Some(tokens("access.2", "refresh.2"));
+        Ok(Response::new(RefreshSessionResponse { tokens }))
+    }
+
+    async fn sign_out(
+        &self,
+        request: Request<SignOutRequest>,
+    ) -> Result<Response<SignOutResponse>, Status> {
+        let authorization = request.metadata().get("authorization").unwrap().to_str().unwrap();
+        told(authorization.split_once(' ').unwrap().1).await?;
+        Ok(Response::new(SignOutResponse {}))
     }
 }
 

@@ -12,9 +12,9 @@ use tonic::body::Body;
 use zhiyuan_contracts::policy::Policies;
 use zhiyuan_gateway::{Config, Deps};
 
-use crate::suite::{Suite, frame};
+use crate::suite::{Suite, deps, frame};
 
-type Part = Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) type Part = Result<Frame<Bytes>, Box<dyn std::error::Error + Send + Sync>>;
 
 pub(crate) const ECHO: &str = "/zhiyuan.fixture.v1.FixtureService/Echo";
 pub(crate) const TALK: &str = "/zhiyuan.fixture.v1.FixtureService/Talk";
@@ -28,7 +28,7 @@ pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Suite {
     compiler.include_imports(true).open_files(["fixture.proto"]).unwrap();
     let set = compiler.encode_file_descriptor_set();
     let pool = DescriptorPool::decode(set.as_slice()).unwrap();
-    let deps = Deps { policies: Policies::from_pool(&pool).unwrap() };
+    let deps = Deps { policies: Policies::from_pool(&pool).unwrap(), ..deps() };
     Suite::assemble(tower::service_fn(play), &["fixture"], deps, change).await
 }
 
@@ -57,11 +57,11 @@ async fn play(request: Request<Body>) -> Result<Response<Body>, Infallible> {
     Ok(response)
 }
 
-fn stream_body(parts: impl Stream<Item = Part> + Send + 'static) -> Body {
+pub(crate) fn stream_body(parts: impl Stream<Item = Part> + Send + 'static) -> Body {
     Body::new(StreamBody::new(parts))
 }
 
-fn good() -> HeaderMap {
+pub(crate) fn good() -> HeaderMap {
     let mut trailers = HeaderMap::new();
     trailers.insert("grpc-status", HeaderValue::from_static("0"));
     trailers.insert("x-fixture", HeaderValue::from_static("kept"));

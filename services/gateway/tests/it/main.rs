@@ -1,14 +1,18 @@
 //! The gateway in front of services that are played.
 #![cfg(test)]
 
+mod browsers;
 mod calls;
 mod connect;
+mod cross_site;
 mod fixture;
 mod grpc;
 mod hardening;
 mod json;
+mod keys;
 mod pages;
 mod policy;
+mod signed_in;
 mod slow;
 mod stalled;
 mod streams;

@@ -2,11 +2,11 @@
 
 use bytes::Bytes;
 use http::Request;
-use zhiyuan_gateway::{Deps, Program, RunError};
+use zhiyuan_gateway::{Program, RunError};
 use zhiyuan_lifecycle::{Ready, Stop};
 use zhiyuan_process::Program as _;
 
-use crate::suite::{Answer, Suite, config};
+use crate::suite::{Answer, Suite, config, deps};
 
 async fn get(suite: &Suite, path: &str) -> Answer {
     suite.http1(Request::get(path).body(Bytes::new()).unwrap()).await
@@ -68,8 +68,7 @@ async fn a_page_that_is_not_there_is_not_found() {
 async fn stops_when_it_is_asked_to() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (stop, (signal, ready)) = (Stop::new(), Ready::channel());
-    let running =
-        zhiyuan_gateway::run(config(), Deps::new().unwrap(), listener, stop.clone(), signal);
+    let running = zhiyuan_gateway::run(config(), deps(), listener, stop.clone(), signal);
     let (ended, ()) = tokio::join!(running, async {
         ready.wait().await.unwrap();
         stop.request();
@@ -84,15 +83,28 @@ async fn does_not_start_without_the_address_of_a_service() {
     config.upstreams.remove("registration");
     assert!(Program::check(&config).unwrap_err().to_string().contains("upstreams"));
     let (signal, ready) = Ready::channel();
-    let ended =
-        zhiyuan_gateway::run(config, Deps::new().unwrap(), listener, Stop::new(), signal).await;
+    let ended = zhiyuan_gateway::run(config, deps(), listener, Stop::new(), signal).await;
     assert!(matches!(ended, Err(RunError::Config(_))), "{ended:?}");
     ready.wait().await.unwrap_err();
 }
 
+#[tokio::test]
+async fn does_not_start_with_an_origin_that_is_none() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut config = config();
+    config.cookies.origins = vec!["https://volunteers.example/".to_owned()];
+    assert!(Program::check(&config).unwrap_err().to_string().contains("cookies"));
+    let (signal, _ready) = Ready::channel();
+    let ended = zhiyuan_gateway::run(config, deps(), listener, Stop::new(), signal).await;
+    assert!(matches!(ended, Err(RunError::Origin(_))), "{ended:?}");
+}
+
 #[test]
 fn the_defaults_are_good_and_unknown_keys_are_not() {
-    Program::check(&config()).unwrap();
+    let defaults: zhiyuan_gateway::Config =
+        zhiyuan_settings::load_from("gateway", Program::DEFAULTS, None, []).unwrap();
+    Program::check(&defaults).unwrap();
+    assert!(defaults.cookies.secure && defaults.cookies.origins.is_empty());
     let env = [("ZHIYUAN_GATEWAY__SERVER__LISTENN".to_owned(), "x".to_owned())];
     zhiyuan_settings::load_from::<zhiyuan_gateway::Config>("gateway", Program::DEFAULTS, None, env)
         .unwrap_err();

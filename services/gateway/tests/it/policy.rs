@@ -12,8 +12,11 @@ async fn public_methods_are_routed_and_no_others() {
     let (mut routed, mut closed) = (0, 0);
     for policy in policies.iter() {
         let before = suite.seen.lock().unwrap().len();
-        let account = matches!(policy.caller, Caller::Service { at_gateway: true, .. });
-        let headers = if account { &[("zhiyuan-assertion", "signed")][..] } else { &[] };
+        let headers = match policy.caller {
+            Caller::Service { at_gateway: true, .. } => &[("zhiyuan-assertion", "signed")][..],
+            Caller::SignedIn { .. } => &[("authorization", "Bearer token")],
+            Caller::Any | Caller::Service { .. } => &[],
+        };
         let grpc = suite.grpc(&policy.path, headers, b"").await;
         let mut request = post(&policy.path, "application/json");
         for (name, value) in headers {

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tower::{Service, ServiceExt as _};
+use zhiyuan_domain::SystemClock;
 use zhiyuan_gateway::{Config, Deps, Program};
 use zhiyuan_lifecycle::{Ready, Stop};
 use zhiyuan_process::Program as _;
@@ -45,6 +46,8 @@ pub(crate) fn config() -> Config {
     let mut config: Config =
         zhiyuan_settings::load_from("gateway", Program::DEFAULTS, None, []).unwrap();
     config.server.lame_duck_ms = 0;
+    // What is tested here is plain http.
+    config.cookies.secure = false;
     config
 }
 
@@ -63,6 +66,11 @@ pub(crate) fn log() -> &'static Path {
     &LOG
 }
 
+/// The contracts of the suite.
+pub(crate) fn deps() -> Deps {
+    Deps::new(Arc::new(SystemClock)).unwrap()
+}
+
 impl Suite {
     /// The contracts of the suite in front of the played services.
     pub(crate) async fn start() -> Self {
@@ -71,7 +79,7 @@ impl Suite {
 
     pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let names = ["identity", "orgtree", "registration"];
-        Self::assemble(crate::calls::routes().await, &names, Deps::new().unwrap(), change).await
+        Self::assemble(crate::calls::routes().await, &names, deps(), change).await
     }
 
     pub(crate) async fn assemble<S>(
@@ -158,6 +166,27 @@ impl Suite {
         self.http1(post(path, "application/json").body(body.to_owned().into()).unwrap()).await
     }
 
+    /// Posts JSON with headers, over HTTP/1.1 or HTTP/2.
+    pub(crate) async fn call(
+        &self,
+        http2: bool,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = post(path, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.to_owned().into()).unwrap();
+        if http2 { self.http2(request).await } else { self.http1(request).await }
+    }
+
+    /// How many calls have reached a service.
+    pub(crate) fn reached(&self) -> usize {
+        self.seen.lock().unwrap().len()
+    }
+
     /// Sends a gRPC call with one message.
     pub(crate) async fn grpc(
         &self,
@@ -188,6 +217,12 @@ impl Answer {
 
     pub(crate) fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// The cookies that it sets.
+    pub(crate) fn cookies(&self) -> Vec<&str> {
+        let set = self.headers.get_all("set-cookie").iter();
+        set.map(|value| value.to_str().unwrap()).collect()
     }
 
     pub(crate) fn text(&self) -> &str {

@@ -1,5 +1,6 @@
 //! One trace a call, and nothing of its content in the logs.
 
+use crate::signed_in::{REFRESH, SIGN_IN, SIGN_OUT};
 use crate::suite::{SEND, Suite, log};
 
 const FOREIGN: &str = "11111111111111111111111111111111";
@@ -43,6 +44,19 @@ async fn nothing_of_what_is_sent_is_logged() {
     let headers = [("authorization", canary), ("x-phone", canary), ("grpc-timeout", canary)];
     suite.grpc(SEND, &headers, canary.as_bytes()).await;
     suite.json(SEND, r#"{"phone": "bare:13"}"#).await;
+    let mode = ("zhiyuan-session", "cookie");
+    for token in [canary.to_owned(), format!("refuse:13.{canary}"), format!("\"{canary}\"")] {
+        let cookies = format!("zhiyuan-access={token}; zhiyuan-refresh={token}");
+        for path in [SIGN_OUT, REFRESH] {
+            suite.call(false, path, &[mode, ("cookie", &cookies)], "{}").await;
+        }
+    }
+    for token in ["access=", "refresh=", "access=; "] {
+        let body = format!(r#"{{"identifier": "{token}{canary}"}}"#);
+        suite.call(false, SIGN_IN, &[mode], &body).await;
+    }
+    suite.call(false, SIGN_IN, &[mode, ("origin", canary)], "{}").await;
+    suite.call(false, SIGN_IN, &[("zhiyuan-session", canary)], "{}").await;
     let lines = std::fs::read_to_string(log()).unwrap();
     assert!(lines.contains("request failed"), "the log is empty");
     assert!(!lines.contains(canary));

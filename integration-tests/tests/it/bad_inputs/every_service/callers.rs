@@ -5,7 +5,7 @@ use tonic::Code;
 use zhiyuan_contracts::policy::Caller;
 
 use super::{assert_refused, ways};
-use crate::harness::caller::ASSERTION;
+use crate::harness::caller::{ASSERTION, AUTHORIZATION, Proof};
 use crate::harness::{Site, shared};
 
 pub(super) async fn no_token(site: &Site) {
@@ -15,7 +15,7 @@ pub(super) async fn no_token(site: &Site) {
             continue;
         }
         closed += 1;
-        way.signer = None;
+        way.proof = Proof::Nothing;
         let told = way.ask(&way.sample()).await;
         assert_refused(&told, Code::Unauthenticated, "UNAUTHENTICATED", &way);
     }
@@ -44,12 +44,16 @@ async fn every_service_14_duplicate_authorization() {
 
 pub(super) async fn spoofed(site: &Site) {
     for mut way in ways(site) {
-        let Some(token) = way.token() else { continue };
-        way.signer = None;
-        let bearer = format!("Bearer {token}");
+        let proof = std::mem::replace(&mut way.proof, Proof::Nothing);
+        let Some((header, value)) = proof.header(&way.policy).await else { continue };
         let written = way.write(&way.sample());
-        let by_metadata = format!("grpc-metadata-{ASSERTION}");
-        let binary = format!("{ASSERTION}-bin");
+        let by_metadata = format!("grpc-metadata-{header}");
+        let binary = format!("{header}-bin");
+        let bearer = format!("Bearer {value}");
+        let bare = value.trim_start_matches("Bearer ");
+        let cookie = format!("zhiyuan-access={bare}; __Host-zhiyuan-access={bare}");
+        // Its own header is good in its own form, and no other is.
+        let other = if header == ASSERTION { (AUTHORIZATION, &*bearer) } else { (ASSERTION, bare) };
         for (name, value) in [
             ("x-vol-user", "1"),
             ("x-vol-scopes", "identity.enrolments"),
@@ -57,9 +61,12 @@ pub(super) async fn spoofed(site: &Site) {
             ("zhiyuan-caller", "registration"),
             ("x-forwarded-client-cert", "By=registration"),
             ("grpc-metadata-authorization", bearer.as_str()),
-            ("authorization", bearer.as_str()),
-            (by_metadata.as_str(), token.as_str()),
-            (binary.as_str(), token.as_str()),
+            other,
+            ("x-authorization", bearer.as_str()),
+            ("cookie", cookie.as_str()),
+            ("zhiyuan-refresh-token", bare),
+            (by_metadata.as_str(), value.as_str()),
+            (binary.as_str(), bare),
         ] {
             let told = way.send(&[(name, value)], written.clone()).await;
             assert_refused(&told, Code::Unauthenticated, "UNAUTHENTICATED", &way);
