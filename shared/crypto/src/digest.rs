@@ -1,8 +1,9 @@
-//! Keyed digests of requests, and comparison in constant time.
+//! Keyed digests of requests, plain hashes, and comparison in constant time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
@@ -14,6 +15,12 @@ use crate::suite::Suite;
 /// Compares two byte strings in a time that depends on their lengths only.
 pub fn equal(left: &[u8], right: &[u8]) -> bool {
     left.ct_eq(right).into()
+}
+
+/// Hashes the parts, one right behind the other, with SHA-256. For secrets of many random bits,
+/// and where a protocol asks for this very function; what is personal is digested under a key.
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part)).finalize().into()
 }
 
 /// Digests of what must be recognised but not kept, such as the body of a request.
@@ -129,6 +136,13 @@ mod tests {
         assert_eq!(digests(1).begin(3, "Register").err(), Some(UnknownVersion(3)));
         let none = KeyedDigest::new(Arc::new(International), 1, BTreeMap::new());
         assert_eq!(none.unwrap_err(), UnknownVersion(1));
+    }
+
+    #[test]
+    fn sha256_is_that_of_the_joined_parts() {
+        // FIPS 180-4, "abc".
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(&[b"a", b"", b"bc"]), *crate::suite::tests::hex(abc));
     }
 
     #[test]
