@@ -1,8 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+#[cfg_attr(not(test), expect(dead_code, reason = "for signing in"))]
+mod challenges;
 mod config;
 mod consents;
+#[cfg_attr(not(test), expect(dead_code, reason = "for signing in"))]
+mod delays;
+#[cfg_attr(not(test), expect(dead_code, reason = "for signing in"))]
+mod devices;
 mod enrolments;
 mod error;
 mod feed;
@@ -13,7 +19,8 @@ mod sms_codes;
 mod vendors;
 
 pub use config::{
-    AgeReached, Config, HashingConfig, JobsConfig, KeysConfig, KeysError, RulesConfig, SmsConfig,
+    AgeReached, ChallengeBitsError, ChallengeConfig, Config, HashingConfig, JobsConfig, KeysConfig,
+    KeysError, RulesConfig, SmsConfig,
 };
 pub use run::{Deps, Program, RunError, key_migrator, migrate, run};
 pub use vendors::{

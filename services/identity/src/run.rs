@@ -31,7 +31,8 @@ use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
-use crate::config::{Config, KeysError};
+use crate::challenges::Challenges;
+use crate::config::{ChallengeBitsError, Config, KeysError};
 use crate::consents::{Consents, Texts};
 use crate::enrolments::begin::Rules;
 use crate::enrolments::{self, EnrolmentRpc, Enrolments};
@@ -81,6 +82,9 @@ pub enum RunError {
     /// A vendor is configured wrongly.
     #[error("vendor")]
     Vendor(#[from] ConfigError),
+    /// Challenges are configured wrongly.
+    #[error(transparent)]
+    Challenge(#[from] ChallengeBitsError),
     /// A caller is configured wrongly.
     #[error("callers")]
     Callers(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -244,6 +248,7 @@ async fn routes(
         vendor: Arc::clone(vendor),
         clock: deps.clock.clone(),
         minute_budget: config.sms.minute_budget,
+        challenges: Challenges { rules: config.challenge.rules()?, vault: vault.clone() },
     };
     let standard = server::standard_routes(&[SMS_CODES, CONSENTS, ENROLMENTS, FEED])
         .await
@@ -273,6 +278,7 @@ impl zhiyuan_process::Program for Program {
         config.keys.ring(Arc::clone(&suite))?;
         config.keys.index(Arc::clone(&suite))?;
         config.keys.codes(suite)?;
+        config.challenge.rules()?;
         let clock: SharedClock = Arc::new(SystemClock);
         SmsVendor::new(&config.sms.vendor, clock.clone())?;
         RealNameRegister::new(&config.real_name, clock)?;

@@ -157,4 +157,17 @@ impl Vault {
             .field("code", code.as_bytes())
             .finish())
     }
+
+    /// What makes a challenge one of ours.
+    pub(crate) fn challenge_mac(
+        &self,
+        version: i16,
+        fields: [(&str, &[u8]); 4],
+    ) -> Result<[u8; 32]> {
+        let begun = self
+            .codes
+            .begin(version, "identity.challenge")
+            .map_err(|_unknown| Error::Cryptography("code key of a challenge is not configured"))?;
+        Ok(fields.iter().fold(begun, |mac, (name, value)| mac.field(name, value)).finish())
+    }
 }

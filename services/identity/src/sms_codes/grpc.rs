@@ -5,6 +5,9 @@ use zhiyuan_domain::Mobile;
 use zhiyuan_rpc::Fields;
 
 use super::Sender;
+use super::sending::Ask;
+use crate::challenges::solution_field;
+use crate::devices::token_field;
 use crate::error::Error;
 use zhiyuan_rpc::wire::timestamp;
 
@@ -29,10 +32,14 @@ impl SmsCodes {
                 None
             }
         };
+        let device = token_field(&mut fields, "device_token", &request.device_token);
+        let solution = solution_field(&mut fields, "solution", request.solution.as_ref());
         let (Some(phone), Some(purpose)) = (phone, purpose) else {
             return Err(fields.into_error().into());
         };
-        let sent = self.sender.send(&phone, purpose_column(purpose)).await?;
+        fields.finish()?;
+        let ask = Ask { phone, purpose: purpose_column(purpose), device, solution };
+        let sent = self.sender.send(&ask).await?;
         Ok(SendSmsCodeResponse {
             challenge_id: sent.challenge_id.to_string(),
             expire_time: Some(timestamp(sent.expire_at)),

@@ -8,6 +8,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod challenges;
 mod codes;
 mod ending;
 mod harness;
