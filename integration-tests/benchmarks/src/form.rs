@@ -73,8 +73,11 @@ async fn prepare_one(
     region_code: String,
 ) -> anyhow::Result<RegisterRequest> {
     let person = person(number);
-    let request =
-        SendSmsCodeRequest { phone: person.mobile.clone(), purpose: SmsPurpose::Register.into() };
+    let request = SendSmsCodeRequest {
+        phone: person.mobile.clone(),
+        purpose: SmsPurpose::Register.into(),
+        ..Default::default()
+    };
     let sent = SmsCodeServiceClient::new(channel).send_sms_code(request).await?.into_inner();
     let inbox = format!("http://{simulators}/sms?phone={}", person.mobile);
     let body = http.get(inbox.parse()?).await?.into_body().collect().await?.to_bytes();

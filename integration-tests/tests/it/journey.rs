@@ -34,8 +34,11 @@ async fn a_person_registers_by_grpc_and_a_replay_answers_the_same() {
     .unwrap();
     let person = person(1_000);
 
-    let request =
-        SendSmsCodeRequest { phone: person.mobile.clone(), purpose: SmsPurpose::Register.into() };
+    let request = SendSmsCodeRequest {
+        phone: person.mobile.clone(),
+        purpose: SmsPurpose::Register.into(),
+        ..Default::default()
+    };
     let sent = SmsCodeServiceClient::new(channel.clone()).send_sms_code(request).await.unwrap();
     let sent = sent.into_inner();
     let code = client.simulators.code(&person.mobile).await;

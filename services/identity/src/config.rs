@@ -14,6 +14,7 @@ use zhiyuan_rpc::server::ServerConfig;
 use zhiyuan_settings::Secret;
 use zhiyuan_telemetry::TelemetryConfig;
 
+use crate::challenges::Rules;
 use crate::sessions::Lifetimes;
 use crate::vendors::{RealNameConfig, SmsVendorConfig};
 
@@ -37,6 +38,8 @@ pub struct Config {
     pub hashing: HashingConfig,
     /// Codes by text message.
     pub sms: SmsConfig,
+    /// Work that is asked for while there is more going on than usual.
+    pub challenge: ChallengeConfig,
     /// The register of the public security authority.
     pub real_name: RealNameConfig,
     /// Rules of the field that can be set.
@@ -85,6 +88,43 @@ pub struct SmsConfig {
     pub minute_budget: i32,
     /// Whoever delivers them.
     pub vendor: SmsVendorConfig,
+}
+
+/// Work that is asked for while there is more going on than usual.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeConfig {
+    /// Codes a minute, of all phones together, that are sent without work.
+    pub normal_per_minute: u32,
+    /// Failed attempts to sign in a minute, of everybody together, up to which none needs
+    /// work.
+    pub normal_failures_per_minute: u32,
+    /// The work above that: bits of a hash that are zero.
+    pub difficulty_bits: u8,
+    /// The most work that is ever asked for.
+    pub max_bits: u8,
+}
+
+/// A challenge asks for more than anybody can do, or for less than it began with.
+#[derive(Debug, thiserror::Error)]
+#[error("challenge: expected difficulty_bits <= max_bits <= {MOST_BITS}")]
+pub struct ChallengeBitsError;
+
+/// Half an hour of a good processor: more would shut people out.
+const MOST_BITS: u8 = 32;
+
+impl ChallengeConfig {
+    pub(crate) fn rules(&self) -> Result<Rules, ChallengeBitsError> {
+        if self.difficulty_bits > self.max_bits || self.max_bits > MOST_BITS {
+            return Err(ChallengeBitsError);
+        }
+        Ok(Rules {
+            normal_per_minute: self.normal_per_minute,
+            normal_failures_per_minute: self.normal_failures_per_minute,
+            difficulty_bits: self.difficulty_bits,
+            max_bits: self.max_bits,
+        })
+    }
 }
 
 /// Rules of the field that can be set.

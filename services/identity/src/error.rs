@@ -9,6 +9,8 @@ use zhiyuan_crypto::password::PasswordError;
 use zhiyuan_postgres::{DatabaseFault, classify, lost};
 use zhiyuan_rpc::{Code, Error as RpcError};
 
+use crate::challenges::{ALGORITHM, Fault};
+
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -21,6 +23,14 @@ pub(crate) enum Error {
     /// The budget of all phones is used up.
     #[error("the budget of this minute is used up")]
     SmsBudgetExhausted { wait: Duration },
+    /// Work is to be proved first.
+    #[error("a challenge is to be solved")]
+    ChallengeRequired {
+        challenge: String,
+        bits: u8,
+        /// What was wrong with the solution that was given.
+        fault: Option<Fault>,
+    },
     /// The vendor did not take the message.
     #[error("the text message was not taken")]
     SmsUnavailable,
@@ -116,6 +126,7 @@ impl Error {
             Self::SmsTooSoon { .. }
             | Self::SmsDailyLimit { .. }
             | Self::SmsBudgetExhausted { .. }
+            | Self::ChallengeRequired { .. }
             | Self::SmsUnavailable
             | Self::EnrolmentNotFound
             | Self::EnrolmentNotClaimed
@@ -163,6 +174,20 @@ impl From<Error> for RpcError {
                 "当前获取验证码的人数较多，请一分钟后再试",
             )
             .with_retry_after(wait),
+            Error::ChallengeRequired { challenge, bits, fault } => {
+                let error = Self::new(
+                    Code::Exhausted,
+                    Reason::ChallengeRequired,
+                    "为防止滥用，请先完成安全验证后重试",
+                )
+                .with_metadata("algorithm", ALGORITHM)
+                .with_metadata("challenge", challenge)
+                .with_metadata("difficulty_bits", bits.to_string());
+                match fault {
+                    Some(fault) => error.with_metadata("refused", fault.as_metadata()),
+                    None => error,
+                }
+            }
             Error::SmsUnavailable => {
                 Self::new(Code::Unavailable, Reason::SmsUnavailable, "短信暂时无法发送，请稍后再试")
                     .with_retry_after(Duration::from_secs(5))
@@ -282,6 +307,11 @@ mod tests {
             (Error::SmsTooSoon { wait }, Code::Exhausted, "SMS_TOO_SOON"),
             (Error::SmsDailyLimit { wait }, Code::Exhausted, "SMS_DAILY_LIMIT"),
             (Error::SmsBudgetExhausted { wait }, Code::Exhausted, "SMS_BUDGET_EXHAUSTED"),
+            (
+                Error::ChallengeRequired { challenge: String::new(), bits: 20, fault: None },
+                Code::Exhausted,
+                "CHALLENGE_REQUIRED",
+            ),
             (Error::SmsUnavailable, Code::Unavailable, "SMS_UNAVAILABLE"),
             (Error::EnrolmentNotFound, Code::NotFound, "ENROLMENT_NOT_FOUND"),
             (Error::EnrolmentNotClaimed, Code::Precondition, "ENROLMENT_NOT_CLAIMED"),

@@ -1,9 +1,12 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod challenges;
 mod config;
 mod consents;
 mod credentials;
+mod delays;
+mod devices;
 mod enrolments;
 mod error;
 mod feed;
@@ -17,8 +20,8 @@ mod sms_codes;
 mod vendors;
 
 pub use config::{
-    AgeReached, Config, HashingConfig, JobsConfig, KeysConfig, KeysError, RulesConfig,
-    SessionsConfig, SmsConfig,
+    AgeReached, ChallengeBitsError, ChallengeConfig, Config, HashingConfig, JobsConfig, KeysConfig,
+    KeysError, RulesConfig, SessionsConfig, SmsConfig,
 };
 pub use run::{Deps, Program, RunError, key_migrator, migrate, run};
 pub use vendors::{

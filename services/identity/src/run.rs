@@ -42,7 +42,8 @@ use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
-use crate::config::{Config, KeysError};
+use crate::challenges::Challenges;
+use crate::config::{ChallengeBitsError, Config, KeysError};
 use crate::consents::{Consents, Texts};
 use crate::credentials::{CredentialRpc, Credentials};
 use crate::enrolments::begin::Rules;
@@ -102,6 +103,9 @@ pub enum RunError {
     /// A vendor is configured wrongly.
     #[error("vendor")]
     Vendor(#[from] ConfigError),
+    /// Challenges are configured wrongly.
+    #[error(transparent)]
+    Challenge(#[from] ChallengeBitsError),
     /// A caller is configured wrongly.
     #[error("callers")]
     Callers(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -309,6 +313,7 @@ async fn routes(
         vendor: Arc::clone(vendor),
         clock: deps.clock.clone(),
         minute_budget: config.sms.minute_budget,
+        challenges: Challenges { rules: config.challenge.rules()?, vault: vault.clone() },
     };
     let names = [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, FEED];
     let standard = server::standard_routes(&names)
@@ -344,6 +349,7 @@ impl zhiyuan_process::Program for Program {
         config.keys.ring(Arc::clone(&suite))?;
         config.keys.index(Arc::clone(&suite))?;
         config.keys.codes(suite)?;
+        config.challenge.rules()?;
         let clock: SharedClock = Arc::new(SystemClock);
         SmsVendor::new(&config.sms.vendor, clock.clone())?;
         RealNameRegister::new(&config.real_name, clock)?;

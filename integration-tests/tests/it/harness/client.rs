@@ -78,8 +78,11 @@ impl Client {
         door: &Door,
         phone: &str,
     ) -> Result<SendSmsCodeResponse, Refusal> {
-        let request =
-            SendSmsCodeRequest { phone: phone.to_owned(), purpose: SmsPurpose::Register.into() };
+        let request = SendSmsCodeRequest {
+            phone: phone.to_owned(),
+            purpose: SmsPurpose::Register.into(),
+            ..Default::default()
+        };
         door.call(SEND_SMS_CODE, &request).await
     }
 

@@ -48,7 +48,8 @@ async fn enums_go_out_by_name_and_nested_messages_as_objects() {
 #[tokio::test]
 async fn protobuf_is_answered_with_protobuf() {
     let suite = Suite::start().await;
-    let message = SendSmsCodeRequest { phone: "139".into(), purpose: 1 }.encode_to_vec();
+    let message = SendSmsCodeRequest { phone: "139".into(), purpose: 1, ..Default::default() }
+        .encode_to_vec();
     let request = post(SEND, "application/proto").body(message.into()).unwrap();
     let answer = suite.http1(request).await;
     assert_eq!(

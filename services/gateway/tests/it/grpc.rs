@@ -14,7 +14,7 @@ use zhiyuan_contracts::identity::v1::sms_code_service_client::SmsCodeServiceClie
 use crate::suite::{SEND, Suite, reason};
 
 fn to(phone: &str) -> SendSmsCodeRequest {
-    SendSmsCodeRequest { phone: phone.to_owned(), purpose: 1 }
+    SendSmsCodeRequest { phone: phone.to_owned(), purpose: 1, ..Default::default() }
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use zhiyuan_contracts::identity::v1::SendSmsCodeRequest;
 use crate::suite::{SEND, Suite, post, reason};
 
 fn message(phone: &str) -> Vec<u8> {
-    SendSmsCodeRequest { phone: phone.to_owned(), purpose: 1 }.encode_to_vec()
+    SendSmsCodeRequest { phone: phone.to_owned(), purpose: 1, ..Default::default() }.encode_to_vec()
 }
 
 fn passed_on(suite: &Suite) -> Duration {

@@ -10,7 +10,7 @@ use zhiyuan_rpc::chain;
 
 use super::{Enrolments, LEASE, LONGEST_WAIT, Refusal, db};
 use crate::error::Result;
-use crate::sms_codes;
+use crate::{challenges, delays, devices, sms_codes};
 
 const BATCH: i64 = 32;
 const PURGE_EVERY: StdDuration = StdDuration::from_secs(600);
@@ -77,6 +77,9 @@ async fn purge_once(enrolments: &Enrolments) -> Result<()> {
     let now = enrolments.clock.now();
     let mut conn = enrolments.pool.acquire().await?;
     sms_codes::db::purge(&mut conn, now - SMS_KEPT).await?;
+    delays::db::purge(&mut conn, now).await?;
+    devices::db::purge(&mut conn, now).await?;
+    challenges::db::purge(&mut conn, now).await?;
     let yesterday = enrolments.today().previous_day().unwrap_or(time::Date::MIN);
     db::purge(&mut conn, now - ENDED_KEPT, now - IDLE_KEPT, yesterday, now).await?;
     crate::notices::db::purge(&mut conn, now - ENDED_KEPT).await

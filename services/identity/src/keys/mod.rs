@@ -166,10 +166,23 @@ impl Vault {
         version: i16,
         fields: [(&str, &[u8]); 4],
     ) -> Result<[u8; 32]> {
+        self.code("identity.refresh_token", version, fields)
+    }
+
+    /// What makes a challenge one of ours.
+    pub(crate) fn challenge_mac(
+        &self,
+        version: i16,
+        fields: [(&str, &[u8]); 4],
+    ) -> Result<[u8; 32]> {
+        self.code("identity.challenge", version, fields)
+    }
+
+    fn code(&self, purpose: &str, version: i16, fields: [(&str, &[u8]); 4]) -> Result<[u8; 32]> {
         let begun = self
             .codes
-            .begin(version, "identity.refresh_token")
-            .map_err(|_unknown| Error::Cryptography("code key of a token is not configured"))?;
+            .begin(version, purpose)
+            .map_err(|_unknown| Error::Cryptography("code key is not configured"))?;
         Ok(fields.iter().fold(begun, |code, (name, value)| code.field(name, value)).finish())
     }
 }

@@ -42,13 +42,35 @@ pub(crate) async fn update_phone(
     Ok(())
 }
 
-/// Takes one code from the budget of this minute; `false` if there is none left.
+/// When a phone was sent codes, and how many the minute has sent to everybody, without a
+/// lock: enough to refuse, and not to send.
+#[tracing::instrument(name = "db.sms_phone.look", skip_all)]
+pub(crate) async fn look(
+    conn: &mut PgConnection,
+    phone_index: &[u8],
+    minute: OffsetDateTime,
+) -> Result<(Vec<OffsetDateTime>, u32)> {
+    let row = sqlx::query!(
+        r#"SELECT coalesce((SELECT sent_at FROM identity.sms_phone WHERE phone_index = $1), '{}')
+                      AS "sent_at!",
+                  coalesce((SELECT sent FROM identity.sms_minute WHERE minute = $2), 0)
+                      AS "sent!""#,
+        phone_index,
+        minute,
+    )
+    .fetch_one(conn)
+    .await?;
+    Ok((row.sent_at, row.sent.unsigned_abs()))
+}
+
+/// Takes one code from the budget of this minute, and tells how many were taken before it;
+/// `None` if there is none left.
 #[tracing::instrument(name = "db.sms_minute.take", skip_all)]
 pub(crate) async fn take_from_budget(
     conn: &mut PgConnection,
     minute: OffsetDateTime,
     budget: i32,
-) -> Result<bool> {
+) -> Result<Option<u32>> {
     let row = sqlx::query!(
         "INSERT INTO identity.sms_minute AS m (minute, sent) VALUES ($1, 1)
          ON CONFLICT (minute) DO UPDATE SET sent = m.sent + 1 WHERE m.sent < $2
@@ -58,7 +80,7 @@ pub(crate) async fn take_from_budget(
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.is_some_and(|row| row.sent <= budget))
+    Ok(row.filter(|row| row.sent <= budget).map(|row| row.sent.unsigned_abs().saturating_sub(1)))
 }
 
 /// Stores a new challenge.

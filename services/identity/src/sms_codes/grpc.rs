@@ -4,7 +4,10 @@ use zhiyuan_contracts::identity::v1::{SendSmsCodeRequest, SendSmsCodeResponse, S
 use zhiyuan_domain::{ChallengeId, Mobile};
 use zhiyuan_rpc::Fields;
 
+use super::sending::Ask;
 use super::{Code, DIGITS, Sender};
+use crate::challenges::solution_field;
+use crate::devices::token_field;
 use crate::error::Error;
 use zhiyuan_rpc::wire::timestamp;
 
@@ -29,10 +32,13 @@ impl SmsCodes {
                 None
             }
         };
+        let device = token_field(&mut fields, "device_token", &request.device_token);
+        let solution = solution_field(&mut fields, "solution", request.solution.as_ref());
         let (Some(phone), Some(purpose)) = (phone, purpose) else {
             return Err(fields.into_error().into());
         };
-        let sent = self.sender.send(&phone, purpose).await?;
+        fields.finish()?;
+        let sent = self.sender.send(&Ask { phone, purpose, device, solution }).await?;
         Ok(SendSmsCodeResponse {
             challenge_id: sent.challenge_id.to_string(),
             expire_time: Some(timestamp(sent.expire_at)),

@@ -14,6 +14,8 @@ use zhiyuan_postgres::again;
 use super::{
     Allowance, CODE_LIFE, Challenge, DIGITS, INTERVAL, allowance, db, purpose_column, purpose_name,
 };
+use crate::challenges::{self, Challenges, Need, Scope, Solution, Solved, minute_of};
+use crate::devices::{self, DeviceToken};
 use crate::error::{Error, Result};
 use crate::keys::Vault;
 use crate::vendors::{SmsError, SmsVendor};
@@ -27,6 +29,38 @@ pub(crate) struct Sender {
     pub(crate) clock: SharedClock,
     /// Codes a minute for all phones together.
     pub(crate) minute_budget: i32,
+    pub(crate) challenges: Challenges,
+}
+
+/// Who asks for a code.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) phone: Mobile,
+    pub(crate) purpose: SmsPurpose,
+    pub(crate) device: Option<DeviceToken>,
+    pub(crate) solution: Option<Solution>,
+}
+
+/// A code that is being sent.
+struct Sending<'a> {
+    ask: &'a Ask,
+    challenge_id: Uuid,
+    challenge: Challenge,
+    /// The device proved this very phone.
+    known_device: bool,
+    /// Codes that the minute had sent when it was looked at.
+    load: u32,
+    now: OffsetDateTime,
+}
+
+impl Sending<'_> {
+    fn scope(&self) -> Scope<'_> {
+        Scope {
+            method: "SendSmsCode",
+            purpose: purpose_column(self.ask.purpose),
+            subject_index: &self.challenge.phone_index,
+        }
+    }
 }
 
 /// A code that was sent.
@@ -41,59 +75,80 @@ impl Sender {
     /// Sends a code to a phone.
     ///
     /// # Errors
-    /// A limit, with the wait; or the vendor did not take the message, in which
-    /// case it does not count.
-    pub(crate) async fn send(&self, phone: &Mobile, purpose: SmsPurpose) -> Result<Sent> {
+    /// A limit, with the wait; a challenge to be solved first; or the vendor did not take the
+    /// message, in which case neither the code nor the solution counts.
+    pub(crate) async fn send(&self, ask: &Ask) -> Result<Sent> {
         let now = self.clock.now();
-        let challenge_id = new_id(self.clock.as_ref());
         let code = random_digits(DIGITS);
+        let sending = self.prepare(ask, &code, now).await?;
+        let solved = again(Error::is_lost, || self.reserve(&sending)).await?;
+
+        let purpose = purpose_name(ask.purpose);
+        let text = format!(
+            "您的{purpose}验证码是 {code}，5 分钟内有效。请勿告诉他人，如非本人操作请忽略。"
+        );
+        match self.vendor.send_code(&ask.phone, &text, &code).await {
+            // It may have arrived: the person waits for it, and asks again in a minute.
+            Ok(()) | Err(SmsError::Unknown) => Ok(Sent {
+                challenge_id: sending.challenge_id,
+                expire_at: sending.challenge.expire_at,
+                next_send_at: now + INTERVAL,
+            }),
+            // It counts: a phone that the vendor won't take costs a call each time.
+            Err(SmsError::Refused) => Err(Error::SmsUnavailable),
+            Err(SmsError::NotReached) => {
+                self.give_back(&sending, solved.as_ref()).await?;
+                Err(Error::SmsUnavailable)
+            }
+        }
+    }
+
+    /// Refuses, before anything is locked or written, whoever would be refused anyway.
+    async fn prepare<'a>(
+        &self,
+        ask: &'a Ask,
+        code: &str,
+        now: OffsetDateTime,
+    ) -> Result<Sending<'a>> {
+        let challenge_id = new_id(self.clock.as_ref());
         let mut conn = self.pool.acquire().await?;
         let index_version = crate::keys::db::newest_index_key(&mut conn).await?;
-        let phone_index = self.vault.phone_index(index_version, phone)?;
+        let phone_index = self.vault.phone_index(index_version, &ask.phone)?;
+        let device = match &ask.device {
+            Some(token) => devices::db::find(&mut conn, token, now).await?,
+            None => None,
+        };
+        let (sent_at, load) = db::look(&mut conn, &phone_index, minute_of(now)).await?;
+        drop(conn);
         let challenge = Challenge {
             index_version,
             phone_index: phone_index.to_vec(),
-            purpose: purpose_column(purpose),
+            purpose: purpose_column(ask.purpose),
             mac_version: self.vault.code_version(),
-            code_mac: self.vault.code_mac(self.vault.code_version(), challenge_id, &code)?.to_vec(),
+            code_mac: self.vault.code_mac(self.vault.code_version(), challenge_id, code)?.to_vec(),
             expire_at: now + CODE_LIFE,
             tries: 0,
             proof_tries: 0,
             proven_at: None,
             used_at: None,
         };
-        drop(conn);
-        again(Error::is_lost, || self.reserve(challenge_id, &challenge, now)).await?;
-
-        let purpose = purpose_name(purpose);
-        let text = format!(
-            "您的{purpose}验证码是 {code}，5 分钟内有效。请勿告诉他人，如非本人操作请忽略。"
-        );
-        match self.vendor.send_code(phone, &text, &code).await {
-            // It may have arrived: the person waits for it, and asks again in a minute.
-            Ok(()) | Err(SmsError::Unknown) => Ok(Sent {
-                challenge_id,
-                expire_at: challenge.expire_at,
-                next_send_at: now + INTERVAL,
-            }),
-            // It counts: a phone that the vendor won't take costs a call each time.
-            Err(SmsError::Refused) => Err(Error::SmsUnavailable),
-            Err(SmsError::NotReached) => {
-                self.give_back(challenge_id, &challenge.phone_index, now).await?;
-                Err(Error::SmsUnavailable)
-            }
-        }
+        let known_device = device.is_some_and(|device| device.proved(&self.vault, &ask.phone));
+        let sending = Sending { ask, challenge_id, challenge, known_device, load, now };
+        let need = self.need(&sending, &sent_at, load)?;
+        self.challenges.judge(&sending.scope(), need, ask.solution.as_ref(), now)?;
+        Ok(sending)
     }
 
-    async fn reserve(
+    /// The work that is needed for one more code, after those that the phone and the minute
+    /// had.
+    fn need(
         &self,
-        challenge_id: Uuid,
-        challenge: &Challenge,
-        now: OffsetDateTime,
-    ) -> Result<()> {
-        let mut tx = self.pool.begin().await?;
-        let mut sent_at = db::lock_phone(&mut tx, &challenge.phone_index, now).await?;
-        match allowance(&sent_at, now) {
+        sending: &Sending<'_>,
+        sent_at: &[OffsetDateTime],
+        load: u32,
+    ) -> Result<Option<Need>> {
+        let now = sending.now;
+        match allowance(sent_at, now) {
             Allowance::Send => {}
             Allowance::TooSoon { until } => {
                 return Err(Error::SmsTooSoon { wait: wait(until, now) });
@@ -102,34 +157,52 @@ impl Sender {
                 return Err(Error::SmsDailyLimit { wait: wait(until, now) });
             }
         }
-        sent_at.retain(|at| *at + super::WINDOW > now);
-        sent_at.push(now);
-        db::update_phone(&mut tx, &challenge.phone_index, &sent_at, now).await?;
-        db::insert_challenge(&mut tx, challenge_id, challenge, now).await?;
-        // The row that everybody shares comes last, so that it is locked shortest.
-        let minute = now.replace_time(time::Time::MIDNIGHT)
-            + Duration::minutes(i64::from(now.hour()) * 60 + i64::from(now.minute()));
-        if !db::take_from_budget(&mut tx, minute, self.minute_budget).await? {
-            return Err(Error::SmsBudgetExhausted { wait: wait(minute + Duration::MINUTE, now) });
-        }
-        tx.commit().await?;
-        Ok(())
+        let of_phone = sent_at.iter().filter(|at| **at + super::WINDOW > now).count();
+        Ok(self.challenges.rules.required(load, of_phone, sending.known_device))
     }
 
-    async fn give_back(
-        &self,
-        challenge_id: Uuid,
-        phone_index: &[u8],
-        sent: OffsetDateTime,
-    ) -> Result<()> {
-        let now = self.clock.now();
+    async fn reserve(&self, sending: &Sending<'_>) -> Result<Option<Solved>> {
+        let now = sending.now;
+        let (scope, solution) = (sending.scope(), sending.ask.solution.as_ref());
+        let phone_index = &sending.challenge.phone_index;
         let mut tx = self.pool.begin().await?;
         let mut sent_at = db::lock_phone(&mut tx, phone_index, now).await?;
-        if let Some(index) = sent_at.iter().position(|at| *at == truncated(sent)) {
+        let need = self.need(sending, &sent_at, sending.load)?;
+        let mut solved = self.challenges.admit(&mut tx, &scope, need, solution, now).await?;
+        let earlier = sent_at.clone();
+        sent_at.retain(|at| *at + super::WINDOW > now);
+        sent_at.push(now);
+        db::update_phone(&mut tx, phone_index, &sent_at, now).await?;
+        db::insert_challenge(&mut tx, sending.challenge_id, &sending.challenge, now).await?;
+        // The row that everybody shares comes last, so that it is locked shortest.
+        let minute = minute_of(now);
+        let Some(load) = db::take_from_budget(&mut tx, minute, self.minute_budget).await? else {
+            return Err(Error::SmsBudgetExhausted { wait: wait(minute + Duration::MINUTE, now) });
+        };
+        // Only now is it known exactly how many came before.
+        let need = self.need(sending, &earlier, load)?;
+        if solved.is_some() {
+            self.challenges.judge(&scope, need, solution, now)?;
+        } else {
+            solved = self.challenges.admit(&mut tx, &scope, need, solution, now).await?;
+        }
+        tx.commit().await?;
+        Ok(solved)
+    }
+
+    async fn give_back(&self, sending: &Sending<'_>, solved: Option<&Solved>) -> Result<()> {
+        let now = self.clock.now();
+        let phone_index = &sending.challenge.phone_index;
+        let mut tx = self.pool.begin().await?;
+        let mut sent_at = db::lock_phone(&mut tx, phone_index, now).await?;
+        if let Some(index) = sent_at.iter().position(|at| *at == truncated(sending.now)) {
             sent_at.swap_remove(index);
         }
         db::update_phone(&mut tx, phone_index, &sent_at, now).await?;
-        db::delete_challenge(&mut tx, challenge_id).await?;
+        db::delete_challenge(&mut tx, sending.challenge_id).await?;
+        if let Some(solved) = solved {
+            challenges::db::give_back(&mut tx, solved).await?;
+        }
         tx.commit().await?;
         Ok(())
     }

@@ -42,6 +42,11 @@ pub(crate) struct Identity {
 
 impl Identity {
     pub(crate) async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts with more configuration, of sections that `config` does not name.
+    pub(crate) async fn start_with(more: &str) -> Self {
         let database =
             TestDatabase::create_many(&[("identity", &MIGRATOR), ("keys", key_migrator())]).await;
         let vendors = Vendors::default();
@@ -49,7 +54,7 @@ impl Identity {
         let caller = SigningKey::generate();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let config = config(&database, &vendor_address, &caller);
+        let config = config(&database, &vendor_address, &caller, more);
         let clock = Arc::new(ManualClock::new(BEGIN));
         let shared: SharedClock = clock.clone();
         let stop = Stop::new();
@@ -84,8 +89,18 @@ impl Identity {
         &self,
         phone: &str,
     ) -> Result<SendSmsCodeResponse, tonic::Status> {
-        let request =
-            SendSmsCodeRequest { phone: phone.to_owned(), purpose: SmsPurpose::Register.into() };
+        self.ask_for_code(SendSmsCodeRequest {
+            phone: phone.to_owned(),
+            purpose: SmsPurpose::Register.into(),
+            ..Default::default()
+        })
+        .await
+    }
+
+    pub(crate) async fn ask_for_code(
+        &self,
+        request: SendSmsCodeRequest,
+    ) -> Result<SendSmsCodeResponse, tonic::Status> {
         let mut client = SmsCodeServiceClient::new(self.channel());
         Ok(client.send_sms_code(request).await?.into_inner())
     }
@@ -213,7 +228,7 @@ pub(crate) fn account(enrolment: &Enrolment) -> Uuid {
     enrolment.account_id.parse().unwrap()
 }
 
-fn config(database: &TestDatabase, vendors: &str, caller: &SigningKey) -> Config {
+fn config(database: &TestDatabase, vendors: &str, caller: &SigningKey, more: &str) -> Config {
     let key = || Key32::generate().to_base64().to_string();
     let text = format!(
         r#"
@@ -270,7 +285,7 @@ code_pointer = "/result"
 codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }}
 [real_name.breaker]
 failures = 1000000
-"#,
+{more}"#,
         url = database.runtime_url_of("identity"),
         keys = database.runtime_url_of("keys"),
         caller = caller.verifying_key().to_base64(),

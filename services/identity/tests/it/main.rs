@@ -9,6 +9,7 @@
 )]
 
 mod audit;
+mod challenges;
 mod codes;
 mod ending;
 mod harness;

@@ -1,0 +1,53 @@
+//! Devices that proved an account: where a person is known from, so that strangers can't
+//! use up what is kept for the owner.
+//!
+//! A device is known by a token, which opens nothing by itself: with it the owner gets the
+//! last codes of a phone's day, needs no challenge, and is not delayed by the failures of
+//! strangers.
+
+pub(crate) mod db;
+mod token;
+
+pub(crate) use token::{DeviceToken, token_field};
+
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+use zhiyuan_domain::Mobile;
+
+use crate::keys::Vault;
+
+/// A person has so many devices at most; the one that was used longest ago is forgotten.
+const PER_ACCOUNT: i64 = 20;
+/// A device that was not used for that long is forgotten.
+pub(crate) const FORGOTTEN_AFTER: Duration = Duration::days(180);
+/// The time of the last use is not stored more exactly than this: it would be a write with
+/// each call.
+const USE_NOTED_EVERY: Duration = Duration::days(1);
+
+/// A known device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Device {
+    pub(crate) account_id: Uuid,
+    pub(crate) device_id: Uuid,
+    pub(crate) index_version: i16,
+    pub(crate) phone_index: Vec<u8>,
+    pub(crate) last_used_at: OffsetDateTime,
+}
+
+impl Device {
+    /// Whether this phone was proved from the device, and was not detached since.
+    pub(crate) fn proved(&self, vault: &Vault, phone: &Mobile) -> bool {
+        // An index key that this process no longer has proves nothing.
+        vault
+            .phone_index(self.index_version, phone)
+            .is_ok_and(|index| zhiyuan_crypto::digest::equal(&index, &self.phone_index))
+    }
+
+    fn is_forgotten(&self, now: OffsetDateTime) -> bool {
+        self.last_used_at + FORGOTTEN_AFTER <= now
+    }
+
+    fn is_use_due(&self, now: OffsetDateTime) -> bool {
+        self.last_used_at + USE_NOTED_EVERY <= now
+    }
+}
