@@ -39,8 +39,7 @@ CREATE TABLE identity.spent_challenge (
 );
 CREATE INDEX spent_challenge_expire_at ON identity.spent_challenge (expire_at);
 
--- Attempts to sign in that failed, of all identifiers together. Those that are being
--- evaluated count as well.
+-- Attempts to sign in that failed, of all identifiers together.
 CREATE TABLE identity.sign_in_minute (
     minute timestamptz PRIMARY KEY,
     failed integer     NOT NULL CHECK (failed >= 0)

@@ -43,6 +43,9 @@ pub(crate) enum Error {
     /// An active account is not undone by discarding its enrolment.
     #[error("the enrolment is active")]
     EnrolmentActive,
+    /// After wrong tries.
+    #[error("attempts are delayed after wrong ones")]
+    SignInDelayed { wait: Duration },
     /// Identifier and password don't fit together, or nobody is meant.
     #[error("sign-in refused")]
     SignInRefused,
@@ -131,6 +134,7 @@ impl Error {
             | Self::EnrolmentNotFound
             | Self::EnrolmentNotClaimed
             | Self::EnrolmentActive
+            | Self::SignInDelayed { .. }
             | Self::SignInRefused
             | Self::SmsCodeWrong
             | Self::SmsCodeExpired
@@ -205,6 +209,12 @@ impl From<Error> for RpcError {
                 Reason::EnrolmentActive,
                 "账号已经启用，不能撤销注册申请",
             ),
+            Error::SignInDelayed { wait } => Self::new(
+                Code::Exhausted,
+                Reason::SignInDelayed,
+                format!("输错次数较多，请 {} 秒后再试，或换一种登录方式", seconds(wait)),
+            )
+            .with_retry_after(wait),
             Error::SignInRefused => Self::new(
                 Code::Unauthenticated,
                 Reason::SignInRefused,
@@ -316,6 +326,7 @@ mod tests {
             (Error::EnrolmentNotFound, Code::NotFound, "ENROLMENT_NOT_FOUND"),
             (Error::EnrolmentNotClaimed, Code::Precondition, "ENROLMENT_NOT_CLAIMED"),
             (Error::EnrolmentActive, Code::Precondition, "ENROLMENT_ACTIVE"),
+            (Error::SignInDelayed { wait }, Code::Exhausted, "SIGN_IN_DELAYED"),
             (Error::SignInRefused, Code::Unauthenticated, "SIGN_IN_REFUSED"),
             (Error::SmsCodeWrong, Code::Unauthenticated, "SMS_CODE_WRONG"),
             (Error::SmsCodeExpired, Code::Unauthenticated, "SMS_CODE_EXPIRED"),

@@ -7,8 +7,8 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
-use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_audit::{InvalidKeys, Sealer};
+use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::identity::v1::consent_service_server::{
     ConsentServiceServer, SERVICE_NAME as CONSENTS,
 };
@@ -56,7 +56,7 @@ use crate::sessions;
 use crate::sessions::grpc::SessionRpc;
 use crate::sessions::issuer::Issuer;
 use crate::sessions::word::OwnWord;
-use crate::sign_in::{Owners, SignIn, SignInRpc};
+use crate::sign_in::{Gate, Owners, SignIn, SignInRpc};
 use crate::signing_keys::{self, SigningKeys};
 use crate::sms_codes::{Sender, SmsCodes};
 use crate::vendors::{ConfigError, RealNameRegister, SmsVendor};
@@ -171,7 +171,8 @@ pub async fn run(
     let vendor = Arc::new(SmsVendor::new(&config.sms.vendor, deps.clock.clone())?);
     let enrolments = enrolments_of(&config, &deps, &vault, &publisher)?;
     let sessions = Sessions::new();
-    let sign_in = sign_in_of(&config, &deps, &vault, &enrolments, &sessions);
+    let challenges = Challenges { rules: config.challenge.rules()?, vault: vault.clone() };
+    let sign_in = sign_in_of(&config, &deps, &challenges, &enrolments, &sessions);
     let signing_keys = sign_in.issuer.keys.clone();
     // Nobody can be signed in without a key.
     signing_keys.rotate().await.map_err(|error| RunError::Start(chain(&error)))?;
@@ -269,10 +270,11 @@ fn enrolments_of(
 fn sign_in_of(
     config: &Config,
     deps: &Deps,
-    vault: &Vault,
+    challenges: &Challenges,
     enrolments: &Enrolments,
     known: &Sessions,
 ) -> SignIn {
+    let vault = &challenges.vault;
     let (pool, clock) = (enrolments.pool.clone(), deps.clock.clone());
     let life = config.sessions.key_life();
     let keys = SigningKeys::new(pool.clone(), vault.clone(), clock.clone(), life);
@@ -286,7 +288,8 @@ fn sign_in_of(
         known: known.clone(),
     };
     let owners = Owners { pool, vault: vault.clone() };
-    SignIn { owners, hasher: Arc::clone(&enrolments.hasher), issuer, clock }
+    let gate = Gate { challenges: challenges.clone() };
+    SignIn { owners, hasher: Arc::clone(&enrolments.hasher), issuer, gate, clock }
 }
 
 fn texts() -> Result<Texts, RunError> {

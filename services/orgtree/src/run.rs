@@ -6,8 +6,8 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use zhiyuan_auth::{InvalidCallers, Sessions, TrustedCallers};
 use zhiyuan_audit::{Head, InvalidKeys, Sealer};
+use zhiyuan_auth::{InvalidCallers, Sessions, TrustedCallers};
 use zhiyuan_contracts::orgtree::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };

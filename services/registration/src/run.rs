@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_audit::{InvalidKeys, Sealer};
+use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
 use zhiyuan_contracts::registration::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,

@@ -75,8 +75,8 @@ impl Rules {
     }
 
     /// The work for an attempt to sign in, or `None`. `failed` is how many attempts of
-    /// everybody together failed within the last minute, or are being evaluated. A known
-    /// device is one of the very account.
+    /// everybody together failed within the last minute. A known device is one of the very
+    /// account.
     pub(crate) fn required_for_sign_in(&self, failed: u32, known_device: bool) -> Option<Need> {
         let rise = rise(failed, self.normal_failures_per_minute)?;
         (!known_device).then(|| self.need(0, rise))

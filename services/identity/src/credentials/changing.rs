@@ -1,23 +1,23 @@
 //! Changes, each in one transaction with the end of sessions and the notice.
 
-use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tracing::Instrument as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 use zhiyuan_auth::SignedIn;
 use zhiyuan_contracts::identity::v1::SmsPurpose;
-use zhiyuan_crypto::digest;
 use zhiyuan_domain::{IdNumber, Mobile, Password, PersonalDetails, shanghai_date};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::{Error as RpcError, FieldFault};
 
 use crate::accounts::{self, db::Owner};
+use crate::delays::{self, Way, db::Reservation};
+use crate::devices;
 use crate::error::{Error, Result};
 use crate::keys::Column;
 use crate::notices::{self, Notice, Template};
 use crate::sessions::{self, db::Which};
-use crate::sign_in::{SecondProof, SignIn};
+use crate::sign_in::{Owners, SecondProof, SignIn};
 use crate::sms_codes::{self, Code};
 
 /// Changes what people prove their accounts with.
@@ -41,6 +41,15 @@ pub(crate) struct PhoneChange {
     pub(crate) new: Code,
 }
 
+/// What lets somebody set a password.
+#[derive(Clone, Copy)]
+enum Proof<'a> {
+    /// The one before.
+    Password(&'a Reservation),
+    /// A code to the phone.
+    Code(&'a Code),
+}
+
 impl Credentials {
     /// Changes the password of who is signed in. Sent again, it finds the new password in
     /// place and is done.
@@ -55,6 +64,7 @@ impl Credentials {
     ) -> Result<()> {
         let owner = self.owner(person.account_id).await?;
         let new = self.new_password(&owner, "new_password", new).await?;
+        let reserved = self.reserve(person.account_id).await?;
         let hasher = &self.sign_in.hasher;
         let span = || tracing::info_span!("password.verify");
         if !hasher.verify(current, &owner.password_hash).instrument(span()).await? {
@@ -64,7 +74,7 @@ impl Credentials {
         }
         let hash = hasher.hash(new.expose()).await?;
         let which = Which::Others(person.session_id);
-        self.set_password(&owner, &hash, which, None).await
+        self.set_password(&owner, &hash, which, Proof::Password(&reserved)).await
     }
 
     /// Sets a new password for whoever proves the phone.
@@ -76,7 +86,8 @@ impl Credentials {
             return Err(Error::HashingBusy);
         }
         let purpose = SmsPurpose::ResetPassword;
-        self.sign_in.check_code(&reset.code, &reset.phone, purpose).await?;
+        let trial = self.sign_in.trial_of_phone(&reset.phone).await?;
+        self.sign_in.check_code(&reset.code, (&reset.phone, purpose), &trial).await?;
         let owners = self.sign_in.owners.of_phone(&reset.phone).await?;
         let (proof, now) = (reset.second_proof.as_ref(), self.sign_in.clock.now());
         let owner = self.sign_in.owners.proved_by_code(owners, proof, None, now).await?;
@@ -85,7 +96,7 @@ impl Credentials {
         }
         let new = self.new_password(&owner, "new_password", &reset.new_password).await?;
         let hash = self.sign_in.hasher.hash(new.expose()).await?;
-        self.set_password(&owner, &hash, Which::All, Some(&reset.code)).await
+        self.set_password(&owner, &hash, Which::All, Proof::Code(&reset.code)).await
     }
 
     async fn set_password(
@@ -93,19 +104,23 @@ impl Credentials {
         seen: &Owner,
         hash: &str,
         which: Which,
-        code: Option<&Code>,
+        proof: Proof<'_>,
     ) -> Result<()> {
         let work = || async {
             let now = self.sign_in.clock.now();
             let mut tx = self.sign_in.issuer.pool.begin().await?;
-            let owner = self.lock(&mut tx, seen.account_id).await?;
-            if code.is_none() && owner.password_hash != seen.password_hash {
+            let owner = self.sign_in.lock(&mut tx, seen.account_id).await?;
+            match proof {
                 // Changed by another call meanwhile: what proved this one is none any more.
-                return Err(Error::PasswordWrong);
-            }
-            if let Some(code) = code {
-                self.use_code(&mut tx, code, &seen.phone_index, &owner, now).await?;
-                accounts::db::phone_proven(&mut tx, owner.account_id, now).await?;
+                Proof::Password(_) if owner.password_hash != seen.password_hash => {
+                    return Err(Error::PasswordWrong);
+                }
+                Proof::Password(reserved) => delays::db::succeed(&mut tx, reserved).await?,
+                Proof::Code(code) => {
+                    self.sign_in.use_code(&mut tx, code, seen, &owner).await?;
+                    // Somebody else may have had them too.
+                    devices::db::forget_account(&mut tx, owner.account_id).await?;
+                }
             }
             accounts::db::set_password(&mut tx, owner.account_id, hash).await?;
             let ended = sessions::db::end(&mut tx, owner.account_id, which, now).await?;
@@ -134,8 +149,9 @@ impl Credentials {
             return Ok(());
         }
         let purpose = SmsPurpose::ChangePhone;
-        self.sign_in.check_code(&change.current, &old, purpose).await?;
-        self.sign_in.check_code(&change.new, &change.new_phone, purpose).await?;
+        let trial = self.sign_in.trial_of(owner.account_id).await?;
+        self.sign_in.check_code(&change.current, (&old, purpose), &trial).await?;
+        self.sign_in.check_code(&change.new, (&change.new_phone, purpose), &trial).await?;
         let text = change.new_phone.as_e164();
         let sealed = vault.seal(&key, Column::AccountPhone, owner.account_id, text)?;
         let clock = self.sign_in.clock.as_ref();
@@ -143,8 +159,8 @@ impl Credentials {
         let work = || async {
             let now = self.sign_in.clock.now();
             let mut tx = self.sign_in.issuer.pool.begin().await?;
-            let locked = self.lock(&mut tx, owner.account_id).await?;
-            self.use_code(&mut tx, &change.current, &owner.phone_index, &locked, now).await?;
+            let locked = self.sign_in.lock(&mut tx, owner.account_id).await?;
+            self.sign_in.use_code(&mut tx, &change.current, &owner, &locked).await?;
             if !sms_codes::db::mark_used(&mut tx, change.new.challenge_id, now).await? {
                 return Err(Error::SmsCodeUsed);
             }
@@ -152,7 +168,7 @@ impl Credentials {
                 self.sign_in.owners.phone_index(&mut tx, &change.new_phone).await?;
             let id = owner.account_id;
             accounts::db::set_phone(&mut tx, id, &sealed, version, &index, now).await?;
-            SignIn::take_phone(&mut tx, (version, &index), id, now).await?;
+            Owners::take_phone(&mut tx, (version, index), id, now).await?;
             let which = Which::Others(person.session_id);
             let ended = sessions::db::end(&mut tx, id, which, now).await?;
             notices::db::queue(&mut tx, &notice, now).await?;
@@ -169,30 +185,16 @@ impl Credentials {
         accounts::db::owner_of(&mut conn, account_id).await?.ok_or(Error::SignInRefused)
     }
 
-    async fn lock(&self, tx: &mut PgConnection, account_id: Uuid) -> Result<Owner> {
-        if !accounts::db::lock_active(tx, account_id).await? {
-            return Err(Error::SignInRefused);
-        }
-        accounts::db::owner_of(tx, account_id).await?.ok_or(Error::SignInRefused)
-    }
-
-    /// Uses up a code that proved the phone of an account, unless it has another by now.
-    async fn use_code(
-        &self,
-        tx: &mut PgConnection,
-        code: &Code,
-        proved: &[u8],
-        owner: &Owner,
-        now: OffsetDateTime,
-    ) -> Result<()> {
-        if !digest::equal(proved, &owner.phone_index) {
-            return Err(Error::SmsCodeWrong);
-        }
-        if sms_codes::db::mark_used(tx, code.challenge_id, now).await? {
-            Ok(())
-        } else {
-            Err(Error::SmsCodeUsed)
-        }
+    async fn reserve(&self, account_id: Uuid) -> Result<Reservation> {
+        let trial = self.sign_in.trial_of(account_id).await?;
+        let work = || async {
+            let mut tx = self.sign_in.issuer.pool.begin().await?;
+            let now = self.sign_in.clock.now();
+            let reserved = trial.reserve(&mut tx, Way::Password, now).await?;
+            tx.commit().await?;
+            Ok(reserved)
+        };
+        again(Error::is_lost, work).await
     }
 
     /// Parses a password that is to be set, which must be made of nothing personal.

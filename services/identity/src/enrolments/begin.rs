@@ -23,7 +23,7 @@ use crate::consents::{Given, Lack, Texts};
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::keys::{Column, Vault};
-use crate::sms_codes::{self, Code};
+use crate::sms_codes::{self, Code, Outcome};
 use crate::vendors::RealNameRegister;
 
 /// What somebody applies with. Not for logs: the code is in clear.
@@ -143,8 +143,13 @@ impl Enrolments {
         let inserted = db::insert(&mut tx, &new, now).await?;
         if inserted && refusal.is_none() {
             let sent = (&application.phone, SmsPurpose::Register);
-            let outcome =
-                sms_codes::evaluate(&mut tx, &self.vault, &application.code, sent, now).await?;
+            let (vault, code) = (&self.vault, &application.code);
+            let outcome = match sms_codes::challenge_of(&mut tx, vault, code, sent).await? {
+                Some(challenge) => {
+                    sms_codes::evaluate(&mut tx, vault, code, challenge, now).await?
+                }
+                None => Outcome::Wrong,
+            };
             refusal = Refusal::of_code(outcome);
             if refusal.is_some() {
                 self.end(&mut tx, enrolment_id, State::Refused, refusal).await?;

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::feed;
 use crate::keys::Column;
 use crate::notices::{self, Notice};
-use crate::sign_in::SignIn;
+use crate::sign_in::Owners;
 use crate::sms_codes;
 
 /// Who had to wait longer than this for the end of a registration is told by text
@@ -37,8 +37,10 @@ impl Enrolments {
         let account_id = enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
         if let Some((revision, level)) = accounts::db::activate(&mut tx, account_id, now).await? {
             if let Some(owner) = accounts::db::owner_of(&mut tx, account_id).await? {
-                let phone = (owner.index_version, owner.phone_index.as_slice());
-                SignIn::take_phone(&mut tx, phone, account_id, now).await?;
+                let index = <[u8; 32]>::try_from(owner.phone_index.as_slice())
+                    .map_err(|_length| Error::Inconsistent("identity.account"))?;
+                let phone = (owner.index_version, index);
+                Owners::take_phone(&mut tx, phone, account_id, now).await?;
             }
             let changed = feed::account_changed(account_id, revision, level);
             self.outbox.append(&mut tx, &[changed]).await?;

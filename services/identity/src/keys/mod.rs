@@ -128,6 +128,11 @@ impl Vault {
         self.compute(version, "identity.failed_check", subject)
     }
 
+    /// The key under which wrong passwords of somebody who is signed in are counted.
+    pub(crate) fn account_index(&self, version: i16, account_id: Uuid) -> Result<[u8; 32]> {
+        self.compute(version, "identity.account", &account_id.to_string())
+    }
+
     fn compute(&self, version: i16, domain: &str, text: &str) -> Result<[u8; 32]> {
         self.index.compute(version, domain, text.as_bytes()).map_err(|_unknown| {
             Error::Cryptography("index key of an active version is not configured")

@@ -8,8 +8,10 @@ use zhiyuan_contracts::identity::v1::{
 use zhiyuan_domain::{IdNumber, Mobile, PersonName, shanghai_date};
 use zhiyuan_rpc::{Fields, PersonIdentity};
 
-use super::SecondProof;
-use super::signing::{Attempt, Identifier, SignIn};
+use super::signing::{Attempt, Identifier};
+use super::{SecondProof, SignIn};
+use crate::challenges::solution_field;
+use crate::devices::token_field;
 use crate::error::Error;
 use crate::sessions::CLIENT_NAME;
 use crate::sessions::db::Which;
@@ -60,6 +62,8 @@ impl SignInRpc {
             let message = "设备名称不超过 32 个字，且不能包含控制字符";
             fields.refuse("client_name", "CLIENT_NAME_INVALID", message);
         }
+        let device = token_field(&mut fields, "device_token", &request.device_token);
+        let solution = solution_field(&mut fields, "solution", request.solution.as_ref());
         let Some(identifier) = identifier else { return Err(fields.into_error().into()) };
         fields.finish()?;
         Ok(Attempt {
@@ -67,6 +71,8 @@ impl SignInRpc {
             password: Some(password).filter(|password| !password.is_empty()),
             code: code.flatten(),
             second_proof,
+            device,
+            solution,
             client_name: client_name.to_owned(),
         })
     }

@@ -6,17 +6,34 @@
 mod grpc;
 mod owner;
 mod signing;
+mod trial;
 
 pub(crate) use grpc::{SignInRpc, second_proof};
 pub(crate) use owner::{Owners, SecondProof};
-pub(crate) use signing::SignIn;
+pub(crate) use trial::Gate;
+
+use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
+use zhiyuan_crypto::password::PasswordHasher;
+use zhiyuan_domain::SharedClock;
+
+use crate::sessions::issuer::Issuer;
 
 /// A phone to which no code was right for this long may have another owner by now.
 pub(crate) const RECYCLED_AFTER: Duration = Duration::days(60);
 /// Accounts that are looked at for one phone; a family has fewer.
 pub(crate) const MOST_OF_PHONE: i64 = 8;
+
+/// Signs people in.
+#[derive(Debug, Clone)]
+pub(crate) struct SignIn {
+    pub(crate) owners: Owners,
+    pub(crate) hasher: Arc<PasswordHasher>,
+    pub(crate) issuer: Issuer,
+    pub(crate) gate: Gate,
+    pub(crate) clock: SharedClock,
+}
 
 /// Whether a right code to the phone of an account is proof enough.
 ///

@@ -6,8 +6,9 @@ use uuid::Uuid;
 use zhiyuan_crypto::digest;
 use zhiyuan_domain::{IdNumber, Mobile, PersonName};
 
-use super::{MOST_OF_PHONE, code_is_enough};
+use super::{MOST_OF_PHONE, RECYCLED_AFTER, code_is_enough};
 use crate::accounts::{self, db::Owner};
+use crate::devices;
 use crate::error::{Error, Result};
 use crate::keys::{self, Column, Vault};
 
@@ -79,6 +80,24 @@ impl Owners {
             code_is_enough(owner.phone_proven_at, known, alone, now)
         };
         owners.into_iter().find(enough).ok_or(Error::SecondProofRequired)
+    }
+
+    /// Detaches a phone that was proved for an account just now from those whose owners have
+    /// not proved it for long, and forgets it for their devices.
+    pub(crate) async fn take_phone(
+        tx: &mut PgConnection,
+        (index_version, phone_index): (i16, [u8; 32]),
+        owner: Uuid,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let not_since = now - RECYCLED_AFTER;
+        let detached =
+            accounts::db::detach_phone(tx, index_version, &phone_index, owner, not_since).await?;
+        for account in detached {
+            tracing::info!(account.id = %account, "a phone has another owner");
+            devices::db::forget_phone(tx, account, &[(index_version, phone_index)]).await?;
+        }
+        Ok(())
     }
 
     async fn fits(&self, owner: &Owner, proof: &SecondProof) -> Result<bool> {

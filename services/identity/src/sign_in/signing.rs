@@ -1,20 +1,22 @@
 //! From an attempt to a session.
 
-use std::sync::Arc;
-
+use sqlx::PgConnection;
 use tracing::Instrument as _;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 use zhiyuan_contracts::identity::v1::{SignInResponse, SmsPurpose};
 use zhiyuan_crypto::digest;
-use zhiyuan_crypto::password::PasswordHasher;
-use zhiyuan_domain::{IdNumber, Mobile, SharedClock};
+use zhiyuan_domain::{IdNumber, Mobile};
 use zhiyuan_postgres::again;
 
-use super::{Owners, RECYCLED_AFTER, SecondProof};
+use super::trial::Trial;
+use super::{SecondProof, SignIn};
 use crate::accounts::{self, db::Owner};
+use crate::challenges::Solution;
+use crate::delays::Way;
+use crate::delays::db::Reservation;
+use crate::devices::{self, Device, DeviceToken};
 use crate::error::{Error, Result};
-use crate::sessions::issuer::{Beginning, Issuer};
+use crate::sessions::issuer::Beginning;
 use crate::sms_codes::{self, Code};
 
 /// What somebody says who it is.
@@ -30,16 +32,9 @@ pub(crate) struct Attempt {
     /// Only with a phone.
     pub(crate) code: Option<Code>,
     pub(crate) second_proof: Option<SecondProof>,
+    pub(crate) device: Option<DeviceToken>,
+    pub(crate) solution: Option<Solution>,
     pub(crate) client_name: String,
-}
-
-/// Signs people in.
-#[derive(Debug, Clone)]
-pub(crate) struct SignIn {
-    pub(crate) owners: Owners,
-    pub(crate) hasher: Arc<PasswordHasher>,
-    pub(crate) issuer: Issuer,
-    pub(crate) clock: SharedClock,
 }
 
 impl SignIn {
@@ -52,47 +47,80 @@ impl SignIn {
             // Before a try of the code is burnt.
             return Err(Error::HashingBusy);
         }
+        let (trial, candidates) = self.look(attempt).await?;
+        let reserved = self.reserve(&trial, attempt).await?;
         if let (Some(code), Identifier::Phone(phone)) = (&attempt.code, &attempt.identifier) {
-            self.check_code(code, phone, SmsPurpose::SignIn).await?;
+            let checked = self.check_code(code, (phone, SmsPurpose::SignIn), &trial).await;
+            if let Err(error) = checked {
+                // The password was not looked at.
+                self.give_back(reserved.as_ref()).await?;
+                return Err(error);
+            }
         }
+        let proved = match &attempt.password {
+            Some(password) => self.proved_by_password(candidates, password).await,
+            None => {
+                let (proof, now) = (attempt.second_proof.as_ref(), self.clock.now());
+                self.owners.proved_by_code(candidates, proof, trial.device_of(), now).await
+            }
+        };
+        let owner = match proved {
+            Ok(owner) if owner.active => owner,
+            Ok(_) | Err(Error::SignInRefused) => {
+                self.count_failure().await?;
+                return Err(Error::SignInRefused);
+            }
+            Err(error) => {
+                self.give_back(reserved.as_ref()).await?;
+                return Err(error);
+            }
+        };
+        let (reserved, device) = (reserved.as_ref(), trial.device.as_ref());
+        again(Error::is_lost, || self.begin(attempt, &owner, reserved, device)).await
+    }
+
+    /// Who may be meant, and what counts for this attempt. The same work whoever it is.
+    async fn look(&self, attempt: &Attempt) -> Result<(Trial, Vec<Owner>)> {
         let candidates = match &attempt.identifier {
             Identifier::Phone(phone) => self.owners.of_phone(phone).await?,
             Identifier::Number(number) => {
                 self.owners.of_number(number).await?.into_iter().collect()
             }
         };
-        let owner = match &attempt.password {
-            Some(password) => self.proved_by_password(candidates, password).await?,
-            None => {
-                let (proof, now) = (attempt.second_proof.as_ref(), self.clock.now());
-                self.owners.proved_by_code(candidates, proof, None, now).await?
-            }
+        let mut conn = self.issuer.pool.acquire().await?;
+        let version = crate::keys::db::newest_index_key(&mut conn).await?;
+        let subject_index = match &attempt.identifier {
+            Identifier::Phone(phone) => self.issuer.vault.phone_index(version, phone)?,
+            Identifier::Number(number) => self.issuer.vault.number_index(version, number)?,
         };
-        if !owner.active {
-            return Err(Error::SignInRefused);
-        }
-        again(Error::is_lost, || self.begin(attempt, &owner)).await
+        let device = match &attempt.device {
+            Some(token) => devices::db::find(&mut conn, token, self.clock.now()).await?,
+            None => None,
+        };
+        // One of another account is none here: strangers have devices too.
+        let device = device
+            .filter(|device| candidates.iter().any(|owner| owner.account_id == device.account_id));
+        Ok((Trial { subject_index, device }, candidates))
     }
 
-    /// Evaluates a code; the try counts whatever comes after.
-    ///
-    /// # Errors
-    /// When it isn't right.
-    pub(crate) async fn check_code(
-        &self,
-        code: &Code,
-        phone: &Mobile,
-        purpose: SmsPurpose,
-    ) -> Result<()> {
+    /// Lets the attempt in, as far as it needs a password or work: counted as failed before
+    /// it is evaluated.
+    async fn reserve(&self, trial: &Trial, attempt: &Attempt) -> Result<Option<Reservation>> {
+        let way = if attempt.password.is_some() { Way::Password } else { Way::Code };
         let work = || async {
+            let now = self.clock.now();
             let mut tx = self.issuer.pool.begin().await?;
-            let (vault, now) = (&self.issuer.vault, self.clock.now());
-            let sent = (phone, purpose);
-            let outcome = sms_codes::evaluate(&mut tx, vault, code, sent, now).await?;
+            let reserved = match way {
+                Way::Password => Some(trial.reserve(&mut tx, way, now).await?),
+                // Counted where it is evaluated.
+                Way::Code => None,
+            };
+            let solution = attempt.solution.as_ref();
+            self.gate.admit(&mut tx, trial, way, solution, now).await?;
             tx.commit().await?;
-            Ok(outcome)
+            Ok(reserved)
         };
-        again(Error::is_lost, work).await?.accepted()
+        again(Error::is_lost, work).await
     }
 
     /// One hash either way, whoever is asked for.
@@ -109,27 +137,24 @@ impl SignIn {
         if right { Ok(owner) } else { Err(Error::SignInRefused) }
     }
 
-    async fn begin(&self, attempt: &Attempt, seen: &Owner) -> Result<SignInResponse> {
-        let (now, account_id) = (self.clock.now(), seen.account_id);
+    async fn begin(
+        &self,
+        attempt: &Attempt,
+        seen: &Owner,
+        reserved: Option<&Reservation>,
+        device: Option<&Device>,
+    ) -> Result<SignInResponse> {
+        let account_id = seen.account_id;
         let mut tx = self.issuer.pool.begin().await?;
-        if !accounts::db::lock_active(&mut tx, account_id).await? {
-            return Err(Error::SignInRefused);
-        }
+        let owner = self.lock(&mut tx, account_id).await?;
         // What was proved may have changed before the lock.
-        let owner = accounts::db::owner_of(&mut tx, account_id).await?;
-        let owner = owner.ok_or(Error::SignInRefused)?;
         if attempt.password.is_some() && owner.password_hash != seen.password_hash {
             return Err(Error::SignInRefused);
         }
-        if let (Some(code), Identifier::Phone(_)) = (&attempt.code, &attempt.identifier) {
-            if !digest::equal(&owner.phone_index, &seen.phone_index) {
-                return Err(Error::SignInRefused);
-            }
-            if !sms_codes::db::mark_used(&mut tx, code.challenge_id, now).await? {
-                return Err(Error::SmsCodeUsed);
-            }
-            accounts::db::phone_proven(&mut tx, account_id, now).await?;
+        if let Some(code) = &attempt.code {
+            self.use_code(&mut tx, code, seen, &owner).await?;
         }
+        let device_token = self.know(&mut tx, attempt, &owner, device).await?;
         let beginning = Beginning {
             account_id,
             second_factor: attempt.password.is_some() && attempt.code.is_some(),
@@ -138,30 +163,70 @@ impl SignIn {
         let (session, ended) = self.issuer.begin(&mut tx, beginning).await?;
         // Before the commit: a session that nobody can have a token of is none.
         let tokens = self.issuer.tokens(&session)?;
+        if let Some(reserved) = reserved {
+            // Last, as the row is the identifier's, which others try as well.
+            crate::delays::db::succeed(&mut tx, reserved).await?;
+        }
         tx.commit().await?;
         self.issuer.hear(&ended);
         Ok(SignInResponse {
             tokens: Some(tokens),
             session_id: session.session_id.to_string(),
             account_id: account_id.to_string(),
-            device_token: String::new(),
+            device_token,
         })
     }
 
-    /// Detaches a phone that was proved for an account just now from those who have not
-    /// proved it for long.
-    pub(crate) async fn take_phone(
-        tx: &mut sqlx::PgConnection,
-        (index_version, phone_index): (i16, &[u8]),
-        owner: Uuid,
-        now: time::OffsetDateTime,
-    ) -> Result<()> {
-        let not_since = now - RECYCLED_AFTER;
-        let detached =
-            accounts::db::detach_phone(tx, index_version, phone_index, owner, not_since).await?;
-        for account in detached {
-            tracing::info!(account.id = %account, "a phone has another owner");
+    /// Locks an account that somebody is signed in to.
+    pub(crate) async fn lock(&self, tx: &mut PgConnection, id: uuid::Uuid) -> Result<Owner> {
+        if !accounts::db::lock_active(tx, id).await? {
+            return Err(Error::SignInRefused);
         }
-        Ok(())
+        accounts::db::owner_of(tx, id).await?.ok_or(Error::SignInRefused)
+    }
+
+    /// Uses up a code that proved the phone of an account, whose row is locked, unless it
+    /// has another phone by now.
+    ///
+    /// # Errors
+    /// `SmsCodeUsed`; `SignInRefused`.
+    pub(crate) async fn use_code(
+        &self,
+        tx: &mut PgConnection,
+        code: &Code,
+        seen: &Owner,
+        owner: &Owner,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        if !digest::equal(&owner.phone_index, &seen.phone_index) {
+            return Err(Error::SignInRefused);
+        }
+        if !sms_codes::db::mark_used(tx, code.challenge_id, now).await? {
+            return Err(Error::SmsCodeUsed);
+        }
+        accounts::db::phone_proven(tx, owner.account_id, now).await
+    }
+
+    /// Makes the device known from which somebody is signed in; its token.
+    async fn know(
+        &self,
+        tx: &mut PgConnection,
+        attempt: &Attempt,
+        owner: &Owner,
+        device: Option<&Device>,
+    ) -> Result<String> {
+        let (now, phone) = (self.clock.now(), (owner.index_version, owner.phone_index.as_slice()));
+        match (device, &attempt.device) {
+            (Some(device), Some(token)) if device.account_id == owner.account_id => {
+                if attempt.code.is_some() {
+                    devices::db::prove(tx, device, phone, now).await?;
+                }
+                Ok(token.expose().to_string())
+            }
+            _ => {
+                let token = devices::db::issue(tx, owner.account_id, phone, now).await?;
+                Ok(token.expose().to_string())
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use zhiyuan_contracts::identity::v1::SmsPurpose;
 use zhiyuan_crypto::digest;
 use zhiyuan_domain::Mobile;
 
-use super::{Outcome, db, purpose_column};
+use super::{Challenge, Outcome, db, purpose_column};
 use crate::error::{Error, Result};
 use crate::keys::Vault;
 
@@ -24,24 +24,33 @@ impl std::fmt::Debug for Code {
     }
 }
 
-/// Evaluates a try in the caller's transaction, which is to be committed whatever the
-/// outcome: the try counts.
-pub(crate) async fn evaluate(
+/// Locks the challenge that a code was sent with, if it was sent to this phone for this
+/// purpose. A code with any other challenge is wrong, and costs no try of anybody.
+pub(crate) async fn challenge_of(
     tx: &mut PgConnection,
     vault: &Vault,
     code: &Code,
     (phone, purpose): (&Mobile, SmsPurpose),
-    now: OffsetDateTime,
-) -> Result<Outcome> {
-    let id = code.challenge_id;
-    let Some(mut challenge) = db::lock_challenge(tx, id).await? else {
-        return Ok(Outcome::Wrong);
+) -> Result<Option<Challenge>> {
+    let Some(challenge) = db::lock_challenge(tx, code.challenge_id).await? else {
+        return Ok(None);
     };
     let phone_index = vault.phone_index(challenge.index_version, phone)?;
     let of_this_phone = digest::equal(&phone_index, &challenge.phone_index);
-    if !of_this_phone || challenge.purpose != purpose_column(purpose) {
-        return Ok(Outcome::Wrong);
-    }
+    let of_this_purpose = challenge.purpose == purpose_column(purpose);
+    Ok(Some(challenge).filter(|_| of_this_phone && of_this_purpose))
+}
+
+/// Evaluates a try in the transaction that locked its challenge, which is to be committed
+/// whatever the outcome: the try counts.
+pub(crate) async fn evaluate(
+    tx: &mut PgConnection,
+    vault: &Vault,
+    code: &Code,
+    mut challenge: Challenge,
+    now: OffsetDateTime,
+) -> Result<Outcome> {
+    let id = code.challenge_id;
     let mac = vault.code_mac(challenge.mac_version, id, &code.digits)?;
     let expected = challenge.code_mac.clone();
     let outcome = challenge.evaluate(now, || digest::equal(&mac, &expected));

@@ -9,7 +9,7 @@ pub(crate) mod db;
 mod grpc;
 mod sending;
 
-pub(crate) use checking::{Code, evaluate};
+pub(crate) use checking::{Code, challenge_of, evaluate};
 pub(crate) use grpc::{SmsCodes, code_of};
 pub(crate) use sending::Sender;
 
