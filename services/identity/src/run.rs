@@ -41,7 +41,7 @@ use crate::keys::{self, PostgresKeyStore, Vault};
 use crate::notices;
 use crate::notices::job::Notices;
 use crate::sms_codes::{Sender, SmsCodes};
-use crate::vendors::{ConfigError, RealNameRegister, SmsVendor};
+use crate::vendors::{CaptchaVendor, ConfigError, RealNameRegister, SmsVendor};
 use crate::{DEFAULTS, MIGRATOR};
 
 /// The name that other services call identity by.
@@ -248,7 +248,11 @@ async fn routes(
         vendor: Arc::clone(vendor),
         clock: deps.clock.clone(),
         minute_budget: config.sms.minute_budget,
-        challenges: Challenges { rules: config.challenge.rules()?, vault: vault.clone() },
+        challenges: Challenges {
+            rules: config.challenge.rules()?,
+            vault: vault.clone(),
+            captcha: captcha(config, &deps.clock)?,
+        },
     };
     let standard = server::standard_routes(&[SMS_CODES, CONSENTS, ENROLMENTS, FEED])
         .await
@@ -258,6 +262,14 @@ async fn routes(
         .add_service(ConsentServiceServer::new(Consents::new(texts()?)))
         .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments.clone())))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone()))))
+}
+
+fn captcha(
+    config: &Config,
+    clock: &SharedClock,
+) -> Result<Option<Arc<CaptchaVendor>>, ConfigError> {
+    let vendor = config.challenge.captcha.as_ref();
+    vendor.map(|vendor| CaptchaVendor::new(vendor, clock.clone()).map(Arc::new)).transpose()
 }
 
 /// Identity as a binary.
@@ -281,6 +293,7 @@ impl zhiyuan_process::Program for Program {
         config.challenge.rules()?;
         let clock: SharedClock = Arc::new(SystemClock);
         SmsVendor::new(&config.sms.vendor, clock.clone())?;
+        captcha(config, &clock)?;
         RealNameRegister::new(&config.real_name, clock)?;
         TrustedCallers::new(&config.callers)?;
         Ok(())
