@@ -16,7 +16,7 @@ use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::challenges::Rules;
 use crate::sessions::Lifetimes;
-use crate::vendors::{RealNameConfig, SmsVendorConfig};
+use crate::vendors::{CaptchaConfig, RealNameConfig, SmsVendorConfig};
 
 /// The configuration of identity.
 #[derive(Debug, Clone, Deserialize)]
@@ -91,7 +91,7 @@ pub struct SmsConfig {
 }
 
 /// Work that is asked for while there is more going on than usual.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChallengeConfig {
     /// Codes a minute, of all phones together, that are sent without work.
@@ -103,6 +103,9 @@ pub struct ChallengeConfig {
     pub difficulty_bits: u8,
     /// The most work that is ever asked for.
     pub max_bits: u8,
+    /// Whoever verifies captchas, which are taken instead of the work.
+    #[serde(default)]
+    pub captcha: Option<CaptchaConfig>,
 }
 
 /// A challenge asks for more than anybody can do, or for less than it began with.

@@ -28,6 +28,8 @@ pub(crate) enum Error {
     ChallengeRequired {
         challenge: String,
         bits: u8,
+        /// A captcha would do as well.
+        captcha: bool,
         /// What was wrong with the solution that was given.
         fault: Option<Fault>,
     },
@@ -178,8 +180,8 @@ impl From<Error> for RpcError {
                 "当前获取验证码的人数较多，请一分钟后再试",
             )
             .with_retry_after(wait),
-            Error::ChallengeRequired { challenge, bits, fault } => {
-                let error = Self::new(
+            Error::ChallengeRequired { challenge, bits, captcha, fault } => {
+                let mut error = Self::new(
                     Code::Exhausted,
                     Reason::ChallengeRequired,
                     "为防止滥用，请先完成安全验证后重试",
@@ -187,6 +189,9 @@ impl From<Error> for RpcError {
                 .with_metadata("algorithm", ALGORITHM)
                 .with_metadata("challenge", challenge)
                 .with_metadata("difficulty_bits", bits.to_string());
+                if captcha {
+                    error = error.with_metadata("captcha", "offered");
+                }
                 match fault {
                     Some(fault) => error.with_metadata("refused", fault.as_metadata()),
                     None => error,
@@ -318,7 +323,12 @@ mod tests {
             (Error::SmsDailyLimit { wait }, Code::Exhausted, "SMS_DAILY_LIMIT"),
             (Error::SmsBudgetExhausted { wait }, Code::Exhausted, "SMS_BUDGET_EXHAUSTED"),
             (
-                Error::ChallengeRequired { challenge: String::new(), bits: 20, fault: None },
+                Error::ChallengeRequired {
+                    challenge: String::new(),
+                    bits: 20,
+                    captcha: false,
+                    fault: None,
+                },
                 Code::Exhausted,
                 "CHALLENGE_REQUIRED",
             ),

@@ -25,8 +25,8 @@ pub use config::{
 };
 pub use run::{Deps, Program, RunError, key_migrator, migrate, run};
 pub use vendors::{
-    Body, BreakerConfig, ClientConfig, ConfigError, ContentType, Method, RealNameConfig,
-    RequestShape, ResponseShape, SmsOutcome, SmsVendorConfig, Verdict,
+    Body, BreakerConfig, CaptchaConfig, CaptchaOutcome, ClientConfig, ConfigError, ContentType,
+    Method, RealNameConfig, RequestShape, ResponseShape, SmsOutcome, SmsVendorConfig, Verdict,
 };
 
 /// The migrations of the schema `identity`.

@@ -59,7 +59,7 @@ use crate::sessions::word::OwnWord;
 use crate::sign_in::{Gate, Owners, SignIn, SignInRpc};
 use crate::signing_keys::{self, SigningKeys};
 use crate::sms_codes::{Sender, SmsCodes};
-use crate::vendors::{ConfigError, RealNameRegister, SmsVendor};
+use crate::vendors::{CaptchaVendor, ConfigError, RealNameRegister, SmsVendor};
 use crate::{DEFAULTS, MIGRATOR};
 
 /// The name that other services call identity by.
@@ -316,7 +316,11 @@ async fn routes(
         vendor: Arc::clone(vendor),
         clock: deps.clock.clone(),
         minute_budget: config.sms.minute_budget,
-        challenges: Challenges { rules: config.challenge.rules()?, vault: vault.clone() },
+        challenges: Challenges {
+            rules: config.challenge.rules()?,
+            vault: vault.clone(),
+            captcha: captcha(config, &deps.clock)?,
+        },
     };
     let names = [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, FEED];
     let standard = server::standard_routes(&names)
@@ -332,6 +336,14 @@ async fn routes(
         .add_service(SignInServiceServer::new(SignInRpc::new(sign_in)))
         .add_service(CredentialServiceServer::new(CredentialRpc::new(credentials)))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone()))))
+}
+
+fn captcha(
+    config: &Config,
+    clock: &SharedClock,
+) -> Result<Option<Arc<CaptchaVendor>>, ConfigError> {
+    let vendor = config.challenge.captcha.as_ref();
+    vendor.map(|vendor| CaptchaVendor::new(vendor, clock.clone()).map(Arc::new)).transpose()
 }
 
 /// Identity as a binary.
@@ -355,6 +367,7 @@ impl zhiyuan_process::Program for Program {
         config.challenge.rules()?;
         let clock: SharedClock = Arc::new(SystemClock);
         SmsVendor::new(&config.sms.vendor, clock.clone())?;
+        captcha(config, &clock)?;
         RealNameRegister::new(&config.real_name, clock)?;
         TrustedCallers::new(&config.callers)?;
         config.audit.trusted()?;

@@ -65,6 +65,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         // A device that nobody knows, and a solution that nobody asked for.
         (_, "device_token") => "A".repeat(86),
         (_, "challenge") => format!("AQ{}", "A".repeat(78)),
+        (_, "captcha_ticket") => "t03".to_owned(),
         (_, "nonce") => "0".to_owned(),
         (_, "query") => "团".to_owned(),
         // The first page; a cursor before the first event; what each service has differs.

@@ -1,14 +1,17 @@
 //! Who is let in: nobody who has to work and has not.
 
+use std::sync::Arc;
+
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_crypto::digest;
 
-use super::text::{self, Terms};
+use super::text::{self, Terms, Work};
 use super::{LIFE, Need, Rules, Solution, db};
 use crate::error::{Error, Result};
 use crate::keys::Vault;
+use crate::vendors::{CaptchaOutcome, CaptchaVendor};
 
 /// What a challenge is given for; a solution is good for nothing else.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +35,8 @@ pub(crate) enum Fault {
     TooEasy,
     /// It was used.
     Spent,
+    /// The ticket of a captcha can't be verified just now.
+    CaptchaUnavailable,
 }
 
 impl Fault {
@@ -42,6 +47,7 @@ impl Fault {
             Self::Expired => "EXPIRED",
             Self::TooEasy => "TOO_EASY",
             Self::Spent => "SPENT",
+            Self::CaptchaUnavailable => "CAPTCHA_UNAVAILABLE",
         }
     }
 }
@@ -59,9 +65,38 @@ pub(crate) struct Solved {
 pub(crate) struct Challenges {
     pub(crate) rules: Rules,
     pub(crate) vault: Vault,
+    /// Where captchas are taken as well.
+    pub(crate) captcha: Option<Arc<CaptchaVendor>>,
 }
 
 impl Challenges {
+    /// Whether a captcha was solved, so that no work is needed. The vendor is asked only if
+    /// there is a need, since it takes a ticket once; so no transaction may be open.
+    ///
+    /// # Errors
+    /// `ChallengeRequired`, if a ticket is no good.
+    pub(crate) async fn is_cleared(
+        &self,
+        scope: &Scope<'_>,
+        need: Option<Need>,
+        solution: Option<&Solution>,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let (Some(need), Some(Solution::Captcha(ticket))) = (need, solution) else {
+            return Ok(false);
+        };
+        let outcome = match &self.captcha {
+            Some(vendor) => vendor.verify(ticket).await,
+            None => CaptchaOutcome::Failed,
+        };
+        let fault = match outcome {
+            CaptchaOutcome::Passed => return Ok(true),
+            CaptchaOutcome::Failed => Fault::Wrong,
+            CaptchaOutcome::Unavailable => Fault::CaptchaUnavailable,
+        };
+        Err(self.refusal(scope, need, Some(fault), now)?)
+    }
+
     /// Lets a call in that needs no work or brings it, as far as can be told without the
     /// database: whether the solution was spent is decided by [`Self::admit`].
     ///
@@ -75,10 +110,14 @@ impl Challenges {
         now: OffsetDateTime,
     ) -> Result<Option<Solved>> {
         let Some(need) = need else { return Ok(None) };
-        let Some(solution) = solution else { return Err(self.refusal(scope, need, None, now)?) };
-        match self.fault(scope, need, solution, now) {
+        // A ticket that cleared the call leaves no need; one that nobody asked about yet is
+        // still good when the caller comes again.
+        let Some(Solution::Work(work)) = solution else {
+            return Err(self.refusal(scope, need, None, now)?);
+        };
+        match self.fault(scope, need, work, now) {
             Some(fault) => Err(self.refusal(scope, need, Some(fault), now)?),
-            None => Ok(Some(solved(&solution.terms)?)),
+            None => Ok(Some(solved(&work.terms)?)),
         }
     }
 
@@ -109,16 +148,15 @@ impl Challenges {
         &self,
         scope: &Scope<'_>,
         need: Need,
-        solution: &Solution,
+        work: &Work,
         now: OffsetDateTime,
     ) -> Option<Fault> {
-        let ours =
-            self.mac(scope, &solution.terms).is_ok_and(|mac| digest::equal(&mac, &solution.mac));
-        if !ours || !solution.is_solved() {
+        let ours = self.mac(scope, &work.terms).is_ok_and(|mac| digest::equal(&mac, &work.mac));
+        if !ours || !work.is_solved() {
             Some(Fault::Wrong)
-        } else if solution.terms.is_over(now) {
+        } else if work.terms.is_over(now) {
             Some(Fault::Expired)
-        } else if !need.is_met_by(solution.terms.bits) {
+        } else if !need.is_met_by(work.terms.bits) {
             Some(Fault::TooEasy)
         } else {
             None
@@ -140,7 +178,8 @@ impl Challenges {
             challenge_id: Uuid::new_v4(),
         };
         let challenge = text::write(&terms, &self.mac(scope, &terms)?);
-        Ok(Error::ChallengeRequired { challenge, bits: need.bits, fault })
+        let captcha = self.captcha.is_some();
+        Ok(Error::ChallengeRequired { challenge, bits: need.bits, captcha, fault })
     }
 
     fn mac(&self, scope: &Scope<'_>, terms: &Terms) -> Result<[u8; 32]> {

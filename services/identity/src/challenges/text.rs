@@ -17,6 +17,7 @@ const MAC: usize = 32;
 /// Characters of a challenge on the wire.
 const CHARACTERS: usize = (BYTES * 4).div_ceil(3);
 const LONGEST_NONCE: usize = 32;
+const LONGEST_TICKET: usize = 1_500;
 
 /// What a challenge says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,16 +56,25 @@ pub(crate) fn write(terms: &Terms, mac: &[u8; MAC]) -> String {
     URL_SAFE_NO_PAD.encode([terms.bytes().as_slice(), mac].concat())
 }
 
-/// A solution that has the form of one.
+/// What a caller brings: either has the form of one.
 #[derive(Debug, Clone)]
-pub(crate) struct Solution {
+pub(crate) enum Solution {
+    /// A challenge, and the nonce that solves it.
+    Work(Work),
+    /// The ticket of a captcha.
+    Captcha(String),
+}
+
+/// A challenge, and a nonce that may solve it.
+#[derive(Debug, Clone)]
+pub(crate) struct Work {
     pub(crate) terms: Terms,
     pub(crate) mac: [u8; MAC],
     challenge: String,
     nonce: String,
 }
 
-impl Solution {
+impl Work {
     /// Reads a challenge and a nonce.
     fn parse(challenge: &str, nonce: &str) -> Option<Self> {
         let (terms, mac) = read(challenge)?;
@@ -107,21 +117,34 @@ fn is_nonce(nonce: &str) -> bool {
     (1..=LONGEST_NONCE).contains(&nonce.len()) && nonce.bytes().all(plain)
 }
 
+fn is_ticket(ticket: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.*+=/".contains(&byte);
+    ticket.len() <= LONGEST_TICKET
+        && ticket.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && ticket.bytes().all(plain)
+}
+
 /// Parses the solution that a request brings in a field. None is no fault.
 pub(crate) fn solution_field(
     fields: &mut Fields,
     field: &str,
     solution: Option<&ChallengeSolution>,
 ) -> Option<Solution> {
-    let ChallengeSolution { challenge, nonce } = solution?;
+    let ChallengeSolution { challenge, nonce, captcha_ticket } = solution?;
     let message = "安全验证信息格式不正确，请刷新页面后重试";
+    if !captcha_ticket.is_empty() && !is_ticket(captcha_ticket) {
+        fields.refuse(&format!("{field}.captcha_ticket"), "CAPTCHA_TICKET_FORMAT", message);
+    }
+    if !captcha_ticket.is_empty() && challenge.is_empty() && nonce.is_empty() {
+        return Some(Solution::Captcha(captcha_ticket.clone()));
+    }
     if read(challenge).is_none() {
         fields.refuse(&format!("{field}.challenge"), "CHALLENGE_FORMAT", message);
     }
     if !is_nonce(nonce) {
         fields.refuse(&format!("{field}.nonce"), "CHALLENGE_NONCE_FORMAT", message);
     }
-    Solution::parse(challenge, nonce)
+    Work::parse(challenge, nonce).map(Solution::Work)
 }
 
 #[cfg(test)]
@@ -139,7 +162,7 @@ mod tests {
     fn a_challenge_survives_the_wire() {
         let text = write(&TERMS, &[9; MAC]);
         assert_eq!(text.len(), 80);
-        let solution = Solution::parse(&text, "0").unwrap();
+        let solution = Work::parse(&text, "0").unwrap();
         assert_eq!((solution.terms, solution.mac), (TERMS, [9; MAC]));
     }
 
@@ -147,7 +170,7 @@ mod tests {
     #[test]
     fn the_work_is_that_which_the_contract_describes() {
         let text = write(&TERMS, &[9; MAC]);
-        let solved = |nonce: &str| Solution::parse(&text, nonce).unwrap().is_solved();
+        let solved = |nonce: &str| Work::parse(&text, nonce).unwrap().is_solved();
         let found: Vec<u32> = (0..1_000).filter(|nonce: &u32| solved(&nonce.to_string())).collect();
         assert_eq!(found, FOUND);
     }
@@ -160,16 +183,41 @@ mod tests {
         let of_another_version = format!("Ag{}", right.get(2..).unwrap());
         for challenge in ["", "AQAB", &of_another_version, &format!("{right}A"), &"团".repeat(27)]
         {
-            assert!(Solution::parse(challenge, "0").is_none(), "{challenge}");
+            assert!(Work::parse(challenge, "0").is_none(), "{challenge}");
         }
         for nonce in ["", " 0", "0.1", "团", &"0".repeat(33)] {
-            assert!(Solution::parse(&right, nonce).is_none(), "{nonce}");
+            assert!(Work::parse(&right, nonce).is_none(), "{nonce}");
         }
     }
 
     #[test]
+    fn a_ticket_counts_only_without_a_challenge() {
+        let challenge = write(&TERMS, &[9; MAC]);
+        let parse = |challenge: &str, nonce: &str, ticket: &str| {
+            let solution = ChallengeSolution {
+                challenge: challenge.into(),
+                nonce: nonce.into(),
+                captcha_ticket: ticket.into(),
+            };
+            let mut fields = Fields::new();
+            let parsed = solution_field(&mut fields, "solution", Some(&solution));
+            fields.finish().ok().and(parsed)
+        };
+        let longest = "a".repeat(LONGEST_TICKET);
+        for ticket in ["t03*a_b-c", "a/b+c==", &longest] {
+            assert!(matches!(parse("", "", ticket), Some(Solution::Captcha(_))), "{ticket}");
+            assert!(matches!(parse(&challenge, "0", ticket), Some(Solution::Work(_))), "{ticket}");
+        }
+        for ticket in ["../a", "a b", "团", "a%00", &format!("{longest}a")] {
+            assert!(parse("", "", ticket).is_none(), "{ticket}");
+            assert!(parse(&challenge, "0", ticket).is_none(), "{ticket}");
+        }
+        assert!(parse("", "", "").is_none());
+    }
+
+    #[test]
     fn each_part_that_is_malformed_is_named() {
-        let solution = ChallengeSolution { challenge: "x".into(), nonce: String::new() };
+        let solution = ChallengeSolution { challenge: "x".into(), ..Default::default() };
         let mut fields = Fields::new();
         assert!(solution_field(&mut fields, "solution", Some(&solution)).is_none());
         let status = tonic::Status::from(fields.into_error());

@@ -46,8 +46,8 @@ struct Sending<'a> {
     ask: &'a Ask,
     challenge_id: Uuid,
     challenge: Challenge,
-    /// The device proved this very phone.
-    known_device: bool,
+    /// No work is needed: the device proved this very phone, or a captcha was solved.
+    exempt: bool,
     /// Codes that the minute had sent when it was looked at.
     load: u32,
     now: OffsetDateTime,
@@ -132,10 +132,15 @@ impl Sender {
             proven_at: None,
             used_at: None,
         };
-        let known_device = device.is_some_and(|device| device.proved(&self.vault, &ask.phone));
-        let sending = Sending { ask, challenge_id, challenge, known_device, load, now };
+        let exempt = device.is_some_and(|device| device.proved(&self.vault, &ask.phone));
+        let mut sending = Sending { ask, challenge_id, challenge, exempt, load, now };
         let need = self.need(&sending, &sent_at, load)?;
-        self.challenges.judge(&sending.scope(), need, ask.solution.as_ref(), now)?;
+        let (scope, solution) = (sending.scope(), ask.solution.as_ref());
+        if self.challenges.is_cleared(&scope, need, solution, now).await? {
+            sending.exempt = true;
+        } else {
+            self.challenges.judge(&scope, need, solution, now)?;
+        }
         Ok(sending)
     }
 
@@ -158,7 +163,7 @@ impl Sender {
             }
         }
         let of_phone = sent_at.iter().filter(|at| **at + super::WINDOW > now).count();
-        Ok(self.challenges.rules.required(load, of_phone, sending.known_device))
+        Ok(self.challenges.rules.required(load, of_phone, sending.exempt))
     }
 
     async fn reserve(&self, sending: &Sending<'_>) -> Result<Option<Solved>> {

@@ -1,11 +1,12 @@
-//! The outside world that identity calls over HTTP: whoever delivers text messages, and the
-//! real-name register.
+//! The outside world that identity calls over HTTP: whoever delivers text messages, the
+//! real-name register, and a vendor of captchas where there is one.
 //!
 //! What a call looks like and what its answer means is configuration, because vendors differ;
 //! `README.md` beside this file describes it. Nothing personal gets into logs, spans or errors:
 //! a call leaves its outcome and, where it failed, a phrase that names the kind of failure.
 
 mod breaker;
+mod captcha;
 mod client;
 mod endpoint;
 mod error;
@@ -18,6 +19,7 @@ mod template;
 mod tests;
 
 pub use self::breaker::BreakerConfig;
+pub use self::captcha::{CaptchaConfig, CaptchaOutcome};
 pub use self::client::ClientConfig;
 pub use self::error::ConfigError;
 pub use self::real_name::{RealNameConfig, Verdict};
@@ -25,5 +27,6 @@ pub use self::request::{Body, ContentType, Method, RequestShape};
 pub use self::response::ResponseShape;
 pub use self::sms::{SmsOutcome, SmsVendorConfig};
 
+pub(crate) use self::captcha::CaptchaVendor;
 pub(crate) use self::real_name::RealNameRegister;
 pub(crate) use self::sms::{SmsError, SmsVendor};

@@ -72,7 +72,7 @@ fn solve(answer: &Answer) -> ChallengeSolution {
         .map(|nonce| nonce.to_string())
         .find(|nonce| zero_bits(challenge, nonce) >= bits)
         .unwrap();
-    ChallengeSolution { challenge: challenge.clone(), nonce }
+    ChallengeSolution { challenge: challenge.clone(), nonce, ..Default::default() }
 }
 
 /// Asks as a person's page does: with the work, if it is asked for.
@@ -280,6 +280,46 @@ async fn a_solution_is_good_again_if_the_message_was_not_taken() {
 }
 
 #[tokio::test]
+async fn a_solved_captcha_is_taken_instead_of_the_work_once_and_only_where_there_is_a_vendor() {
+    let with_vendor = format!(
+        r#"{ALWAYS}
+[challenge.captcha.request]
+url = "VENDORS/captcha"
+content_type = "json"
+body = {{ ticket = "{{ticket}}" }}
+[challenge.captcha.response]
+code_pointer = "/code"
+codes = {{ 1 = "passed", 8 = "failed" }}
+"#
+    );
+    let ticket = |ticket: &str| {
+        Some(ChallengeSolution { captcha_ticket: ticket.to_owned(), ..Default::default() })
+    };
+    let identity = Identity::start_with(&with_vendor).await;
+    let phone = person(970).mobile;
+    assert_eq!(asked(&identity.try_send_code(&phone).await)["captcha"], "offered");
+    let unsolved = identity.ask_for_code(ask(&phone, ticket("t-none"))).await;
+    assert_eq!(asked(&unsolved)["refused"], "WRONG");
+    identity.vendors.give_ticket("t-1");
+    identity.vendors.captcha_down(true);
+    let down = identity.ask_for_code(ask(&phone, ticket("t-1"))).await;
+    assert_eq!(asked(&down)["refused"], "CAPTCHA_UNAVAILABLE");
+    // Work is always another way.
+    identity.ask_for_code(ask(&phone, Some(solve(&down)))).await.unwrap();
+    identity.vendors.captcha_down(false);
+    identity.pass(Duration::MINUTE);
+    identity.ask_for_code(ask(&phone, ticket("t-1"))).await.unwrap();
+    identity.pass(Duration::MINUTE);
+    let again = identity.ask_for_code(ask(&phone, ticket("t-1"))).await;
+    assert_eq!(asked(&again)["refused"], "WRONG");
+
+    let without = Identity::start_with(ALWAYS).await;
+    let answer = without.ask_for_code(ask(&phone, ticket("t-1"))).await;
+    assert_eq!(asked(&answer)["refused"], "WRONG");
+    assert!(!asked(&answer).contains_key("captcha"));
+}
+
+#[tokio::test]
 async fn a_phone_that_is_known_is_asked_for_as_much_as_one_that_is_not() {
     let identity = Identity::start_with(ALWAYS).await;
     let (known, unknown) = (person(950).mobile, person(951).mobile);
@@ -297,7 +337,10 @@ async fn a_phone_that_is_known_is_asked_for_as_much_as_one_that_is_not() {
 async fn refuses_a_device_token_and_a_solution_that_have_no_form() {
     let identity = Identity::start_with(EASY).await;
     let phone = person(960).mobile;
-    let solution = ChallengeSolution { challenge: "x".into(), nonce: "团".into() };
+    let solution =
+        ChallengeSolution {
+            challenge: "x".into(), nonce: "团".into(), captcha_ticket: "?".into()
+        };
     let bad = SendSmsCodeRequest { solution: Some(solution), ..from_device(&phone, "x") };
     let status = identity.ask_for_code(bad).await.unwrap_err();
     assert_eq!(
@@ -308,6 +351,9 @@ async fn refuses_a_device_token_and_a_solution_that_have_no_form() {
     let mut named: Vec<&str> =
         details.bad_request().unwrap().field_violations.iter().map(|v| v.field.as_str()).collect();
     named.sort_unstable();
-    assert_eq!(named, ["device_token", "solution.challenge", "solution.nonce"]);
+    assert_eq!(
+        named,
+        ["device_token", "solution.captcha_ticket", "solution.challenge", "solution.nonce"]
+    );
     assert!(identity.vendors.texts(&phone).is_empty());
 }

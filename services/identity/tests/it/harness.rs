@@ -46,15 +46,17 @@ impl Identity {
     }
 
     /// Starts with more configuration, of sections that `config` does not name.
+    /// `VENDORS` in it stands for the address of the vendors.
     pub(crate) async fn start_with(more: &str) -> Self {
         let database =
             TestDatabase::create_many(&[("identity", &MIGRATOR), ("keys", key_migrator())]).await;
         let vendors = Vendors::default();
         let vendor_address = vendors.start().await;
+        let more = more.replace("VENDORS", &vendor_address);
         let caller = SigningKey::generate();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let config = config(&database, &vendor_address, &caller, more);
+        let config = config(&database, &vendor_address, &caller, &more);
         let clock = Arc::new(ManualClock::new(BEGIN));
         let shared: SharedClock = clock.clone();
         let stop = Stop::new();

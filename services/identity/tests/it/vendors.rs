@@ -22,6 +22,8 @@ struct Inner {
     register_down: bool,
     verdicts: VecDeque<&'static str>,
     checks: usize,
+    tickets: Vec<String>,
+    captcha_down: bool,
 }
 
 impl Vendors {
@@ -32,6 +34,7 @@ impl Vendors {
         let app = Router::new()
             .route("/sms", post(sms))
             .route("/check", post(check))
+            .route("/captcha", post(captcha))
             .with_state(self.clone());
         #[expect(clippy::disallowed_methods, reason = "lives as long as the test's runtime")]
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -58,6 +61,15 @@ impl Vendors {
 
     pub(crate) fn sms_down(&self, down: bool) {
         self.inner.lock().unwrap().sms_down = down;
+    }
+
+    /// What the vendor of captchas will let pass, once.
+    pub(crate) fn give_ticket(&self, ticket: &str) {
+        self.inner.lock().unwrap().tickets.push(ticket.to_owned());
+    }
+
+    pub(crate) fn captcha_down(&self, down: bool) {
+        self.inner.lock().unwrap().captcha_down = down;
     }
 
     pub(crate) fn register_down(&self, down: bool) {
@@ -92,4 +104,20 @@ async fn check(State(vendors): State<Vendors>, Json(_): Json<Value>) -> (StatusC
     }
     let result = inner.verdicts.pop_front().unwrap_or("01");
     (StatusCode::OK, Json(json!({"result": result})))
+}
+
+async fn captcha(
+    State(vendors): State<Vendors>,
+    Json(body): Json<Value>,
+) -> (StatusCode, Json<Value>) {
+    let mut inner = vendors.inner.lock().unwrap();
+    if inner.captcha_down {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({})));
+    }
+    let place = inner.tickets.iter().position(|ticket| body["ticket"] == *ticket);
+    let code = place.map_or(8, |place| {
+        inner.tickets.swap_remove(place);
+        1
+    });
+    (StatusCode::OK, Json(json!({"code": code})))
 }

@@ -43,7 +43,7 @@ fn challenges(key: u8) -> Challenges {
         BlindIndexKeys::new(Arc::clone(&suite), keys()),
         KeyedDigest::new(suite, 1, keys()).unwrap(),
     );
-    Challenges { rules: RULES, vault }
+    Challenges { rules: RULES, vault, captcha: None }
 }
 
 fn need(load: u32) -> Option<Need> {
@@ -53,7 +53,9 @@ fn need(load: u32) -> Option<Need> {
 /// The challenge, the bits that it asks for, and what was wrong.
 fn refused(result: Result<Option<Solved>>) -> (String, u8, Option<Fault>) {
     match result {
-        Err(Error::ChallengeRequired { challenge, bits, fault }) => (challenge, bits, fault),
+        Err(Error::ChallengeRequired { challenge, bits, fault, captcha: false }) => {
+            (challenge, bits, fault)
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -63,15 +65,26 @@ fn given(load: u32) -> String {
 }
 
 fn with_nonce(challenge: &str, nonce: &str) -> Solution {
-    let solution = ChallengeSolution { challenge: challenge.into(), nonce: nonce.into() };
+    let solution = ChallengeSolution {
+        challenge: challenge.into(),
+        nonce: nonce.into(),
+        ..Default::default()
+    };
     solution_field(&mut Fields::new(), "solution", Some(&solution)).unwrap()
+}
+
+fn work(solution: &Solution) -> &Work {
+    match solution {
+        Solution::Work(work) => work,
+        Solution::Captcha(_) => panic!("a ticket is no work"),
+    }
 }
 
 /// Does the work, or just not.
 fn worked(challenge: &str, right: bool) -> Solution {
     (0..)
         .map(|nonce: u64| with_nonce(challenge, &nonce.to_string()))
-        .find(|solution| solution.is_solved() == right)
+        .find(|solution| work(solution).is_solved() == right)
         .unwrap()
 }
 
@@ -132,6 +145,7 @@ fn nobody_else_makes_challenges_and_nobody_makes_them_easier() {
     assert_eq!(fault_at(&SCOPE, 1, &worked(&elsewhere, true), NOON), Fault::Wrong);
     // Each part of the terms is authenticated; of the bits a solution for none is known.
     let right = worked(&given(4), true);
+    let right = work(&right);
     for terms in [
         Terms { bits: 0, ..right.terms },
         Terms { expire_at: right.terms.expire_at + 60, ..right.terms },

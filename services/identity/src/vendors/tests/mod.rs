@@ -1,5 +1,6 @@
 //! Against real servers on this machine, and real configuration.
 
+mod captcha;
 mod privacy;
 mod real_name;
 mod shape;
