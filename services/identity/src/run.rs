@@ -171,7 +171,11 @@ pub async fn run(
     let vendor = Arc::new(SmsVendor::new(&config.sms.vendor, deps.clock.clone())?);
     let enrolments = enrolments_of(&config, &deps, &vault, &publisher)?;
     let sessions = Sessions::new();
-    let challenges = Challenges { rules: config.challenge.rules()?, vault: vault.clone() };
+    let challenges = Challenges {
+        rules: config.challenge.rules()?,
+        vault: vault.clone(),
+        captcha: captcha(&config, &deps.clock)?,
+    };
     let sign_in = sign_in_of(&config, &deps, &challenges, &enrolments, &sessions);
     let signing_keys = sign_in.issuer.keys.clone();
     // Nobody can be signed in without a key.
@@ -277,7 +281,7 @@ fn sign_in_of(
     let vault = &challenges.vault;
     let (pool, clock) = (enrolments.pool.clone(), deps.clock.clone());
     let life = config.sessions.key_life();
-    let keys = SigningKeys::new(pool.clone(), vault.clone(), clock.clone(), life);
+    let keys = SigningKeys::new(pool.clone(), vault.clone(), clock.clone(), life, known.clone());
     let issuer = Issuer {
         pool: pool.clone(),
         vault: vault.clone(),
@@ -316,11 +320,7 @@ async fn routes(
         vendor: Arc::clone(vendor),
         clock: deps.clock.clone(),
         minute_budget: config.sms.minute_budget,
-        challenges: Challenges {
-            rules: config.challenge.rules()?,
-            vault: vault.clone(),
-            captcha: captcha(config, &deps.clock)?,
-        },
+        challenges: services.sign_in.gate.challenges.clone(),
     };
     let names = [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, FEED];
     let standard = server::standard_routes(&names)

@@ -95,11 +95,10 @@ impl Issuer {
     /// `SessionOver`.
     pub(crate) async fn renew(&self, text: &str) -> Result<Tokens> {
         let token = RefreshToken::parse(text).ok_or(Error::SessionOver)?;
-        let session = again(Error::is_lost, || self.try_renew(&token)).await?;
-        self.tokens(&session)
+        again(Error::is_lost, || self.try_renew(&token)).await
     }
 
-    async fn try_renew(&self, token: &RefreshToken) -> Result<Session> {
+    async fn try_renew(&self, token: &RefreshToken) -> Result<Tokens> {
         let now = self.clock.now();
         let mut tx = self.pool.begin().await?;
         // Accounts are locked before sessions, everywhere.
@@ -124,8 +123,10 @@ impl Issuer {
         let lifetimes = self.lifetimes(session.second_factor);
         session.expire_at = lifetimes.expire_at(now, session.end_at);
         db::renew(&mut tx, &session).await?;
+        // Before the commit: the old token must not be used up for nothing.
+        let tokens = self.tokens(&session)?;
         tx.commit().await?;
-        Ok(session)
+        Ok(tokens)
     }
 
     /// Ends sessions of an account; how many there were.

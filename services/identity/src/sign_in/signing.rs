@@ -107,16 +107,20 @@ impl SignIn {
     /// it is evaluated.
     async fn reserve(&self, trial: &Trial, attempt: &Attempt) -> Result<Option<Reservation>> {
         let way = if attempt.password.is_some() { Way::Password } else { Way::Code };
+        let (solution, now) = (attempt.solution.as_ref(), self.clock.now());
+        let mut conn = self.issuer.pool.acquire().await?;
+        let cleared = self.gate.is_cleared(&mut conn, trial, way, solution, now).await?;
+        drop(conn);
         let work = || async {
-            let now = self.clock.now();
             let mut tx = self.issuer.pool.begin().await?;
             let reserved = match way {
                 Way::Password => Some(trial.reserve(&mut tx, way, now).await?),
                 // Counted where it is evaluated.
                 Way::Code => None,
             };
-            let solution = attempt.solution.as_ref();
-            self.gate.admit(&mut tx, trial, way, solution, now).await?;
+            if !cleared {
+                self.gate.admit(&mut tx, trial, way, solution, now).await?;
+            }
             tx.commit().await?;
             Ok(reserved)
         };

@@ -8,7 +8,7 @@ use zhiyuan_domain::Mobile;
 use zhiyuan_postgres::again;
 
 use super::SignIn;
-use crate::challenges::{self, Challenges, Scope, Solution};
+use crate::challenges::{self, Challenges, Need, Scope, Solution};
 use crate::delays::Way;
 use crate::delays::db::{Counter, Reservation, Reserved, give_back, reserve, succeed};
 use crate::devices::Device;
@@ -35,6 +35,14 @@ impl Trial {
         Counter { subject_index: self.subject_index, way, device_id }
     }
 
+    fn scope(&self, way: Way) -> Scope<'_> {
+        let purpose = match way {
+            Way::Password => 1,
+            Way::Code => 2,
+        };
+        Scope { method: "SignIn", purpose, subject_index: &self.subject_index }
+    }
+
     /// Counts the attempt as failed before it is evaluated.
     ///
     /// # Errors
@@ -59,7 +67,24 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Lets an attempt in.
+    /// Whether a captcha was solved in place of the work that is needed just now. Asks its
+    /// vendor, so no transaction is open.
+    ///
+    /// # Errors
+    /// `ChallengeRequired`, when it was not.
+    pub(crate) async fn is_cleared(
+        &self,
+        conn: &mut PgConnection,
+        trial: &Trial,
+        way: Way,
+        solution: Option<&Solution>,
+        now: OffsetDateTime,
+    ) -> Result<bool> {
+        let need = self.need(conn, trial, now).await?;
+        self.challenges.is_cleared(&trial.scope(way), need, solution, now).await
+    }
+
+    /// Lets an attempt in that brings the work that is needed just now, and spends it.
     ///
     /// # Errors
     /// `ChallengeRequired`; the transaction is to be rolled back then.
@@ -71,15 +96,19 @@ impl Gate {
         solution: Option<&Solution>,
         now: OffsetDateTime,
     ) -> Result<()> {
-        let failed = challenges::db::failed_sign_ins(tx, now).await?;
-        let need = self.challenges.rules.required_for_sign_in(failed, trial.device.is_some());
-        let purpose = match way {
-            Way::Password => 1,
-            Way::Code => 2,
-        };
-        let scope = Scope { method: "SignIn", purpose, subject_index: &trial.subject_index };
-        let _spent = self.challenges.admit(tx, &scope, need, solution, now).await?;
+        let need = self.need(tx, trial, now).await?;
+        let _spent = self.challenges.admit(tx, &trial.scope(way), need, solution, now).await?;
         Ok(())
+    }
+
+    async fn need(
+        &self,
+        conn: &mut PgConnection,
+        trial: &Trial,
+        now: OffsetDateTime,
+    ) -> Result<Option<Need>> {
+        let failed = challenges::db::failed_sign_ins(conn, now).await?;
+        Ok(self.challenges.rules.required_for_sign_in(failed, trial.device.is_some()))
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
+use zhiyuan_auth::Sessions;
 use zhiyuan_auth::token::LIFETIME;
 use zhiyuan_crypto::{SigningKey, VerifyingKey};
 use zhiyuan_domain::{SharedClock, new_id};
@@ -84,12 +85,20 @@ pub(crate) struct SigningKeys {
     pub(crate) clock: SharedClock,
     /// How long a key signs.
     pub(crate) life: Duration,
+    /// What this process verifies tokens by.
+    known: Sessions,
     open: Arc<RwLock<Vec<(Uuid, Term, SigningKey)>>>,
 }
 
 impl SigningKeys {
-    pub(crate) fn new(pool: PgPool, vault: Vault, clock: SharedClock, life: Duration) -> Self {
-        Self { pool, vault, clock, life, open: Arc::default() }
+    pub(crate) fn new(
+        pool: PgPool,
+        vault: Vault,
+        clock: SharedClock,
+        life: Duration,
+        known: Sessions,
+    ) -> Self {
+        Self { pool, vault, clock, life, known, open: Arc::default() }
     }
 
     /// The key that signs now.
@@ -124,6 +133,8 @@ impl SigningKeys {
                 tracing::info!(key.id = key.key_id(), use_at = %term.use_at, "a signing key was made");
             }
             tx.commit().await?;
+            let stored = db::list(&mut *self.pool.acquire().await?, now).await?;
+            self.adopt(&stored).await?;
         }
         for gone in db::delete_expired(&mut *self.pool.acquire().await?, now).await? {
             self.vault.destroy_key(gone).await?;
@@ -152,6 +163,8 @@ impl SigningKeys {
             }
         }
         keys.sort_by_key(|(_, term, _)| term.use_at);
+        // Verified here before anything is signed.
+        self.known.trust(keys.iter().map(|(_, _, key)| key.verifying_key()));
         *self.open.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }

@@ -59,19 +59,18 @@ impl Identity {
         let config = config(&database, &vendor_address, &caller, &more);
         let clock = Arc::new(ManualClock::new(BEGIN));
         let shared: SharedClock = clock.clone();
-        let stop = Stop::new();
-        let tasks = Tasks::new(stop.clone());
-        let (signal, ready) = Ready::channel();
-        let deps = Deps::new(shared.clone());
-        tasks
-            .start("identity", zhiyuan_identity::run(config.clone(), deps, listener, stop, signal));
-        tokio::select! {
-            failure = tasks.failed() => panic!("{failure:?}"),
-            ready = ready.wait() => ready.unwrap(),
-        }
+        let tasks = serve(&config, listener, &shared).await;
         let signer = Arc::new(AssertionSigner::new("registration", caller, shared));
         let pool = PgPool::connect(&database.admin_url()).await.unwrap();
         Self { clock, vendors, pool, address, config, signer, _database: database, _tasks: tasks }
+    }
+
+    /// Another process on the same database: its address, and what ends it.
+    pub(crate) async fn replica(&self) -> (String, Tasks) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let clock: SharedClock = self.clock.clone();
+        (address, serve(&self.config, listener, &clock).await)
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -91,9 +90,17 @@ impl Identity {
         &self,
         phone: &str,
     ) -> Result<SendSmsCodeResponse, tonic::Status> {
+        self.try_send_code_for(phone, SmsPurpose::Register).await
+    }
+
+    pub(crate) async fn try_send_code_for(
+        &self,
+        phone: &str,
+        purpose: SmsPurpose,
+    ) -> Result<SendSmsCodeResponse, tonic::Status> {
         self.ask_for_code(SendSmsCodeRequest {
             phone: phone.to_owned(),
-            purpose: SmsPurpose::Register.into(),
+            purpose: purpose.into(),
             ..Default::default()
         })
         .await
@@ -217,6 +224,19 @@ impl Identity {
     }
 }
 
+async fn serve(config: &Config, listener: tokio::net::TcpListener, clock: &SharedClock) -> Tasks {
+    let stop = Stop::new();
+    let tasks = Tasks::new(stop.clone());
+    let (signal, ready) = Ready::channel();
+    let deps = Deps::new(clock.clone());
+    tasks.start("identity", zhiyuan_identity::run(config.clone(), deps, listener, stop, signal));
+    tokio::select! {
+        failure = tasks.failed() => panic!("{failure:?}"),
+        ready = ready.wait() => ready.unwrap(),
+    }
+    tasks
+}
+
 pub(crate) fn new_enrolment_id() -> String {
     new_id(&SystemClock).to_string()
 }
@@ -249,6 +269,7 @@ queue = 1024
 [jobs]
 checks_ms = 20
 notices_ms = 20
+signing_keys_ms = 20
 [database]
 url = "{url}"
 allow_unsafe_durability = true
@@ -257,7 +278,7 @@ url = "{keys}"
 allow_unsafe_durability = true
 [callers.registration]
 public_keys = ["{caller}"]
-scopes = ["identity.enrolments"]
+scopes = ["identity.enrolments", "identity.revocations"]
 [callers.stranger]
 public_keys = ["{stranger}"]
 scopes = []

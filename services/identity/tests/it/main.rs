@@ -8,6 +8,7 @@
     reason = "a test that can't go on has failed"
 )]
 
+mod account;
 mod audit;
 mod challenges;
 mod codes;
@@ -16,5 +17,7 @@ mod harness;
 mod race;
 mod refusals;
 mod sealed;
+mod sessions;
+mod sign_in;
 mod vendors;
 mod waiting;

@@ -1,0 +1,297 @@
+//! Sessions and how they end; credentials and how they change.
+
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use time::Duration;
+use tonic::Code;
+use zhiyuan_contracts::identity::v1::{
+    ChangePasswordRequest, ChangePhoneRequest, EndOtherSessionsRequest, EndSessionRequest,
+    ListSessionsRequest, ListSigningKeysRequest, PhoneProof, ResetPasswordRequest, SignOutRequest,
+    SmsPurpose, Tokens,
+};
+use zhiyuan_testkit::{Person, person};
+
+use crate::account::{PASSWORD, refused, sessions, sign_ins, with};
+use crate::harness::Identity;
+
+async fn signed_in() -> (Identity, Person, Tokens) {
+    let (identity, person) = (Identity::start().await, person(1));
+    identity.register(&person).await;
+    let tokens = identity.by_password(&person.mobile, PASSWORD).await.unwrap();
+    (identity, person, tokens)
+}
+
+async fn is_refused(identity: &Identity, tokens: &Tokens) -> bool {
+    match identity.sessions_of(tokens).await {
+        Ok(_) => false,
+        Err(status) => {
+            assert_eq!(status.code(), Code::Unauthenticated);
+            assert_eq!(crate::codes::reason(&status), "TOKEN_INVALID");
+            true
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refresh_token_is_good_once_and_a_copy_ends_the_session() {
+    let (identity, _, first) = signed_in().await;
+    let second = identity.refresh(&first.refresh_token).await.unwrap();
+    assert_ne!(first.refresh_token, second.refresh_token);
+    let third = identity.refresh(&second.refresh_token).await.unwrap();
+    assert!(!is_refused(&identity, &third).await);
+    // Whoever copied the first one.
+    assert_eq!(refused(identity.refresh(&first.refresh_token).await), "SESSION_OVER");
+    assert_eq!(refused(identity.refresh(&third.refresh_token).await), "SESSION_OVER");
+    assert!(is_refused(&identity, &third).await);
+}
+
+#[tokio::test]
+async fn of_twenty_refreshes_at_once_one_succeeds_at_most() {
+    let (identity, _, tokens) = signed_in().await;
+    let all = (0..20).map(|_| identity.refresh(&tokens.refresh_token));
+    let answers = join_all(all).await;
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1);
+    assert!(is_refused(&identity, &tokens).await);
+}
+
+#[tokio::test]
+async fn forged_refresh_tokens_are_refused_and_end_nothing() {
+    let (identity, _, tokens) = signed_in().await;
+    let good = tokens.refresh_token.as_str();
+    let mut forged = vec![String::from("x"), good[..good.len() - 1].to_owned(), format!("{good}A")];
+    for at in [0, 5, 30, 50, 60, 90] {
+        let mut bytes = good.as_bytes().to_vec();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        forged.push(String::from_utf8(bytes).unwrap());
+    }
+    for token in forged {
+        assert_eq!(refused(identity.refresh(&token).await), "SESSION_OVER", "{token}");
+    }
+    assert_eq!(refused(identity.refresh("").await), "INVALID_FIELDS");
+    identity.refresh(good).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_ends_when_it_is_not_renewed_and_at_the_latest_after_half_a_year() {
+    let (identity, _, mut tokens) = signed_in().await;
+    for _ in 0..8 {
+        identity.pass(Duration::days(21));
+        tokens = identity.refresh(&tokens.refresh_token).await.unwrap();
+    }
+    identity.pass(Duration::days(21));
+    assert_eq!(refused(identity.refresh(&tokens.refresh_token).await), "SESSION_OVER");
+    let idle = identity.by_password(&person(1).mobile, PASSWORD).await.unwrap();
+    identity.pass(Duration::days(30));
+    assert_eq!(refused(identity.refresh(&idle.refresh_token).await), "SESSION_OVER");
+}
+
+#[tokio::test]
+async fn signing_out_counts_at_once_here_and_within_five_seconds_elsewhere() {
+    let (identity, _, tokens) = signed_in().await;
+    let (replica, _tasks) = identity.replica().await;
+    let list = || with(&tokens, ListSessionsRequest::default());
+    let wait = Instant::now();
+    // The replica has asked which keys there are.
+    while sessions(&replica).list_sessions(list()).await.is_err() {
+        assert!(wait.elapsed().as_secs() < 5);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    sign_ins(identity.channel()).sign_out(with(&tokens, SignOutRequest {})).await.unwrap();
+    let over = Instant::now();
+    assert!(is_refused(&identity, &tokens).await);
+    assert_eq!(refused(identity.refresh(&tokens.refresh_token).await), "SESSION_OVER");
+    while sessions(&replica).list_sessions(list()).await.is_ok() {
+        assert!(over.elapsed().as_secs() < 5);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    // For good.
+    assert_eq!(refused(sessions(&replica).list_sessions(list()).await), "TOKEN_INVALID");
+}
+
+#[tokio::test]
+async fn sessions_are_listed_and_ended_and_those_of_others_are_not_there() {
+    let (identity, one, first) = signed_in().await;
+    let second = identity.by_password(&one.mobile, PASSWORD).await.unwrap();
+    let other = person(2);
+    identity.register(&other).await;
+    let foreign = identity.by_password(&other.mobile, PASSWORD).await.unwrap();
+    let listed = identity.sessions_of(&second).await.unwrap();
+    assert_eq!(listed.len(), 2);
+    assert!(listed[0].current && !listed[1].current);
+    let end = |tokens: &Tokens, id: &str| {
+        let request = with(tokens, EndSessionRequest { session_id: id.to_owned() });
+        let mut client = sessions(&identity.address);
+        async move { client.end_session(request).await }
+    };
+    let id = &listed[1].id;
+    assert_eq!(refused(end(&foreign, id).await), "SESSION_NOT_FOUND");
+    assert_eq!(refused(end(&second, "1").await), "INVALID_FIELDS");
+    end(&second, id).await.unwrap();
+    end(&second, id).await.unwrap();
+    assert!(is_refused(&identity, &first).await);
+    assert!(!is_refused(&identity, &second).await);
+    let third = identity.by_password(&one.mobile, PASSWORD).await.unwrap();
+    let request = with(&third, EndOtherSessionsRequest {});
+    let ended = sessions(&identity.address).end_other_sessions(request).await.unwrap();
+    assert_eq!(ended.into_inner().ended, 1);
+    assert!(is_refused(&identity, &second).await);
+    assert!(!is_refused(&identity, &foreign).await);
+    let request = with(&third, ListSessionsRequest { page_size: -1, ..Default::default() });
+    let refusal = sessions(&identity.address).list_sessions(request).await;
+    assert_eq!(refused(refusal), "INVALID_FIELDS");
+    let token = ListSessionsRequest { page_token: "forged".into(), ..Default::default() };
+    let refusal = sessions(&identity.address).list_sessions(with(&third, token)).await;
+    assert_eq!(refused(refusal), "PAGE_TOKEN_INVALID");
+}
+
+#[tokio::test]
+async fn the_twenty_first_session_ends_the_one_that_was_used_longest_ago() {
+    let (identity, person, first) = signed_in().await;
+    let mut last = first.clone();
+    for _ in 0..20 {
+        identity.pass(Duration::SECOND);
+        last = identity.by_password(&person.mobile, PASSWORD).await.unwrap();
+    }
+    assert_eq!(identity.sessions_of(&last).await.unwrap().len(), 20);
+    assert!(is_refused(&identity, &first).await);
+}
+
+#[tokio::test]
+async fn changing_the_password_ends_the_other_sessions_and_is_told() {
+    let (identity, person, other) = signed_in().await;
+    let mine = identity.by_password(&person.mobile, PASSWORD).await.unwrap();
+    let texts = identity.vendors.texts(&person.mobile).len();
+    let change = |current: &str, new: &str| {
+        let request = ChangePasswordRequest {
+            current_password: current.to_owned(),
+            new_password: new.to_owned(),
+        };
+        let (mut client, request) = (identity.credentials(), with(&mine, request));
+        async move { client.change_password(request).await }
+    };
+    assert_eq!(refused(change("wrong-tea-42", "white-tea-43").await), "PASSWORD_WRONG");
+    for bad in ["", "short", "12345678", &person.id_number[..10], &format!("a{}", person.mobile)] {
+        assert_eq!(refused(change(PASSWORD, bad).await), "INVALID_FIELDS", "{bad}");
+    }
+    change(PASSWORD, "white-tea-43").await.unwrap();
+    // Sent again.
+    change(PASSWORD, "white-tea-43").await.unwrap();
+    assert!(is_refused(&identity, &other).await);
+    assert!(!is_refused(&identity, &mine).await);
+    assert_eq!(refused(identity.by_password(&person.mobile, PASSWORD).await), "SIGN_IN_REFUSED");
+    identity.by_password(&person.mobile, "white-tea-43").await.unwrap();
+    let told = identity.until_texts(&person.mobile, texts + 1).await;
+    assert!(told.last().unwrap().contains("密码已更改"));
+    // Whoever has a session can't try passwords without end.
+    for _ in 0..4 {
+        let _ = change("wrong-tea-42", "white-tea-44").await;
+    }
+    assert_eq!(refused(change("wrong-tea-42", "white-tea-44").await), "SIGN_IN_DELAYED");
+}
+
+#[tokio::test]
+async fn a_forgotten_password_is_set_anew_by_code_and_all_sessions_end() {
+    let (identity, person, tokens) = signed_in().await;
+    let (sms_challenge_id, sms_code) =
+        identity.code_for(&person.mobile, SmsPurpose::ResetPassword).await;
+    let request = |new_password: &str| ResetPasswordRequest {
+        phone: person.mobile.clone(),
+        sms_challenge_id: sms_challenge_id.clone(),
+        sms_code: sms_code.clone(),
+        new_password: new_password.to_owned(),
+        ..ResetPasswordRequest::default()
+    };
+    let reset = |request: ResetPasswordRequest| {
+        let mut client = identity.credentials();
+        async move { client.reset_password(request).await }
+    };
+    assert_eq!(refused(reset(ResetPasswordRequest::default()).await), "INVALID_FIELDS");
+    let other_phone =
+        ResetPasswordRequest { phone: "13912345678".into(), ..request("white-tea-43") };
+    assert_eq!(refused(reset(other_phone).await), "SMS_CODE_WRONG");
+    // The default password of the notice can't come back by choice.
+    let eight = &person.id_number[10..];
+    assert_eq!(refused(reset(request(eight)).await), "INVALID_FIELDS");
+    reset(request("white-tea-43")).await.unwrap();
+    assert!(is_refused(&identity, &tokens).await);
+    assert_eq!(refused(reset(request("white-tea-44")).await), "SMS_CODE_USED");
+    assert_eq!(refused(identity.by_password(&person.mobile, PASSWORD).await), "SIGN_IN_REFUSED");
+    identity.by_password(&person.mobile, "white-tea-43").await.unwrap();
+    assert_eq!(identity.count("SELECT count(*) FROM identity.device").await, 1);
+}
+
+#[tokio::test]
+async fn a_phone_is_changed_by_codes_to_both_and_the_old_one_is_told() {
+    let (identity, person, other) = signed_in().await;
+    let mine = identity.by_password(&person.mobile, PASSWORD).await.unwrap();
+    let new_phone = "13987654321";
+    let proof = async |phone: &str| {
+        let (sms_challenge_id, sms_code) = identity.code_for(phone, SmsPurpose::ChangePhone).await;
+        Some(PhoneProof { sms_challenge_id, sms_code })
+    };
+    let (current_proof, new_proof) = (proof(&person.mobile).await, proof(new_phone).await);
+    let request = ChangePhoneRequest { new_phone: new_phone.into(), current_proof, new_proof };
+    let change = |request: ChangePhoneRequest| {
+        let (mut client, request) = (identity.credentials(), with(&mine, request));
+        async move { client.change_phone(request).await }
+    };
+    for half in [
+        ChangePhoneRequest { current_proof: None, ..request.clone() },
+        ChangePhoneRequest { new_proof: None, ..request.clone() },
+    ] {
+        let status = change(half).await.unwrap_err();
+        assert_eq!(status.code(), Code::FailedPrecondition);
+        assert_eq!(crate::codes::reason(&status), "PHONE_PROOF_MISSING");
+    }
+    let twice = ChangePhoneRequest { new_proof: request.current_proof.clone(), ..request.clone() };
+    assert_eq!(refused(change(twice).await), "SMS_CODE_WRONG");
+    let texts = identity.vendors.texts(&person.mobile).len();
+    change(request.clone()).await.unwrap();
+    // Sent again.
+    change(request).await.unwrap();
+    assert!(is_refused(&identity, &other).await);
+    assert_eq!(refused(identity.by_password(&person.mobile, PASSWORD).await), "SIGN_IN_REFUSED");
+    identity.by_password(new_phone, PASSWORD).await.unwrap();
+    let told = identity.until_texts(&person.mobile, texts + 1).await;
+    assert!(told.last().unwrap().contains("已更换手机号"));
+}
+
+#[tokio::test]
+async fn keys_change_without_anybody_noticing() {
+    let (identity, _, old) = signed_in().await;
+    let keys = async || {
+        let request = ListSigningKeysRequest::default();
+        let listed = sessions(&identity.address).list_signing_keys(request).await.unwrap();
+        listed.into_inner().keys
+    };
+    let first = keys().await;
+    assert_eq!(first.len(), 1);
+    // Ten minutes before the first retires, the second is there.
+    identity.pass(Duration::days(30) - Duration::minutes(9));
+    for _ in 0..200 {
+        if keys().await.len() == 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let both = keys().await;
+    assert_eq!((both.len(), &both[0].id), (2, &first[0].id));
+    let tokens = identity.refresh(&old.refresh_token).await.unwrap();
+    let header = |tokens: &Tokens| tokens.access_token.split('.').next().unwrap().to_owned();
+    assert_eq!(header(&tokens), header(&old));
+    // The next one signs, and the token of the first counts until it ends.
+    identity.pass(Duration::minutes(9));
+    let next = identity.refresh(&tokens.refresh_token).await.unwrap();
+    assert_ne!(header(&next), header(&tokens));
+    assert!(!is_refused(&identity, &tokens).await);
+    assert!(!is_refused(&identity, &next).await);
+    // A key that is deleted by hand ends its tokens, and no session.
+    let sql = "DELETE FROM identity.signing_key WHERE public_key = $1";
+    sqlx::query(sql).bind(&both[1].public_key).execute(&identity.pool).await.unwrap();
+    let wait = Instant::now();
+    while !is_refused(&identity, &next).await {
+        assert!(wait.elapsed().as_secs() < 5);
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
