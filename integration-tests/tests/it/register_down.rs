@@ -119,7 +119,8 @@ async fn what_the_register_answers_decides_and_a_refusal_holds_nothing() {
     )
     .await;
     let mut keys = suite.site.key_database().await;
-    assert_eq!(database::count(&mut keys, "keys.data_key").await, 1);
+    // That of the review, and of the key that signs access tokens.
+    assert_eq!(database::count(&mut keys, "keys.data_key").await, 2);
     assert_eq!(database::count(&mut keys, "keys.destroyed").await, 2);
 
     // Out of order for a moment only: done without a word.

@@ -7,8 +7,11 @@ use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
 use tonic::service::Routes;
-use zhiyuan_audit::{InvalidKeys, Sealer};
+use zhiyuan_audit::{InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{Sessions, TrustedCallers};
+use zhiyuan_contracts::identity::v1::audit_service_server::{
+    AuditServiceServer, SERVICE_NAME as AUDIT,
+};
 use zhiyuan_contracts::identity::v1::consent_service_server::{
     ConsentServiceServer, SERVICE_NAME as CONSENTS,
 };
@@ -42,6 +45,7 @@ use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
+use crate::audit::AuditRpc;
 use crate::challenges::Challenges;
 use crate::config::{ChallengeBitsError, Config, KeysError};
 use crate::consents::{Consents, Texts};
@@ -290,6 +294,7 @@ fn sign_in_of(
         lifetimes: config.sessions.lifetimes(),
         short_lifetimes: config.sessions.short_lifetimes(),
         known: known.clone(),
+        trail: Trail::new(NAME, clock.clone()),
     };
     let owners = Owners { pool, vault: vault.clone() };
     let gate = Gate { challenges: challenges.clone() };
@@ -322,7 +327,7 @@ async fn routes(
         minute_budget: config.sms.minute_budget,
         challenges: services.sign_in.gate.challenges.clone(),
     };
-    let names = [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, FEED];
+    let names = [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, AUDIT, FEED];
     let standard = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Start(error.to_string()))?;
@@ -332,6 +337,10 @@ async fn routes(
         .add_service(SmsCodeServiceServer::new(SmsCodes::new(sender)))
         .add_service(ConsentServiceServer::new(Consents::new(texts()?)))
         .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments)))
+        .add_service(AuditServiceServer::new(AuditRpc::new(
+            sign_in.issuer.pool.clone(),
+            sign_in.issuer.trail.clone(),
+        )))
         .add_service(SessionServiceServer::new(SessionRpc::new(sign_in.issuer.clone())))
         .add_service(SignInServiceServer::new(SignInRpc::new(sign_in)))
         .add_service(CredentialServiceServer::new(CredentialRpc::new(credentials)))

@@ -86,6 +86,11 @@ impl std::fmt::Display for Way {
 }
 
 impl Way {
+    /// Makes what proves who calls, where it isn't there yet: a person registers.
+    pub(crate) async fn prove(&self) {
+        drop(self.proof.header(&self.policy).await);
+    }
+
     /// Sends bytes as they are, once.
     pub(crate) async fn send_once(&self, headers: &Headers<'_>, body: impl Into<Bytes>) -> Told {
         self.try_send(headers, body.into()).await.unwrap_or_else(|error| panic!("{self}: {error}"))

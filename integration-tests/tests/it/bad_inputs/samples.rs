@@ -56,7 +56,9 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "session_id") => new_id(&SystemClock).to_string(),
         (_, "client_name") => "微信".to_owned(),
         (_, "sms_code") => "135246".to_owned(),
-        (_, "password" | "current_password" | "new_password") => PASSWORD.to_owned(),
+        // Wrong, and the new one is what it is: found done, so that nothing is changed.
+        (_, "current_password") => "white-tea-00".to_owned(),
+        (_, "password" | "new_password") => PASSWORD.to_owned(),
         (_, "version") => "2026-11-01".to_owned(),
         ("ListRegionsRequest", "parent_code") => "340100".to_owned(),
         ("GetRegionRequest", "code") | (_, "region_code") => REGION.to_owned(),
@@ -65,6 +67,9 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         // A device that nobody knows, and a solution that nobody asked for.
         (_, "device_token") => "A".repeat(86),
         (_, "challenge") => format!("AQ{}", "A".repeat(78)),
+        // One that nobody was given, and a cursor before everything.
+        (_, "refresh_token") => "A".repeat(99),
+        (_, "cursor") => "0".to_owned(),
         (_, "captcha_ticket") => "t03".to_owned(),
         (_, "nonce") => "0".to_owned(),
         (_, "query") => "团".to_owned(),

@@ -1,5 +1,6 @@
 //! Changes, each in one transaction with the end of sessions and the notice.
 
+use sqlx::PgConnection;
 use time::OffsetDateTime;
 use tracing::Instrument as _;
 use uuid::Uuid;
@@ -11,8 +12,9 @@ use zhiyuan_postgres::again;
 use zhiyuan_rpc::{Error as RpcError, FieldFault};
 
 use crate::accounts::{self, db::Owner};
+use crate::audit;
 use crate::delays::{self, Way, db::Reservation};
-use crate::devices;
+use crate::devices::{self, DeviceToken};
 use crate::error::{Error, Result};
 use crate::keys::Column;
 use crate::notices::{self, Notice, Template};
@@ -32,6 +34,7 @@ pub(crate) struct Reset {
     pub(crate) code: Code,
     pub(crate) new_password: Zeroizing<String>,
     pub(crate) second_proof: Option<SecondProof>,
+    pub(crate) device: Option<DeviceToken>,
 }
 
 /// A change of phone. Not for logs.
@@ -69,8 +72,11 @@ impl Credentials {
         let span = || tracing::info_span!("password.verify");
         if !hasher.verify(current, &owner.password_hash).instrument(span()).await? {
             // Whoever has the new one may have sent this before.
-            let done = hasher.verify(new.expose(), &owner.password_hash).instrument(span());
-            return if done.await? { Ok(()) } else { Err(Error::PasswordWrong) };
+            if !hasher.verify(new.expose(), &owner.password_hash).instrument(span()).await? {
+                return Err(Error::PasswordWrong);
+            }
+            let mut conn = self.sign_in.issuer.pool.acquire().await?;
+            return delays::db::succeed(&mut conn, &reserved).await;
         }
         let hash = hasher.hash(new.expose()).await?;
         let which = Which::Others(person.session_id);
@@ -90,7 +96,14 @@ impl Credentials {
         self.sign_in.check_code(&reset.code, (&reset.phone, purpose), &trial).await?;
         let owners = self.sign_in.owners.of_phone(&reset.phone).await?;
         let (proof, now) = (reset.second_proof.as_ref(), self.sign_in.clock.now());
-        let owner = self.sign_in.owners.proved_by_code(owners, proof, None, now).await?;
+        let mut conn = self.sign_in.issuer.pool.acquire().await?;
+        let device = match &reset.device {
+            Some(token) => devices::db::find(&mut conn, token, now).await?,
+            None => None,
+        };
+        drop(conn);
+        let known = device.map(|device| device.account_id);
+        let owner = self.sign_in.owners.proved_by_code(owners, proof, known, now).await?;
         if !owner.active {
             return Err(Error::AccountNotFound);
         }
@@ -124,6 +137,11 @@ impl Credentials {
             }
             accounts::db::set_password(&mut tx, owner.account_id, hash).await?;
             let ended = sessions::db::end(&mut tx, owner.account_id, which, now).await?;
+            let action = match proof {
+                Proof::Password(_) => "identity.password.changed",
+                Proof::Code(_) => "identity.password.reset",
+            };
+            self.record(&mut tx, owner.account_id, action).await?;
             let notice = self.notice(Template::PasswordChanged, owner.account_id, now);
             notices::db::queue(&mut tx, &notice, now).await?;
             tx.commit().await?;
@@ -171,6 +189,7 @@ impl Credentials {
             Owners::take_phone(&mut tx, (version, index), id, now).await?;
             let which = Which::Others(person.session_id);
             let ended = sessions::db::end(&mut tx, id, which, now).await?;
+            self.record(&mut tx, id, "identity.phone.changed").await?;
             notices::db::queue(&mut tx, &notice, now).await?;
             tx.commit().await?;
             Ok(ended)
@@ -178,6 +197,16 @@ impl Credentials {
         let ended: Vec<Uuid> = again(Error::is_lost, work).await?;
         self.sign_in.issuer.hear(&ended);
         Ok(())
+    }
+
+    async fn record(
+        &self,
+        tx: &mut PgConnection,
+        account_id: Uuid,
+        action: &'static str,
+    ) -> Result<()> {
+        let record = audit::by_owner(account_id, action);
+        Ok(self.sign_in.issuer.trail.append(tx, &record).await?)
     }
 
     async fn owner(&self, account_id: Uuid) -> Result<Owner> {

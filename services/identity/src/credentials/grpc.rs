@@ -10,12 +10,10 @@ use zhiyuan_rpc::{Fields, PersonIdentity};
 
 use super::Credentials;
 use super::changing::{PhoneChange, Reset};
+use crate::devices::token_field;
 use crate::error::Error;
 use crate::sign_in;
 use crate::sms_codes::{self, Code};
-
-/// No password of ours is longer, in bytes.
-const LONGEST_PASSWORD: usize = 256;
 
 /// `zhiyuan.identity.v1.CredentialService`.
 #[derive(Debug)]
@@ -38,21 +36,14 @@ fn parse_reset(request: ResetPasswordRequest) -> Result<Reset, Error> {
         ("sms_code", &request.sms_code),
     );
     let new_password = Zeroizing::new(request.new_password);
-    present(&mut fields, "new_password", &new_password);
+    sign_in::can_be_password(&mut fields, "new_password", &new_password);
     let second_proof = sign_in::second_proof(&mut fields, &request.name, &request.id_number_tail);
+    let device = token_field(&mut fields, "device_token", &request.device_token);
     let (Some(phone), Some(code)) = (phone, code) else {
         return Err(fields.into_error().into());
     };
     fields.finish()?;
-    Ok(Reset { phone, code, new_password, second_proof })
-}
-
-fn present(fields: &mut Fields, field: &'static str, password: &str) {
-    if password.is_empty() {
-        fields.refuse(field, "PASSWORD_MISSING", "请输入密码");
-    } else if password.len() > LONGEST_PASSWORD {
-        fields.refuse(field, "PASSWORD_LENGTH", "密码过长，请核对后重新输入");
-    }
+    Ok(Reset { phone, code, new_password, second_proof, device })
 }
 
 fn parse_change(request: &ChangePhoneRequest) -> Result<PhoneChange, Error> {
@@ -89,8 +80,8 @@ impl CredentialService for CredentialRpc {
         let current = Zeroizing::new(request.current_password);
         let new = Zeroizing::new(request.new_password);
         let mut fields = Fields::new();
-        present(&mut fields, "current_password", &current);
-        present(&mut fields, "new_password", &new);
+        sign_in::can_be_password(&mut fields, "current_password", &current);
+        sign_in::can_be_password(&mut fields, "new_password", &new);
         fields.finish()?;
         self.credentials.change_password(person, &current, &new).await?;
         Ok(Response::new(ChangePasswordResponse {}))

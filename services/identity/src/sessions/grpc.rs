@@ -33,8 +33,7 @@ impl SessionRpc {
         calling: Uuid,
         request: &ListSessionsRequest,
     ) -> Result<ListSessionsResponse, Error> {
-        let filter = ["sessions", &account_id.to_string()];
-        let page = Page::parse(request.page_size, &request.page_token, &filter)?;
+        let page = Page::parse(request.page_size, &request.page_token, &["sessions"])?;
         let after = page.after_key(|key| Uuid::try_parse(key).ok())?;
         let now = self.issuer.clock.now();
         let all = db::list(&mut *self.issuer.pool.acquire().await?, account_id, now).await?;

@@ -3,6 +3,7 @@
 use sqlx::{PgConnection, PgPool};
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
+use zhiyuan_audit::Trail;
 use zhiyuan_auth::token::{self, LIFETIME};
 use zhiyuan_auth::{Sessions, SignedIn};
 use zhiyuan_contracts::identity::v1::Tokens;
@@ -14,6 +15,7 @@ use zhiyuan_rpc::wire::timestamp;
 use super::db::Which;
 use super::{Lifetimes, MOST, RefreshToken, Session, Worth, db};
 use crate::accounts;
+use crate::audit;
 use crate::error::{Error, Result};
 use crate::keys::Vault;
 use crate::signing_keys::SigningKeys;
@@ -31,6 +33,8 @@ pub(crate) struct Issuer {
     pub(crate) short_lifetimes: Lifetimes,
     /// What this process knows of ended sessions.
     pub(crate) known: Sessions,
+    /// What is recorded of changes.
+    pub(crate) trail: Trail,
 }
 
 /// What a session begins with.
@@ -93,9 +97,8 @@ impl Issuer {
     ///
     /// # Errors
     /// `SessionOver`.
-    pub(crate) async fn renew(&self, text: &str) -> Result<Tokens> {
-        let token = RefreshToken::parse(text).ok_or(Error::SessionOver)?;
-        again(Error::is_lost, || self.try_renew(&token)).await
+    pub(crate) async fn renew(&self, token: &RefreshToken) -> Result<Tokens> {
+        again(Error::is_lost, || self.try_renew(token)).await
     }
 
     async fn try_renew(&self, token: &RefreshToken) -> Result<Tokens> {
@@ -109,9 +112,13 @@ impl Issuer {
         };
         match session.worth(token.generation, now) {
             Worth::Good if active => {}
-            Worth::Good | Worth::Copied | Worth::Expired => {
+            worth @ (Worth::Good | Worth::Copied | Worth::Expired) => {
                 let ended = db::end(&mut tx, token.account_id, Which::One(token.session_id), now);
                 let ended = ended.await?;
+                if worth == Worth::Copied {
+                    let copied = audit::by_identity(token.account_id, "identity.session.copied");
+                    self.trail.append(&mut tx, &copied).await?;
+                }
                 tx.commit().await?;
                 self.hear(&ended);
                 tracing::info!(session.id = %token.session_id, "a refresh token ended its session");

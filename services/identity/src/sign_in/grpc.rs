@@ -5,7 +5,7 @@ use zhiyuan_contracts::identity::v1::{
     RefreshSessionRequest, RefreshSessionResponse, SignInRequest, SignInResponse, SignOutRequest,
     SignOutResponse,
 };
-use zhiyuan_domain::{IdNumber, Mobile, PersonName, shanghai_date};
+use zhiyuan_domain::{IdNumber, Mobile, PersonName, shanghai_date, turns_direction};
 use zhiyuan_rpc::{Fields, PersonIdentity};
 
 use super::signing::{Attempt, Identifier};
@@ -13,8 +13,8 @@ use super::{SecondProof, SignIn};
 use crate::challenges::solution_field;
 use crate::devices::token_field;
 use crate::error::Error;
-use crate::sessions::CLIENT_NAME;
 use crate::sessions::db::Which;
+use crate::sessions::{CLIENT_NAME, RefreshToken};
 use crate::sms_codes;
 
 /// Where the gateway puts the refresh token of a browser, whose pages don't have it.
@@ -51,14 +51,15 @@ impl SignInRpc {
             fields.refuse("identifier", "PHONE_EXPECTED", message);
         }
         let password = Zeroizing::new(request.password);
-        if password.is_empty() && !with_code {
+        if !password.is_empty() {
+            can_be_password(&mut fields, "password", &password);
+        } else if !with_code {
             fields.refuse("password", "PASSWORD_MISSING", "请输入密码，或使用短信验证码登录");
-        } else if password.len() > LONGEST_PASSWORD {
-            fields.refuse("password", "PASSWORD_LENGTH", "密码过长，请核对后重新输入");
         }
         let second_proof = second_proof(&mut fields, &request.name, &request.id_number_tail);
         let client_name = request.client_name.trim();
-        if client_name.chars().count() > CLIENT_NAME || client_name.chars().any(char::is_control) {
+        let odd = |c: char| c.is_control() || turns_direction(c);
+        if client_name.chars().count() > CLIENT_NAME || client_name.chars().any(odd) {
             let message = "设备名称不超过 32 个字，且不能包含控制字符";
             fields.refuse("client_name", "CLIENT_NAME_INVALID", message);
         }
@@ -93,19 +94,32 @@ impl SignInRpc {
 
     /// The refresh token, from the field, or from where the gateway puts it; of both,
     /// nobody could say which is meant.
-    fn refresh_token(request: &Request<RefreshSessionRequest>) -> Result<String, Error> {
+    fn refresh_token(request: &Request<RefreshSessionRequest>) -> Result<RefreshToken, Error> {
         let field = request.get_ref().refresh_token.as_str();
         let mut headers = request.metadata().get_all(REFRESH_TOKEN).iter();
         let header = headers.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
         match (field, header, headers.next()) {
-            (token, "", None) | ("", token, None) if !token.is_empty() => Ok(token.to_owned()),
-            _ => {
-                let mut fields = Fields::new();
-                let message = "缺少续期凭证，请重新登录";
-                fields.refuse("refresh_token", "REFRESH_TOKEN_MISSING", message);
-                Err(fields.into_error().into())
-            }
+            (token, "", None) | ("", token, None) => RefreshToken::parse(token),
+            _ => None,
         }
+        .ok_or_else(|| {
+            let mut fields = Fields::new();
+            let message = "续期凭证缺失或格式不正确，请重新登录";
+            fields.refuse("refresh_token", "REFRESH_TOKEN_FORMAT", message);
+            fields.into_error().into()
+        })
+    }
+}
+
+/// Refuses what can be nobody's password, before anything is counted or hashed.
+pub(crate) fn can_be_password(fields: &mut Fields, field: &'static str, password: &str) {
+    if password.is_empty() {
+        fields.refuse(field, "PASSWORD_MISSING", "请输入密码");
+    } else if password.len() > LONGEST_PASSWORD {
+        fields.refuse(field, "PASSWORD_LENGTH", "密码过长，请核对后重新输入");
+    } else if password.chars().any(|c| c.is_control() || turns_direction(c)) {
+        let message = "密码包含无法使用的控制字符，请重新输入";
+        fields.refuse(field, "PASSWORD_CHARACTERS", message);
     }
 }
 

@@ -8,7 +8,7 @@ mod owner;
 mod signing;
 mod trial;
 
-pub(crate) use grpc::{SignInRpc, second_proof};
+pub(crate) use grpc::{SignInRpc, can_be_password, second_proof};
 pub(crate) use owner::{Owners, SecondProof};
 pub(crate) use trial::Gate;
 

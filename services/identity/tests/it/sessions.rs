@@ -5,10 +5,11 @@ use std::time::Instant;
 use futures_util::future::join_all;
 use time::Duration;
 use tonic::Code;
+use zhiyuan_contracts::identity::v1::audit_service_client::AuditServiceClient;
 use zhiyuan_contracts::identity::v1::{
-    ChangePasswordRequest, ChangePhoneRequest, EndOtherSessionsRequest, EndSessionRequest,
-    ListSessionsRequest, ListSigningKeysRequest, PhoneProof, ResetPasswordRequest, SignOutRequest,
-    SmsPurpose, Tokens,
+    ActorKind, ChangePasswordRequest, ChangePhoneRequest, EndOtherSessionsRequest,
+    EndSessionRequest, ListMyRecordsRequest, ListSessionsRequest, ListSigningKeysRequest,
+    PhoneProof, ResetPasswordRequest, SignOutRequest, SmsPurpose, Tokens,
 };
 use zhiyuan_testkit::{Person, person};
 
@@ -59,7 +60,10 @@ async fn of_twenty_refreshes_at_once_one_succeeds_at_most() {
 async fn forged_refresh_tokens_are_refused_and_end_nothing() {
     let (identity, _, tokens) = signed_in().await;
     let good = tokens.refresh_token.as_str();
-    let mut forged = vec![String::from("x"), good[..good.len() - 1].to_owned(), format!("{good}A")];
+    for malformed in ["", "x", &good[..good.len() - 1], &format!("{good}A"), &format!("{good}=")] {
+        assert_eq!(refused(identity.refresh(malformed).await), "INVALID_FIELDS", "{malformed}");
+    }
+    let mut forged = Vec::new();
     for at in [0, 5, 30, 50, 60, 90] {
         let mut bytes = good.as_bytes().to_vec();
         bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
@@ -68,7 +72,6 @@ async fn forged_refresh_tokens_are_refused_and_end_nothing() {
     for token in forged {
         assert_eq!(refused(identity.refresh(&token).await), "SESSION_OVER", "{token}");
     }
-    assert_eq!(refused(identity.refresh("").await), "INVALID_FIELDS");
     identity.refresh(good).await.unwrap();
 }
 
@@ -183,6 +186,13 @@ async fn changing_the_password_ends_the_other_sessions_and_is_told() {
     identity.by_password(&person.mobile, "white-tea-43").await.unwrap();
     let told = identity.until_texts(&person.mobile, texts + 1).await;
     assert!(told.last().unwrap().contains("密码已更改"));
+    // And the person can read it.
+    let mut audit = AuditServiceClient::new(identity.channel());
+    let request = with(&mine, ListMyRecordsRequest::default());
+    let records = audit.list_my_records(request).await.unwrap().into_inner().records;
+    let told: Vec<_> =
+        records.iter().map(|record| (record.actor_kind(), &*record.action)).collect();
+    assert_eq!(told, [(ActorKind::Person, "identity.password.changed")]);
     // Whoever has a session can't try passwords without end.
     for _ in 0..4 {
         let _ = change("wrong-tea-42", "white-tea-44").await;

@@ -90,7 +90,8 @@ pub(super) async fn truncated(site: &Site) {
             Protocol::Grpc => vec![0, 3, 5, written.len() - 1],
             Protocol::Json => vec![0, 1, written.len() - 1],
         };
-        for length in cut {
+        // Of an empty message the prefix is all there is.
+        for length in cut.into_iter().filter(|length| *length < written.len()) {
             let told = way.send(&[], written.slice(..length)).await;
             assert_refused(&told, Code::InvalidArgument, "MALFORMED_REQUEST", &way);
         }

@@ -71,16 +71,25 @@ const META: [&str; 8] = [
     "%s%n%00\\'\"`",
 ];
 
-/// Taken to the letter in a query and in a password, refused everywhere else.
+/// Fields in which any text means itself.
+const LITERAL: [&str; 4] = ["password", "current_password", "new_password", "client_name"];
+
+/// Taken to the letter in a query, in a password and in the name of a device, refused
+/// everywhere else.
 pub(super) async fn metacharacters(site: &Site) {
     for text in META {
         let check = |told: &crate::harness::wire::Told, place: &super::Place, what: &str| {
             if place.name() == "query" {
                 assert_eq!(told.refusal, None, "{what}");
                 assert!(!String::from_utf8_lossy(&told.body).contains("AH-"), "{what}");
-            } else if place.name() == "password" {
+            } else if LITERAL.contains(&&*place.name()) {
                 let refusal = told.refusal.as_ref().map(|refusal| (refusal.code, &*refusal.reason));
-                let further = [None, Some((Code::Unauthenticated, "SMS_CODE_WRONG"))];
+                let wrong = |reason| Some((Code::Unauthenticated, reason));
+                let mut further = vec![None, wrong("SMS_CODE_WRONG"), wrong("PASSWORD_WRONG")];
+                if place.name() == "new_password" {
+                    // It has to be one that can be chosen.
+                    further.push(Some((Code::InvalidArgument, "INVALID_FIELDS")));
+                }
                 assert!(further.contains(&refusal), "{what}: {refusal:?}");
             } else {
                 assert_value_refused(told, place, what);
