@@ -107,7 +107,7 @@ pub(crate) async fn signed_in(site: &Site) -> String {
 }
 
 /// Somebody new, registered at the gateway.
-async fn registered(site: &Site) -> Person {
+pub(crate) async fn registered(site: &Site) -> Person {
     let client = Client::of(site);
     let person = person(NEXT.fetch_add(1, Ordering::Relaxed));
     let form = client.apply(&client.json, &person).await;
