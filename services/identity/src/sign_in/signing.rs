@@ -43,10 +43,11 @@ impl SignIn {
     /// # Errors
     /// See `SignInService.SignIn`.
     pub(crate) async fn sign_in(&self, attempt: &Attempt) -> Result<SignInResponse> {
+        // Before a try of the code is burnt for nothing.
         if attempt.password.is_some() && self.hasher.is_busy() {
-            // Before a try of the code is burnt.
             return Err(Error::HashingBusy);
         }
+        self.issuer.keys.current()?;
         let (trial, candidates) = self.look(attempt).await?;
         let reserved = self.reserve(&trial, attempt).await?;
         if let (Some(code), Identifier::Phone(phone)) = (&attempt.code, &attempt.identifier) {

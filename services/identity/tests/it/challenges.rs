@@ -47,7 +47,7 @@ fn ask(phone: &str, solution: Option<ChallengeSolution>) -> SendSmsCodeRequest {
 }
 
 /// What a refusal asks for.
-fn asked(answer: &Answer) -> HashMap<String, String> {
+fn asked<T: std::fmt::Debug>(answer: &Result<T, Status>) -> HashMap<String, String> {
     let status = answer.as_ref().unwrap_err();
     assert_eq!(
         (status.code(), reason(status).as_str()),
@@ -64,7 +64,7 @@ fn zero_bits(challenge: &str, nonce: &str) -> u32 {
 }
 
 /// Does the work that a refusal asks for.
-fn solve(answer: &Answer) -> ChallengeSolution {
+pub(crate) fn solve<T: std::fmt::Debug>(answer: &Result<T, Status>) -> ChallengeSolution {
     let asked = asked(answer);
     assert_eq!(asked["algorithm"], "sha256-leading-zero-bits");
     let (challenge, bits) = (&asked["challenge"], asked["difficulty_bits"].parse().unwrap());

@@ -115,6 +115,7 @@ async fn signing_out_counts_at_once_here_and_within_five_seconds_elsewhere() {
 #[tokio::test]
 async fn sessions_are_listed_and_ended_and_those_of_others_are_not_there() {
     let (identity, one, first) = signed_in().await;
+    identity.pass(Duration::SECOND);
     let second = identity.by_password(&one.mobile, PASSWORD).await.unwrap();
     let other = person(2);
     identity.register(&other).await;

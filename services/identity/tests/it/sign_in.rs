@@ -262,3 +262,35 @@ async fn a_new_owner_detaches_a_phone_and_a_family_shares_one() {
     assert_eq!(signed_in.account_id, by_number.account_id);
     identity.by_password(&first.id_number, PASSWORD).await.unwrap();
 }
+
+#[tokio::test]
+async fn one_password_tried_on_many_accounts_costs_work() {
+    let more = "
+[challenge]
+normal_failures_per_minute = 8
+difficulty_bits = 6
+max_bits = 12
+";
+    let (identity, owner) = (Identity::start_with(more).await, person(1));
+    identity.register(&owner).await;
+    let known = identity.sign_in(password_of(&owner.mobile, PASSWORD)).await.unwrap();
+    for n in 0..8 {
+        let spray = password_of(&person(100 + n).mobile, "wrong-tea-42");
+        assert_eq!(refused(identity.sign_in(spray).await), "SIGN_IN_REFUSED", "{n}");
+    }
+    let next = || password_of(&person(200).mobile, "wrong-tea-42");
+    let asked = identity.sign_in(next()).await;
+    // With work it goes on, for this identifier and once.
+    let solution = Some(crate::challenges::solve(&asked));
+    let worked = SignInRequest { solution: solution.clone(), ..next() };
+    assert_eq!(refused(identity.sign_in(worked.clone()).await), "SIGN_IN_REFUSED");
+    assert_eq!(refused(identity.sign_in(worked).await), "CHALLENGE_REQUIRED");
+    let other = SignInRequest { solution, ..password_of(&person(201).mobile, "wrong-tea-42") };
+    assert_eq!(refused(identity.sign_in(other).await), "CHALLENGE_REQUIRED");
+    // A known device is not asked; and a minute later nobody is.
+    let request =
+        SignInRequest { device_token: known.device_token, ..password_of(&owner.mobile, PASSWORD) };
+    identity.sign_in(request).await.unwrap();
+    identity.pass(Duration::minutes(2));
+    assert_eq!(refused(identity.sign_in(next()).await), "SIGN_IN_REFUSED");
+}

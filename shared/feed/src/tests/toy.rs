@@ -100,8 +100,10 @@ impl Toy {
     pub(super) async fn until(&self, what: &str, sql: &'static str) {
         let waiting = async {
             loop {
-                let reached: bool = sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap();
-                if reached {
+                // Null, while there is nothing yet to compare.
+                let reached: Option<bool> =
+                    sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap();
+                if reached == Some(true) {
                     break;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
