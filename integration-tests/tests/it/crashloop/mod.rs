@@ -79,7 +79,9 @@ struct Run {
 
 impl Run {
     async fn start(name: &str, writers: usize) -> Self {
-        let settings = Settings { durable: true, ..Settings::default() };
+        // More codes than a suite sends in a minute without asking for work.
+        let busy = ("identity", "\n[challenge]\nnormal_per_minute = 1000000\n".to_owned());
+        let settings = Settings { durable: true, config: vec![busy], ..Settings::default() };
         let suite = Processes::start(name, settings).await;
         let client = Client::of(&suite.site);
         client.consents(&client.grpc).await;
