@@ -61,6 +61,7 @@ impl Part {
             .env(PARENT, std::process::id().to_string())
             // Everybody is sent a code before the measurement.
             .env("ZHIYUAN_IDENTITY__SMS__MINUTE_BUDGET", "1000000")
+            .env("ZHIYUAN_IDENTITY__CHALLENGE__NORMAL_PER_MINUTE", "1000000")
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
