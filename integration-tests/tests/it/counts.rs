@@ -261,6 +261,9 @@ async fn who_registers_is_counted_at_every_level_above() {
 async fn every_figure_is_what_a_recount_finds_whatever_goes_on() {
     let mut suite = Processes::start("counts-recount", Settings::default()).await;
     let site = suite.site.clone();
+    // The services have read each other's snapshots: what is changed from here on is told by
+    // events.
+    database::until_quiet(&mut site.main_database().await).await;
     let changer = Changer::new(&site).await;
     let mut moved = Vec::new();
     for round in 0..5 {
@@ -286,7 +289,7 @@ async fn every_figure_is_what_a_recount_finds_whatever_goes_on() {
         let counts = assert_recounted(&site).await;
         moved.push(counts[CITY].1);
         // How many are there in the end depends on who was first.
-        assert!(counts[ROOT].1[0] > 20, "{round}: {:?}", counts[ROOT]);
+        assert!(counts[ROOT].1[0] > 0, "{round}: {:?}", counts[ROOT]);
     }
     assert_ne!(moved[0], moved[1], "the county has left the city");
     verified(&site, 0).await;
