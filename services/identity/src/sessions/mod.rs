@@ -38,7 +38,7 @@ impl Lifetimes {
 }
 
 /// A session that goes on.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Session {
     pub(crate) account_id: Uuid,
     pub(crate) session_id: Uuid,
@@ -50,6 +50,16 @@ pub(crate) struct Session {
     pub(crate) refreshed_at: OffsetDateTime,
     pub(crate) expire_at: OffsetDateTime,
     pub(crate) end_at: OffsetDateTime,
+}
+
+/// Silent about the nonce, of which refresh tokens are made.
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session")
+            .field("session_id", &self.session_id)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a refresh token is worth to a session whose row is locked.

@@ -15,13 +15,23 @@ const LENGTH: usize = 2 + 16 + 16 + 8 + 32;
 /// A refresh token, which a session is found by. Says nothing until it is verified
 /// against the row: the code is made with a key of this service and the row's nonce, so
 /// that neither of them alone makes tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RefreshToken {
     key_version: i16,
     pub(crate) account_id: Uuid,
     pub(crate) session_id: Uuid,
     pub(crate) generation: i64,
     code: [u8; 32],
+}
+
+/// Silent about the code: who has it has the session.
+impl std::fmt::Debug for RefreshToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RefreshToken")
+            .field("session_id", &self.session_id)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RefreshToken {

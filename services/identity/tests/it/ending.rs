@@ -5,7 +5,7 @@ use tonic::Code;
 use zhiyuan_contracts::identity::v1::{EnrolmentState, ListClaimedEnrolmentsRequest};
 use zhiyuan_testkit::person;
 
-use crate::harness::{BEGIN, Identity, account, new_enrolment_id};
+use crate::harness::{BEGIN, Identity, KEYS_OF_PEOPLE, account, new_enrolment_id};
 
 #[tokio::test]
 async fn activates_once_and_answers_the_same_again() {
@@ -49,7 +49,7 @@ async fn a_discarded_enrolment_frees_the_number_and_the_code() {
     }
     assert_eq!(identity.count("SELECT count(*) FROM identity.number").await, 0);
     assert_eq!(identity.count("SELECT count(*) FROM identity.account").await, 0);
-    assert_eq!(identity.count("SELECT count(*) FROM keys.data_key").await, 0);
+    assert_eq!(identity.count(KEYS_OF_PEOPLE).await, 0);
     let mut again = application.clone();
     again.enrolment_id = new_enrolment_id();
     assert_eq!(identity.begin(&again).await.state(), EnrolmentState::Claimed);

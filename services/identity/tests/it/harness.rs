@@ -28,6 +28,10 @@ use crate::vendors::Vendors;
 /// When a test begins.
 pub(crate) const BEGIN: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
 
+/// How many data keys there are but for those of the keys that sign access tokens.
+pub(crate) const KEYS_OF_PEOPLE: &str = "SELECT count(*) FROM keys.data_key
+     WHERE subject NOT IN (SELECT signing_key_id FROM identity.signing_key)";
+
 /// A running identity and everything around it.
 pub(crate) struct Identity {
     pub(crate) clock: Arc<ManualClock>,

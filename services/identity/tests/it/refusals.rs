@@ -7,7 +7,7 @@ use zhiyuan_contracts::identity::v1::{EnrolmentRefusal, EnrolmentState, GetEnrol
 use zhiyuan_domain::shanghai_date;
 use zhiyuan_testkit::{minor, person};
 
-use crate::harness::{BEGIN, Identity, new_enrolment_id};
+use crate::harness::{BEGIN, Identity, KEYS_OF_PEOPLE, new_enrolment_id};
 
 #[tokio::test]
 async fn consents_and_age_are_refused_before_the_code_is_looked_at() {
@@ -31,7 +31,7 @@ async fn consents_and_age_are_refused_before_the_code_is_looked_at() {
         assert_eq!(identity.begin(&young).await.refusal(), refusal);
     }
     assert_eq!(identity.count("SELECT sum(tries)::bigint FROM identity.sms_challenge").await, 0);
-    assert_eq!(identity.count("SELECT count(*) FROM keys.data_key").await, 0);
+    assert_eq!(identity.count(KEYS_OF_PEOPLE).await, 0);
 }
 
 #[tokio::test]
@@ -46,7 +46,7 @@ async fn a_mistyped_name_costs_no_second_message() {
     identity.pass(Duration::minutes(20));
     assert_eq!(identity.begin(&second).await.refusal(), EnrolmentRefusal::IdNotFound);
     assert_eq!(identity.count("SELECT count(*) FROM identity.number").await, 0);
-    assert_eq!(identity.count("SELECT count(*) FROM keys.data_key").await, 0);
+    assert_eq!(identity.count(KEYS_OF_PEOPLE).await, 0);
     let mut third = first.clone();
     third.enrolment_id = new_enrolment_id();
     assert_eq!(identity.begin(&third).await.state(), EnrolmentState::Claimed);

@@ -4,7 +4,7 @@ use time::Duration;
 use zhiyuan_contracts::identity::v1::{EnrolmentRefusal, EnrolmentState};
 use zhiyuan_testkit::person;
 
-use crate::harness::Identity;
+use crate::harness::{Identity, KEYS_OF_PEOPLE};
 
 #[tokio::test]
 async fn is_kept_while_the_register_is_down_and_finished_without_a_human() {
@@ -46,7 +46,7 @@ async fn who_waited_is_told_of_a_refusal_and_then_forgotten() {
     let texts = identity.until_texts(someone.mobile.as_str(), 2).await;
     assert!(texts[1].contains("未能完成"), "{texts:?}");
     for _ in 0..500 {
-        if identity.count("SELECT count(*) FROM keys.data_key").await == 0 {
+        if identity.count(KEYS_OF_PEOPLE).await == 0 {
             return;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
