@@ -107,6 +107,7 @@ pub async fn run(
         digests: config.digests.parse()?,
         age_rule: config.rules.age.into(),
         outbox: publisher.outbox(),
+        due,
     };
     let routes = server::standard_routes(&[REGISTRATIONS, FEED])
         .await
@@ -129,7 +130,7 @@ pub async fn run(
     let recovery = config.recovery;
     tasks.start(
         "recovery",
-        job::recover(registrar.clone(), every(recovery.interval_ms), due, stop.soft()),
+        job::recover(registrar.clone(), every(recovery.interval_ms), stop.soft()),
     );
     publisher.start(&tasks);
     sealer.start(&tasks);
