@@ -136,7 +136,7 @@ impl Credentials {
                 }
             }
             accounts::db::set_password(&mut tx, owner.account_id, hash).await?;
-            let ended = sessions::db::end(&mut tx, owner.account_id, which, now).await?;
+            let ended = sessions::db::end(&mut tx, owner.account_id, which).await?;
             let action = match proof {
                 Proof::Password(_) => "identity.password.changed",
                 Proof::Code(_) => "identity.password.reset",
@@ -188,7 +188,7 @@ impl Credentials {
             accounts::db::set_phone(&mut tx, id, &sealed, version, &index, now).await?;
             Owners::take_phone(&mut tx, (version, index), id, now).await?;
             let which = Which::Others(person.session_id);
-            let ended = sessions::db::end(&mut tx, id, which, now).await?;
+            let ended = sessions::db::end(&mut tx, id, which).await?;
             self.record(&mut tx, id, "identity.phone.changed").await?;
             notices::db::queue(&mut tx, &notice, now).await?;
             tx.commit().await?;

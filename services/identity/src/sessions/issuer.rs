@@ -68,7 +68,7 @@ impl Issuer {
             expire_at: lifetimes.expire_at(now, end_at),
             end_at,
         };
-        let ended = db::end(tx, session.account_id, Which::Oldest(MOST - 1), now).await?;
+        let ended = db::end(tx, session.account_id, Which::Oldest(MOST - 1)).await?;
         db::insert(tx, &session).await?;
         Ok((session, ended))
     }
@@ -113,8 +113,8 @@ impl Issuer {
         match session.worth(token.generation, now) {
             Worth::Good if active => {}
             worth @ (Worth::Good | Worth::Copied | Worth::Expired) => {
-                let ended = db::end(&mut tx, token.account_id, Which::One(token.session_id), now);
-                let ended = ended.await?;
+                let ended =
+                    db::end(&mut tx, token.account_id, Which::One(token.session_id)).await?;
                 if worth == Worth::Copied {
                     let copied = audit::by_identity(token.account_id, "identity.session.copied");
                     self.trail.append(&mut tx, &copied).await?;
@@ -141,7 +141,7 @@ impl Issuer {
         let work = || async {
             let mut tx = self.pool.begin().await?;
             accounts::db::lock_active(&mut tx, account_id).await?;
-            let ended = db::end(&mut tx, account_id, which, self.clock.now()).await?;
+            let ended = db::end(&mut tx, account_id, which).await?;
             tx.commit().await?;
             Ok(ended)
         };

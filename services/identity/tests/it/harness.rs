@@ -270,6 +270,9 @@ suite = 1024
 [hashing]
 concurrency = 2
 queue = 1024
+[feed]
+# The clock of a test is its own.
+max_skew_ms = 9000000000000
 [jobs]
 checks_ms = 20
 notices_ms = 20
