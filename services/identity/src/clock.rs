@@ -47,7 +47,7 @@ mod tests {
     use std::sync::Arc;
 
     use sqlx::PgPool;
-    use zhiyuan_domain::ManualClock;
+    use zhiyuan_domain::{Clock as _, ManualClock, SystemClock};
     use zhiyuan_testkit::TestDatabase;
 
     use super::*;
@@ -59,7 +59,7 @@ mod tests {
         let pool = PgPool::connect(&database.runtime_url_of("identity")).await.unwrap();
         let mut conn = pool.acquire().await.unwrap();
         for (seconds, agreed) in [(0, true), (50, true), (-50, true), (70, false), (-70, false)] {
-            let here = OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
+            let here = SystemClock.now() + time::Duration::seconds(seconds);
             let clock = AgreedClock::new(Arc::new(ManualClock::new(here)), Duration::from_secs(60));
             let now = clock.now(&mut conn).await;
             assert_eq!(now.is_ok(), agreed, "{seconds}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use zhiyuan_audit::{InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{Sessions, TrustedCallers};
@@ -209,7 +210,9 @@ pub async fn run(
     tasks.start("notices", notices::job::send(notices, notices_every, soft()));
     publisher.start(&tasks);
     let own_word = OwnWord::new(signing_keys.clone());
-    tasks.start("revocations", revocations::watch(own_word, sessions, soft()));
+    // Asked for as long as there are calls, or strict ones would be refused while it drains.
+    let served = CancellationToken::new();
+    tasks.start("revocations", revocations::watch(own_word, sessions, served.clone()));
     let keys_every = Duration::from_millis(config.jobs.signing_keys_ms);
     tasks.start("signing keys", signing_keys::job::rotate(signing_keys, keys_every, soft()));
     tasks.start("purge of sessions", sessions::job::purge(pool.clone(), agreed, soft()));
@@ -218,6 +221,7 @@ pub async fn run(
 
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
+    served.cancel();
     stop.request();
     let ended = tasks.finish(config.server.rest()).await;
     zhiyuan_postgres::close(&pool).await;

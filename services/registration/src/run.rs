@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use zhiyuan_audit::{InvalidKeys, Sealer};
 use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
@@ -136,11 +137,14 @@ pub async fn run(
     sealer.start(&tasks);
     reader.start(&tasks);
     let ended = revocations::FromIdentity::new(deps.identity);
-    tasks.start("revocations", revocations::watch(ended, sessions, stop.soft()));
+    // Asked for as long as there are calls, or strict ones would be refused while it drains.
+    let served = CancellationToken::new();
+    tasks.start("revocations", revocations::watch(ended, sessions, served.clone()));
     tasks.start("sweep", job::sweep(registrar, every(recovery.sweep_ms), stop.soft()));
 
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
+    served.cancel();
     let ended = tasks.finish(config.server.rest()).await;
     zhiyuan_postgres::close(&pool).await;
     ended?;
