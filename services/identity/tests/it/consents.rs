@@ -10,6 +10,7 @@ use zhiyuan_contracts::identity::v1::{
     ListMyConsentsRequest, Tokens, WithdrawConsentRequest,
 };
 use zhiyuan_crypto::digest::unkeyed;
+use zhiyuan_rpc::Remote;
 
 use crate::account::{Answer, refused, with};
 use crate::harness::Identity;
@@ -148,10 +149,18 @@ async fn of_many_changes_at_once_in_two_processes_the_ledger_tells_one_order() {
     let addresses = [&identity.address, &replica];
     join_all((0..40).map(async |n: usize| {
         let address = addresses[n % 2];
-        if n % 4 < 2 {
-            give(address, &tokens, CREDIT, VERSION).await.unwrap();
-        } else {
-            withdraw(address, &tokens, CREDIT).await.unwrap();
+        loop {
+            let answer = if n % 4 < 2 {
+                give(address, &tokens, CREDIT, VERSION).await
+            } else {
+                withdraw(address, &tokens, CREDIT).await
+            };
+            match answer {
+                Ok(_) => break,
+                // The machine is busy: sent again, it is done once all the same.
+                Err(status) if Remote::from(status.clone()).is_transient() => {}
+                Err(status) => panic!("{status:?}"),
+            }
         }
     }))
     .await;
