@@ -86,6 +86,8 @@ pub struct HashingConfig {
 pub struct SmsConfig {
     /// Codes a minute for all phones together.
     pub minute_budget: i32,
+    /// Other messages a minute for all phones together.
+    pub notice_minute_budget: i32,
     /// Whoever delivers them.
     pub vendor: SmsVendorConfig,
 }

@@ -25,6 +25,9 @@ use zhiyuan_contracts::identity::v1::enrolment_service_server::{
 use zhiyuan_contracts::identity::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
+use zhiyuan_contracts::identity::v1::notice_service_server::{
+    NoticeServiceServer, SERVICE_NAME as NOTICES,
+};
 use zhiyuan_contracts::identity::v1::session_service_server::{
     SERVICE_NAME as SESSIONS, SessionServiceServer,
 };
@@ -56,8 +59,8 @@ use crate::enrolments::begin::Rules;
 use crate::enrolments::{self, EnrolmentRpc, Enrolments};
 use crate::feed::grpc::Feed;
 use crate::keys::{self, PostgresKeyStore, Vault};
-use crate::notices;
 use crate::notices::job::Notices;
+use crate::notices::{self, NoticeRpc};
 use crate::sessions;
 use crate::sessions::grpc::SessionRpc;
 use crate::sessions::issuer::Issuer;
@@ -204,7 +207,13 @@ pub async fn run(
     let soft = || stop.soft();
     let checks_every = Duration::from_millis(config.jobs.checks_ms);
     let notices_every = Duration::from_millis(config.jobs.notices_ms);
-    let notices = Notices { pool: pool.clone(), vault, vendor, clock: deps.clock.clone() };
+    let notices = Notices {
+        pool: pool.clone(),
+        vault,
+        vendor,
+        clock: deps.clock.clone(),
+        minute_budget: config.sms.notice_minute_budget,
+    };
     tasks.start("checks", enrolments::job::checks(enrolments.clone(), checks_every, soft()));
     tasks.start("purge", enrolments::job::purge(enrolments, agreed.clone(), soft()));
     tasks.start("notices", notices::job::send(notices, notices_every, soft()));
@@ -334,7 +343,8 @@ async fn routes(
         minute_budget: config.sms.minute_budget,
         challenges: services.sign_in.gate.challenges.clone(),
     };
-    let names = [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, AUDIT, FEED];
+    let names =
+        [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, AUDIT, NOTICES, FEED];
     let standard = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Start(error.to_string()))?;
@@ -355,6 +365,7 @@ async fn routes(
             sign_in.issuer.pool.clone(),
             sign_in.issuer.trail.clone(),
         )))
+        .add_service(NoticeServiceServer::new(NoticeRpc::new(publisher.pool().clone())))
         .add_service(SessionServiceServer::new(SessionRpc::new(sign_in.issuer.clone())))
         .add_service(SignInServiceServer::new(SignInRpc::new(sign_in)))
         .add_service(CredentialServiceServer::new(CredentialRpc::new(credentials)))

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration as StdDuration;
 
 use sqlx::PgPool;
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 use zhiyuan_domain::{Mobile, SharedClock};
 use zhiyuan_rpc::chain;
 
-use super::{Template, db};
+use super::{GIVEN_UP_AFTER, Outcome, Template, WINDOW, allowed_at, db};
 use crate::accounts;
+use crate::challenges::minute_of;
 use crate::enrolments::wait_after;
 use crate::error::{Error, Result};
 use crate::keys::{Column, Vault};
@@ -22,6 +22,9 @@ const BATCH: i64 = 16;
 const LEASE: Duration = Duration::minutes(5);
 /// About a day and a half of tries.
 const MAX_ATTEMPTS: i32 = 150;
+/// Who has to wait for longer is looked at again after this: shorter than what a wrong clock
+/// is told by.
+const LONGEST_DEFERRAL: Duration = Duration::minutes(45);
 
 /// Sends notices.
 #[derive(Debug, Clone)]
@@ -30,6 +33,14 @@ pub(crate) struct Notices {
     pub(crate) vault: Vault,
     pub(crate) vendor: Arc<SmsVendor>,
     pub(crate) clock: SharedClock,
+    /// Notices a minute for all phones together.
+    pub(crate) minute_budget: i32,
+}
+
+/// A notice that may be sent: when it was counted, and for whom.
+struct Counted {
+    phone_index: [u8; 32],
+    at: OffsetDateTime,
 }
 
 /// Sends queued notices until `stop`.
@@ -61,23 +72,71 @@ impl Notices {
     }
 
     async fn deliver(&self, notice: &db::Due) -> Result<()> {
-        let id = notice.notice_id;
         let Some(phone) = self.phone_of(notice).await? else {
-            return self.end(id, notice.phone.is_some(), false).await;
+            return self.end(notice, Outcome::Nobody).await;
         };
         let template = Template::from_column(&notice.template)
             .ok_or(Error::Inconsistent("identity.notice"))?;
-        match self.vendor.send(&phone, template.text()).await {
+        let late = notice.created_at + GIVEN_UP_AFTER <= self.clock.now();
+        let counted = match self.count(&phone).await? {
+            Ok(counted) => counted,
+            Err(_until) if late => return self.end(notice, Outcome::OverBudget).await,
+            Err(until) => {
+                let mut conn = self.pool.acquire().await?;
+                return db::defer(&mut conn, notice.notice_id, until).await;
+            }
+        };
+        let outcome = match self.vendor.send(&phone, template.text()).await {
+            Ok(()) => return self.end(notice, Outcome::Taken).await,
             // A second message would be worse than none: what may have arrived counts.
-            Ok(()) | Err(SmsError::Unknown) => self.end(id, notice.phone.is_some(), true).await,
-            Err(SmsError::Refused | SmsError::NotReached) if notice.attempts >= MAX_ATTEMPTS => {
-                self.end(id, notice.phone.is_some(), false).await
-            }
-            Err(SmsError::Refused | SmsError::NotReached) => {
-                let next = self.clock.now() + wait_after(notice.attempts);
-                db::postpone(&mut *self.pool.acquire().await?, id, next).await
-            }
+            Err(SmsError::Unknown) => return self.end(notice, Outcome::Unknown).await,
+            Err(SmsError::Refused) => Outcome::Refused,
+            Err(SmsError::NotReached) => Outcome::NotReached,
+        };
+        self.give_back(&counted).await?;
+        if late || notice.attempts >= MAX_ATTEMPTS {
+            return self.end(notice, outcome).await;
         }
+        let next = self.clock.now() + wait_after(notice.attempts);
+        db::postpone(&mut *self.pool.acquire().await?, notice.notice_id, next).await
+    }
+
+    /// Counts a notice before it is sent, so that the budgets hold however many processes
+    /// send; else when to look again.
+    async fn count(&self, phone: &Mobile) -> Result<std::result::Result<Counted, OffsetDateTime>> {
+        let now = self.clock.now();
+        let mut tx = self.pool.begin().await?;
+        let version = crate::keys::db::newest_index_key(&mut tx).await?;
+        let phone_index = self.vault.phone_index(version, phone)?;
+        let mut sent_at = db::lock_phone(&mut tx, &phone_index, now).await?;
+        let allowed_at = allowed_at(&sent_at, now);
+        if allowed_at > now {
+            return Ok(Err(allowed_at.min(now + LONGEST_DEFERRAL)));
+        }
+        let at = now.replace_microsecond(now.microsecond()).unwrap_or(now);
+        sent_at.retain(|at| *at + WINDOW > now);
+        sent_at.push(at);
+        db::update_phone(&mut tx, &phone_index, &sent_at).await?;
+        let minute = minute_of(now);
+        if !db::take_from_budget(&mut tx, minute, self.minute_budget).await? {
+            return Ok(Err(minute + Duration::MINUTE));
+        }
+        tx.commit().await?;
+        Ok(Ok(Counted { phone_index, at }))
+    }
+
+    /// A phone is not charged with what it was not sent. The minute is: who can't be reached
+    /// is not to be asked more often.
+    async fn give_back(&self, counted: &Counted) -> Result<()> {
+        let mut tx = self.pool.begin().await?;
+        let now = self.clock.now();
+        let mut sent_at = db::lock_phone(&mut tx, &counted.phone_index, now).await?;
+        if let Some(index) = sent_at.iter().position(|at| *at == counted.at) {
+            sent_at.swap_remove(index);
+        }
+        db::update_phone(&mut tx, &counted.phone_index, &sent_at).await?;
+        tx.commit().await?;
+        Ok(())
     }
 
     /// The phone; `None` if the account is gone.
@@ -102,8 +161,10 @@ impl Notices {
         Mobile::parse(&text).map(Some).map_err(|_invalid| Error::Inconsistent("identity.notice"))
     }
 
-    async fn end(&self, id: Uuid, own_key: bool, sent: bool) -> Result<()> {
-        db::end(&mut *self.pool.acquire().await?, id, sent, self.clock.now()).await?;
-        if own_key { self.vault.destroy_key(id).await } else { Ok(()) }
+    async fn end(&self, notice: &db::Due, outcome: Outcome) -> Result<()> {
+        let id = notice.notice_id;
+        db::end(&mut *self.pool.acquire().await?, id, outcome, self.clock.now()).await?;
+        // The phone had a key of its own.
+        if notice.phone.is_some() { self.vault.destroy_key(id).await } else { Ok(()) }
     }
 }

@@ -1,10 +1,14 @@
 //! Text messages to people that are not codes: queued in the transaction of what
-//! they tell of, sent by a job, again until they are taken, once for each key.
+//! they tell of, sent by a job, again until they are taken, once for each key, within a
+//! budget of their own; what became of each is recorded, and its person can read it.
 
 pub(crate) mod db;
+mod grpc;
 pub(crate) mod job;
 
-use time::{Date, OffsetDateTime};
+pub(crate) use grpc::NoticeRpc;
+
+use time::{Date, Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_domain::{Clock, new_id};
 
@@ -67,6 +71,64 @@ impl Template {
             }
         }
     }
+}
+
+/// Notices that a phone gets in any [`WINDOW`]; what is beyond waits. A choice of ours: a
+/// phone that is told more often is one that somebody plays with.
+pub(crate) const PER_WINDOW: usize = 10;
+/// What [`PER_WINDOW`] looks back on.
+pub(crate) const WINDOW: Duration = Duration::hours(24);
+/// A notice that could not be sent that long is given up: it would tell of something that
+/// is long past.
+pub(crate) const GIVEN_UP_AFTER: Duration = Duration::hours(48);
+
+/// What became of a notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Whoever delivers took it.
+    Taken,
+    /// It may have been taken.
+    Unknown,
+    /// Whoever delivers does not want it.
+    Refused,
+    /// Nobody who delivers could be reached.
+    NotReached,
+    /// The account is gone.
+    Nobody,
+    /// The phone had its share, or there were too many.
+    OverBudget,
+}
+
+impl Outcome {
+    /// As in the column `outcome`.
+    pub(crate) fn as_column(self) -> &'static str {
+        match self {
+            Self::Taken => "TAKEN",
+            Self::Unknown => "UNKNOWN",
+            Self::Refused => "REFUSED",
+            Self::NotReached => "NOT_REACHED",
+            Self::Nobody => "NOBODY",
+            Self::OverBudget => "OVER_BUDGET",
+        }
+    }
+
+    /// As in the column `state`: what may have arrived counts as sent.
+    pub(crate) fn state(self) -> &'static str {
+        match self {
+            Self::Taken | Self::Unknown => "SENT",
+            Self::Refused | Self::NotReached | Self::Nobody | Self::OverBudget => "GIVEN_UP",
+        }
+    }
+}
+
+/// When a phone may be sent one more, after those that it was sent.
+pub(crate) fn allowed_at(sent_at: &[OffsetDateTime], now: OffsetDateTime) -> OffsetDateTime {
+    // A clock that was once ahead must not silence a phone for as long.
+    let mut recent: Vec<OffsetDateTime> =
+        sent_at.iter().map(|at| (*at).min(now)).filter(|at| *at + WINDOW > now).collect();
+    recent.sort_unstable();
+    let overflow = recent.len().checked_sub(PER_WINDOW);
+    overflow.and_then(|index| recent.get(index)).map_or(now, |oldest| *oldest + WINDOW)
 }
 
 /// Whom it goes to.
@@ -182,6 +244,20 @@ impl Notice {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_phone_gets_ten_in_24_hours() {
+        let now = time::macros::datetime!(2026-11-25 12:00 UTC);
+        let ten: Vec<_> = (0..10).map(|n| now - Duration::hours(n)).collect();
+        assert_eq!(allowed_at(&[], now), now);
+        assert_eq!(allowed_at(ten.get(..9).unwrap(), now), now);
+        assert_eq!(allowed_at(&ten, now), now + Duration::hours(15));
+        let later = now + Duration::hours(15);
+        assert_eq!(allowed_at(&ten, later), later);
+        // However far ahead a clock was.
+        let ahead = [now + Duration::days(400); 10];
+        assert_eq!(allowed_at(&ahead, now), now + WINDOW);
+    }
 
     #[test]
     fn templates_survive_their_column() {

@@ -17,6 +17,7 @@ mod credentials;
 mod ending;
 mod guesses;
 mod harness;
+mod notices;
 mod race;
 mod refusals;
 mod sealed;

@@ -64,6 +64,7 @@ fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
         "ListMyConsents" => vec!["my_consents".to_owned()],
         "ListMyConsentEntries" => vec!["consent_entries".to_owned()],
         "ListSessions" => vec!["sessions".to_owned()],
+        "ListMyNotices" => vec!["notices".to_owned()],
         "ListMyRecords" => vec!["records".to_owned()],
         "ListSigningKeys" => vec!["signing_keys".to_owned()],
         "ListClaimedEnrolments" => vec!["claimed".to_owned()],
