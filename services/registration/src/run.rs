@@ -6,11 +6,14 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use zhiyuan_audit::{InvalidKeys, Sealer};
+use zhiyuan_audit::{InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
 use zhiyuan_contracts::registration::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
+};
+use zhiyuan_contracts::registration::v1::profile_service_server::{
+    ProfileServiceServer, SERVICE_NAME as PROFILES,
 };
 use zhiyuan_contracts::registration::v1::registration_service_server::{
     RegistrationServiceServer, SERVICE_NAME as REGISTRATIONS,
@@ -24,6 +27,9 @@ use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::config::{Config, ConfigError};
 use crate::following::{FEED as FROM_IDENTITY, FromIdentity};
+use crate::profiles::Profiles;
+use crate::profiles::accounts::Accounts;
+use crate::profiles::grpc::ProfileRpc;
 use crate::registering::enrolments::Enrolments;
 use crate::registering::grpc::Registrations;
 use crate::registering::job;
@@ -108,10 +114,20 @@ pub async fn run(
         age_rule: config.rules.age.into(),
         outbox: publisher.outbox(),
     };
-    let routes = server::standard_routes(&[REGISTRATIONS, FEED])
+    let profiles = Profiles {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        accounts: Accounts::new(deps.identity.clone()),
+        organizations: registrar.organizations.clone(),
+        digests: registrar.digests.clone(),
+        outbox: publisher.outbox(),
+        trail: Trail::new(NAME, deps.clock.clone()),
+    };
+    let routes = server::standard_routes(&[REGISTRATIONS, PROFILES, FEED])
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
+        .add_service(ProfileServiceServer::new(ProfileRpc::new(profiles)))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let sessions = Sessions::new();
     let callers = TrustedCallers::new(&config.callers)?;

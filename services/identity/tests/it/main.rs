@@ -9,6 +9,7 @@
 )]
 
 mod account;
+mod accounts;
 mod audit;
 mod challenges;
 mod codes;
