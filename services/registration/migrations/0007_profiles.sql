@@ -34,3 +34,19 @@ CREATE TABLE registration.request (
     PRIMARY KEY (partition, caller, method, request_id)
 );
 CREATE INDEX request_created ON registration.request (created_at);
+
+-- Where volunteers were. Who never changed has no row, so that registering costs none.
+ALTER TABLE registration.volunteer
+    -- With the present one; null: since the registration.
+    ADD COLUMN organization_since timestamptz;
+CREATE TABLE registration.past_organization (
+    partition         smallint    NOT NULL,
+    volunteer_id      uuid        NOT NULL,
+    -- Of the volunteer, with which it was left.
+    revision          bigint      NOT NULL,
+    organization_code text        NOT NULL,
+    joined_at         timestamptz NOT NULL,
+    left_at           timestamptz NOT NULL,
+    PRIMARY KEY (partition, volunteer_id, revision),
+    FOREIGN KEY (partition, volunteer_id) REFERENCES registration.volunteer
+);

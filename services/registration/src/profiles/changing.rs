@@ -6,7 +6,7 @@
 use sqlx::{Connection as _, PgPool};
 use zhiyuan_audit::{Actor, Record as Act, Trail};
 use zhiyuan_crypto::KeyedDigest;
-use zhiyuan_domain::{AccountId, SharedClock, VolunteerId};
+use zhiyuan_domain::{AccountId, OrganizationCode, RequestId, SharedClock, VolunteerId};
 use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::again;
 
@@ -86,6 +86,59 @@ impl Profiles {
                 let events = [volunteers::feed::changed(&changed)];
                 self.outbox.append(&mut transaction, &events).await?;
             }
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    /// Puts a volunteer with another organization. Sent again, it is known.
+    ///
+    /// # Errors
+    /// See `ProfileService.ChangeMyOrganization`.
+    pub(crate) async fn change_organization(
+        &self,
+        id: VolunteerId,
+        request_id: RequestId,
+        organization: &OrganizationCode,
+    ) -> Result<()> {
+        let command = Command {
+            caller: AccountId::from(id.as_uuid()),
+            method: "registration.ChangeMyOrganization",
+            request_id,
+            says: vec![("organization_code", organization.as_str().as_bytes().to_vec())],
+        };
+        if self.is_done(&command).await? {
+            return Ok(());
+        }
+        if let Some(refusal) = self.organizations.refusal(organization).await? {
+            return Err(Error::Refused(refusal));
+        }
+        again(Error::is_lost, || self.try_change_organization(id, organization, &command)).await?;
+        self.outbox.wake();
+        Ok(())
+    }
+
+    async fn try_change_organization(
+        &self,
+        id: VolunteerId,
+        organization: &OrganizationCode,
+        command: &Command,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let mut connection = self.pool.acquire().await?;
+        let mut transaction = connection.begin().await?;
+        let locked = db::lock(&mut transaction, id).await?.ok_or(Error::VolunteerNotFound)?;
+        if command.is_done(&mut transaction, &self.digests).await? {
+            return Ok(());
+        }
+        command.note(&mut transaction, &self.digests, now).await?;
+        if locked.organization != *organization {
+            let changed = db::change_organization(&mut transaction, id, organization, now).await?;
+            let act = by_owner(id, "registration.organization.changed")
+                .within(organization.as_str())
+                .with("from", locked.organization.as_str());
+            self.trail.append(&mut transaction, &act).await?;
+            let events = [volunteers::feed::changed(&changed)];
+            self.outbox.append(&mut transaction, &events).await?;
         }
         Ok(transaction.commit().await?)
     }

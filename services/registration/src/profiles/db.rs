@@ -4,7 +4,7 @@ use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use zhiyuan_domain::{OrganizationCode, Partition, RegionCode, VolunteerId, VolunteerNumber};
 
-use super::{Details, Record, numbers};
+use super::{Details, Membership, Record, numbers};
 use crate::error::{Error, Result};
 use crate::volunteers::Told;
 
@@ -146,6 +146,77 @@ pub(crate) async fn update(
         i64::from(told),
     )
     .fetch_one(connection)
+    .await?)
+}
+
+/// Puts a volunteer, whose row is locked, with another organization, as the next state of
+/// the record: what is to be told of.
+#[tracing::instrument(name = "db.profile.move", skip_all)]
+pub(crate) async fn change_organization(
+    connection: &mut PgConnection,
+    id: VolunteerId,
+    organization: &OrganizationCode,
+    now: OffsetDateTime,
+) -> Result<Told> {
+    sqlx::query!(
+        "INSERT INTO registration.past_organization
+             (partition, volunteer_id, revision, organization_code, joined_at, left_at)
+         SELECT partition, volunteer_id, revision + 1, organization_code,
+                coalesce(organization_since, registered_at), $3
+         FROM registration.volunteer WHERE partition = $1 AND volunteer_id = $2",
+        partition(id),
+        id.as_uuid(),
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    Ok(sqlx::query_as!(
+        Told,
+        "UPDATE registration.volunteer
+         SET organization_code = $3, organization_since = $4,
+             profile_revision = profile_revision + 1, revision = revision + 1
+         WHERE partition = $1 AND volunteer_id = $2
+         RETURNING volunteer_id, volunteer_number, region_code, organization_code, league_member,
+                   registered_at, level, account_missing, revision",
+        partition(id),
+        id.as_uuid(),
+        organization.as_str(),
+        now,
+    )
+    .fetch_one(connection)
+    .await?)
+}
+
+/// The organizations of a visible volunteer, the present one first, after one of them.
+#[tracing::instrument(name = "db.profile.memberships", skip_all)]
+pub(crate) async fn memberships(
+    executor: impl PgExecutor<'_>,
+    id: VolunteerId,
+    before: Option<i64>,
+    limit: i64,
+) -> Result<Vec<Membership>> {
+    // One statement: a change between two of them would show an organization twice.
+    Ok(sqlx::query_as!(
+        Membership,
+        r#"SELECT revision AS "revision!", organization_code AS "organization_code!",
+                  joined_at AS "joined_at!", left_at
+           FROM (SELECT 9223372036854775807 AS revision, organization_code,
+                        coalesce(organization_since, registered_at) AS joined_at,
+                        NULL::timestamptz AS left_at
+                 FROM registration.volunteer
+                 WHERE partition = $1 AND volunteer_id = $2 AND state = 'ACTIVE'
+                 UNION ALL
+                 SELECT revision, organization_code, joined_at, left_at
+                 FROM registration.past_organization
+                 WHERE partition = $1 AND volunteer_id = $2) membership
+           WHERE $3::bigint IS NULL OR revision < $3
+           ORDER BY revision DESC LIMIT $4"#,
+        partition(id),
+        id.as_uuid(),
+        before,
+        limit,
+    )
+    .fetch_all(executor)
     .await?)
 }
 

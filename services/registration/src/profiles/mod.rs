@@ -45,6 +45,17 @@ pub(crate) struct Record {
     pub(crate) details: Details,
 }
 
+/// The time that a volunteer was with an organization.
+#[derive(Debug, Clone)]
+pub(crate) struct Membership {
+    /// Of the volunteer, with which it was left; the highest for the present one.
+    pub(crate) revision: i64,
+    pub(crate) organization_code: String,
+    pub(crate) joined_at: OffsetDateTime,
+    /// None for the present one.
+    pub(crate) left_at: Option<OffsetDateTime>,
+}
+
 /// What is to be stated from now on: of the fields that have a value here, that value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Change {
