@@ -51,6 +51,7 @@ use zhiyuan_telemetry::TelemetryConfig;
 use crate::accounts::AccountRpc;
 use crate::audit::AuditRpc;
 use crate::challenges::Challenges;
+use crate::closing::Closing;
 use crate::config::{ChallengeBitsError, Config, KeysError};
 use crate::consents::{Consents, Texts};
 use crate::credentials::{CredentialRpc, Credentials};
@@ -345,6 +346,7 @@ async fn routes(
         .add_service(AccountServiceServer::new(AccountRpc::new(
             publisher.pool().clone(),
             vault.clone(),
+            Closing { sign_in: sign_in.clone(), outbox: publisher.outbox() },
         )))
         .add_service(AuditServiceServer::new(AuditRpc::new(
             sign_in.issuer.pool.clone(),

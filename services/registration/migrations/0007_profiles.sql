@@ -50,3 +50,8 @@ CREATE TABLE registration.past_organization (
     PRIMARY KEY (partition, volunteer_id, revision),
     FOREIGN KEY (partition, volunteer_id) REFERENCES registration.volunteer
 );
+
+-- Accounts that their owners closed: nobody is told of but as closed, and what they stated
+-- is gone.
+ALTER TABLE registration.account ADD COLUMN closed boolean NOT NULL DEFAULT false;
+ALTER TABLE registration.volunteer ADD COLUMN closed boolean NOT NULL DEFAULT false;

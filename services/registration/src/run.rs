@@ -165,7 +165,8 @@ pub async fn run(
 /// Follows identity.
 fn reader_of(publisher: &Publisher, deps: &Deps, due: Arc<Notify>) -> Reader {
     let (clock, outbox) = (deps.clock.clone(), publisher.outbox());
-    let projection = FromIdentity { clock, outbox, due, found: AtomicBool::new(false) };
+    let trail = Trail::new(NAME, clock.clone());
+    let projection = FromIdentity { clock, outbox, trail, due, found: AtomicBool::new(false) };
     let source = Source::new(deps.identity.clone(), "zhiyuan.identity.v1.FeedService");
     Reader::new(NAME, FROM_IDENTITY, publisher.pool().clone(), source, &deps.clock, projection)
 }

@@ -3,9 +3,9 @@
 use std::fmt::{Debug, Formatter, Result};
 
 use crate::identity::v1::{
-    BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, PhoneProof,
-    RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest, SignInResponse,
-    Tokens,
+    BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, CloseMyAccountRequest,
+    PhoneProof, RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest,
+    SignInResponse, Tokens,
 };
 use crate::registration::v1::RegisterRequest;
 
@@ -49,7 +49,8 @@ silent!(
     ChangePasswordRequest,
     ResetPasswordRequest,
     PhoneProof,
-    ChangePhoneRequest
+    ChangePhoneRequest,
+    CloseMyAccountRequest
 );
 
 impl Debug for RegisterRequest {

@@ -12,6 +12,7 @@ mod account;
 mod accounts;
 mod audit;
 mod challenges;
+mod closing;
 mod codes;
 mod ending;
 mod harness;

@@ -2,6 +2,7 @@
 
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
+use uuid::Uuid;
 use zhiyuan_domain::{OrganizationCode, Partition, RegionCode, VolunteerId, VolunteerNumber};
 
 use super::{Details, Membership, Record, numbers};
@@ -77,7 +78,8 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, id: VolunteerId) -> Resu
                   skills AS "skills?", service_categories AS "service_categories?"
            FROM registration.volunteer v
            LEFT JOIN registration.profile p USING (partition, volunteer_id)
-           WHERE v.partition = $1 AND v.volunteer_id = $2 AND v.state = 'ACTIVE'"#,
+           WHERE v.partition = $1 AND v.volunteer_id = $2 AND v.state = 'ACTIVE'
+             AND NOT v.closed"#,
         partition(id),
         id.as_uuid(),
     )
@@ -138,7 +140,7 @@ pub(crate) async fn update(
              revision = revision + $5
          WHERE partition = $1 AND volunteer_id = $2
          RETURNING volunteer_id, volunteer_number, region_code, organization_code, league_member,
-                   registered_at, level, account_missing, revision",
+                   registered_at, level, account_missing, closed, revision",
         partition(id),
         id.as_uuid(),
         details.region.as_str(),
@@ -177,7 +179,7 @@ pub(crate) async fn change_organization(
              profile_revision = profile_revision + 1, revision = revision + 1
          WHERE partition = $1 AND volunteer_id = $2
          RETURNING volunteer_id, volunteer_number, region_code, organization_code, league_member,
-                   registered_at, level, account_missing, revision",
+                   registered_at, level, account_missing, closed, revision",
         partition(id),
         id.as_uuid(),
         organization.as_str(),
@@ -204,7 +206,7 @@ pub(crate) async fn memberships(
                         coalesce(organization_since, registered_at) AS joined_at,
                         NULL::timestamptz AS left_at
                  FROM registration.volunteer
-                 WHERE partition = $1 AND volunteer_id = $2 AND state = 'ACTIVE'
+                 WHERE partition = $1 AND volunteer_id = $2 AND state = 'ACTIVE' AND NOT closed
                  UNION ALL
                  SELECT revision, organization_code, joined_at, left_at
                  FROM registration.past_organization
@@ -218,6 +220,32 @@ pub(crate) async fn memberships(
     )
     .fetch_all(executor)
     .await?)
+}
+
+/// Erases what volunteers stated, and where they were, and what they commanded: those who
+/// closed their accounts, whose rows are locked.
+#[tracing::instrument(name = "db.profile.erase", skip_all)]
+pub(crate) async fn erase(connection: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
+    let partitions: Vec<i16> = ids.iter().map(|id| Partition::of(*id).get()).collect();
+    sqlx::query!(
+        "WITH closed AS (
+             SELECT partition, volunteer_id
+             FROM unnest($1::smallint[], $2::uuid[]) AS closed (partition, volunteer_id)
+         ), past AS (
+             DELETE FROM registration.past_organization p USING closed c
+             WHERE p.partition = c.partition AND p.volunteer_id = c.volunteer_id
+         ), request AS (
+             DELETE FROM registration.request r USING closed c
+             WHERE r.partition = c.partition AND r.caller = c.volunteer_id
+         )
+         DELETE FROM registration.profile p USING closed c
+         WHERE p.partition = c.partition AND p.volunteer_id = c.volunteer_id",
+        &partitions,
+        ids,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
 }
 
 /// The partition of a volunteer, as in the column.

@@ -169,11 +169,13 @@ async fn settle(registrar: &Registrar, id: EnrolmentId, account: AccountId) -> R
         // here may have been adopted by another one. The account tells.
         None | Some(Step::Refused) => {
             let volunteer = VolunteerId::from(account.as_uuid());
-            match volunteers::db::find(&registrar.pool, volunteer).await?.map(|found| found.state) {
-                Some(State::Active) => true,
-                None | Some(State::Void) => false,
+            let found = volunteers::db::find(&registrar.pool, volunteer).await?;
+            match found.map(|found| (found.state, found.closed)) {
+                // Closed for good, whatever state identity was restored to.
+                Some((State::Active, closed)) => !closed,
+                None | Some((State::Void, _)) => false,
                 // Another registration is about to show the volunteer.
-                Some(State::Inactive) => return Ok(()),
+                Some((State::Inactive, _)) => return Ok(()),
             }
         }
         Some(

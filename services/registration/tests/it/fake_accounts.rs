@@ -11,10 +11,10 @@ use zhiyuan_auth::{SignedIn, token};
 use zhiyuan_contracts::identity::v1::account_service_server::AccountService;
 use zhiyuan_contracts::identity::v1::session_service_server::SessionService;
 use zhiyuan_contracts::identity::v1::{
-    EndOtherSessionsRequest, EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse,
-    ErrorReason, GetAccountRequest, GetAccountResponse, ListRevocationsRequest,
-    ListRevocationsResponse, ListSessionsRequest, ListSessionsResponse, ListSigningKeysRequest,
-    ListSigningKeysResponse,
+    CloseMyAccountRequest, CloseMyAccountResponse, EndOtherSessionsRequest,
+    EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse, ErrorReason,
+    GetAccountRequest, GetAccountResponse, ListRevocationsRequest, ListRevocationsResponse,
+    ListSessionsRequest, ListSessionsResponse, ListSigningKeysRequest, ListSigningKeysResponse,
 };
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_rpc::{Code, Error};
@@ -130,5 +130,12 @@ impl AccountService for FakeAccounts {
             let (masked_name, masked_phone) = (NAME.to_owned(), PHONE.to_owned());
             Ok(Response::new(GetAccountResponse { masked_name, masked_phone }))
         })
+    }
+
+    async fn close_my_account(
+        &self,
+        _request: Request<CloseMyAccountRequest>,
+    ) -> Result<Response<CloseMyAccountResponse>, Status> {
+        none()
     }
 }

@@ -20,9 +20,11 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 /// How much was told of volunteers.
 pub(crate) const TOLD: &str = "SELECT (SELECT count(*) FROM registration.outbox)
                          + (SELECT count(*) FROM registration.event)";
-pub(crate) const ACTS: &str = "SELECT string_agg(action || ' ' || detail_values::text, ',')
-     FROM (SELECT action, detail_values FROM registration.audit_pending
-           UNION ALL SELECT action, detail_values FROM registration.audit_entry) acts";
+pub(crate) const ACTS: &str =
+    "SELECT string_agg(action || ' ' || detail_values::text, ',' ORDER BY pending, n)
+     FROM (SELECT action, detail_values, true AS pending, seq AS n FROM registration.audit_pending
+           UNION ALL
+           SELECT action, detail_values, false, index FROM registration.audit_entry) acts";
 
 /// Somebody who has registered, and signs in at each call.
 pub(crate) struct Volunteer<'a> {
@@ -182,6 +184,7 @@ async fn a_change_that_is_sent_again_changes_nothing_and_another_under_its_id_is
     }
     assert_eq!(volunteer.get().await.unwrap(), answered);
     // The ids of others are others.
+    service.orgtree.with(|state| state.down = 0);
     let stranger = Volunteer::register(&service, 2).await;
     let same_id =
         UpdateMyProfileRequest { request_id: first.request_id, ..skills(&[Skill::Driving]) };

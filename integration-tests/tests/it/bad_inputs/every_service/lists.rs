@@ -62,6 +62,7 @@ fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
     match way.policy.method.name() {
         "ListConsentTexts" => vec!["consents".to_owned()],
         "ListSessions" => vec!["sessions".to_owned()],
+        "ListMyOrganizations" => vec!["my_organizations".to_owned()],
         "ListMyRecords" => vec!["records".to_owned()],
         "ListSigningKeys" => vec!["signing_keys".to_owned()],
         "ListClaimedEnrolments" => vec!["claimed".to_owned()],

@@ -14,16 +14,20 @@ const MADE_BY_CALLERS: [&str; 2] = ["request_id", "enrolment_id"];
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for.
-const WITHOUT: [&str; 21] = [
+const WITHOUT: [&str; 25] = [
     "ChangePassword",
     "ChangePhone",
+    "CloseMyAccount",
     "EndOtherSessions",
     "EndSession",
+    "GetAccount",
+    "GetMyProfile",
     "GetOrganization",
     "GetOrganizationStatistics",
     "GetRegion",
     "ListClaimedEnrolments",
     "ListConsentTexts",
+    "ListMyOrganizations",
     "ListMyRecords",
     "ListOrganizations",
     "ListRegions",
