@@ -35,10 +35,10 @@ const CITY: &str = "AH-340100";
 const COUNTY: &str = "AH-340122";
 
 /// Volunteers, verified ones, members of the League.
-type Figures = [i64; 3];
+pub(crate) type Figures = [i64; 3];
 
 /// Own figures and those of the subtree, of organizations that have any.
-type Counts = BTreeMap<String, (Figures, Figures)>;
+pub(crate) type Counts = BTreeMap<String, (Figures, Figures)>;
 
 /// What registration keeps, counted up the parents: nothing of it is read from what
 /// orgtree counts, or from the ancestors by which it does.
@@ -51,7 +51,7 @@ pub(crate) async fn recount(main: &mut PgConnection) -> Counts {
     let parents: BTreeMap<String, Option<String>> = parents.into_iter().collect();
     let volunteers: Vec<(String, i16, bool)> = sqlx::query_as(
         "SELECT organization_code, level, league_member FROM registration.volunteer
-         WHERE state = 'ACTIVE' AND NOT account_missing",
+         WHERE state = 'ACTIVE' AND NOT account_missing AND NOT closed",
     )
     .fetch_all(main)
     .await

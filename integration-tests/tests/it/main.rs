@@ -26,6 +26,7 @@ mod faults;
 mod feeds;
 mod harness;
 mod journey;
+mod mine;
 mod outside;
 mod processes;
 mod province;

@@ -66,6 +66,9 @@ pub(crate) enum Error {
     /// The phone, which is proved, belongs to no account.
     #[error("the phone belongs to no account")]
     AccountNotFound,
+    /// There is no such account, or it is closed.
+    #[error("there is no such account")]
+    AccountGone,
     /// The phone may have another owner by now, or several.
     #[error("a second proof is required")]
     SecondProofRequired,
@@ -153,6 +156,7 @@ impl Error {
             | Self::SmsCodeUsed
             | Self::SmsCodeTriesExhausted
             | Self::AccountNotFound
+            | Self::AccountGone
             | Self::SecondProofRequired
             | Self::SessionOver
             | Self::SessionNotFound
@@ -262,6 +266,9 @@ impl From<Error> for RpcError {
                 Reason::AccountNotFound,
                 "该手机号没有对应的志愿者账号，请先注册",
             ),
+            Error::AccountGone => {
+                Self::new(Code::NotFound, Reason::AccountNotFound, "没有这个账号，或账号已注销")
+            }
             Error::SecondProofRequired => Self::new(
                 Code::Precondition,
                 Reason::SecondProofRequired,
@@ -366,6 +373,7 @@ mod tests {
             (Error::SmsCodeUsed, Code::Unauthenticated, "SMS_CODE_USED"),
             (Error::SmsCodeTriesExhausted, Code::Exhausted, "SMS_CODE_TRIES_EXHAUSTED"),
             (Error::AccountNotFound, Code::NotFound, "ACCOUNT_NOT_FOUND"),
+            (Error::AccountGone, Code::NotFound, "ACCOUNT_NOT_FOUND"),
             (Error::SecondProofRequired, Code::Precondition, "SECOND_PROOF_REQUIRED"),
             (Error::SessionOver, Code::Unauthenticated, "SESSION_OVER"),
             (Error::SessionNotFound, Code::NotFound, "SESSION_NOT_FOUND"),

@@ -4,6 +4,7 @@ mod accounts;
 mod audit;
 mod challenges;
 mod clock;
+mod closing;
 mod config;
 mod consents;
 mod credentials;

@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use zhiyuan_audit::{InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{Sessions, TrustedCallers};
+use zhiyuan_contracts::identity::v1::account_service_server::{
+    AccountServiceServer, SERVICE_NAME as ACCOUNTS,
+};
 use zhiyuan_contracts::identity::v1::audit_service_server::{
     AuditServiceServer, SERVICE_NAME as AUDIT,
 };
@@ -49,9 +52,11 @@ use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
+use crate::accounts::AccountRpc;
 use crate::audit::AuditRpc;
 use crate::challenges::Challenges;
 use crate::clock::AgreedClock;
+use crate::closing::Closing;
 use crate::config::{ChallengeBitsError, Config, KeysError};
 use crate::consents::{Consents, Ledger, Texts};
 use crate::credentials::{CredentialRpc, Credentials};
@@ -343,8 +348,18 @@ async fn routes(
         minute_budget: config.sms.minute_budget,
         challenges: services.sign_in.gate.challenges.clone(),
     };
-    let names =
-        [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, AUDIT, NOTICES, FEED];
+    let names = [
+        SMS_CODES,
+        CONSENTS,
+        ENROLMENTS,
+        SIGN_IN,
+        SESSIONS,
+        CREDENTIALS,
+        ACCOUNTS,
+        AUDIT,
+        NOTICES,
+        FEED,
+    ];
     let standard = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Start(error.to_string()))?;
@@ -361,6 +376,11 @@ async fn routes(
         .add_service(SmsCodeServiceServer::new(SmsCodes::new(sender)))
         .add_service(ConsentServiceServer::new(Consents::new(ledger)))
         .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments)))
+        .add_service(AccountServiceServer::new(AccountRpc::new(
+            publisher.pool().clone(),
+            vault.clone(),
+            Closing { sign_in: sign_in.clone(), outbox: publisher.outbox() },
+        )))
         .add_service(AuditServiceServer::new(AuditRpc::new(
             sign_in.issuer.pool.clone(),
             sign_in.issuer.trail.clone(),

@@ -16,6 +16,12 @@ pub(crate) enum Error {
     /// There is no registration with this `request_id`.
     #[error("there is no registration with this request id")]
     RegistrationNotFound,
+    /// The caller has no volunteer's record.
+    #[error("the caller has no record of a volunteer")]
+    VolunteerNotFound,
+    /// The record was changed since it was read.
+    #[error("the record was changed since it was read")]
+    EtagStale,
     /// The registration is refused.
     #[error("refused: {}", .0.as_column())]
     Refused(Refusal),
@@ -55,6 +61,8 @@ impl Error {
             | Self::Request(_)
             | Self::RequestIdReused
             | Self::RegistrationNotFound
+            | Self::VolunteerNotFound
+            | Self::EtagStale
             | Self::Refused(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
@@ -72,6 +80,8 @@ impl Error {
             Self::Request(error) => matches!(error.code(), Code::Timeout | Code::Unavailable),
             Self::RequestIdReused
             | Self::RegistrationNotFound
+            | Self::VolunteerNotFound
+            | Self::EtagStale
             | Self::Refused(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
@@ -107,6 +117,16 @@ impl From<Error> for RpcError {
                 Code::NotFound,
                 Reason::RegistrationNotFound,
                 "没有找到这次注册的记录，请重新填写并提交",
+            ),
+            Error::VolunteerNotFound => Self::new(
+                Code::NotFound,
+                Reason::VolunteerNotFound,
+                "没有找到您的志愿者档案；如刚刚完成注册，请稍后再试",
+            ),
+            Error::EtagStale => Self::new(
+                Code::Conflict,
+                Reason::EtagStale,
+                "资料已在别处修改过，请刷新页面，核对后重新修改",
             ),
             Error::Refused(refusal) => refusal.into(),
             Error::Remote(remote) => remote.into_error(),
@@ -257,7 +277,12 @@ mod tests {
     #[test]
     fn every_reason_of_the_contract_is_used() {
         let mut used: Vec<&str> = Refusal::all(None).iter().map(|r| told(r).1.wire()).collect();
-        used.extend([Reason::RequestIdReused.wire(), Reason::RegistrationNotFound.wire()]);
+        used.extend([
+            Reason::RequestIdReused.wire(),
+            Reason::RegistrationNotFound.wire(),
+            Reason::VolunteerNotFound.wire(),
+            Reason::EtagStale.wire(),
+        ]);
         for number in 1.. {
             let Ok(reason) = Reason::try_from(number) else { break };
             assert!(used.contains(&reason.wire()), "{}", reason.wire());
@@ -276,6 +301,8 @@ mod tests {
         let table: Vec<(Error, Code, &str)> = vec![
             (Error::RequestIdReused, Code::AlreadyExists, "REQUEST_ID_REUSED"),
             (Error::RegistrationNotFound, Code::NotFound, "REGISTRATION_NOT_FOUND"),
+            (Error::VolunteerNotFound, Code::NotFound, "VOLUNTEER_NOT_FOUND"),
+            (Error::EtagStale, Code::Conflict, "ETAG_STALE"),
             (Error::Refused(Refusal::UnderAge), Code::Precondition, "UNDER_AGE"),
             (Error::Remote(remote(tonic::Code::Unavailable)), Code::Unavailable, "UNAVAILABLE"),
             (Error::Remote(remote(tonic::Code::InvalidArgument)), Code::Internal, "INTERNAL"),

@@ -3,7 +3,9 @@
 mod config;
 mod error;
 mod following;
+mod profiles;
 mod registering;
+mod requests;
 mod run;
 mod volunteers;
 

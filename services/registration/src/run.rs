@@ -7,11 +7,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use zhiyuan_audit::{InvalidKeys, Sealer};
+use zhiyuan_audit::{InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
 use zhiyuan_contracts::registration::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
+};
+use zhiyuan_contracts::registration::v1::profile_service_server::{
+    ProfileServiceServer, SERVICE_NAME as PROFILES,
 };
 use zhiyuan_contracts::registration::v1::registration_service_server::{
     RegistrationServiceServer, SERVICE_NAME as REGISTRATIONS,
@@ -25,6 +28,9 @@ use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::config::{Config, ConfigError};
 use crate::following::{FEED as FROM_IDENTITY, FromIdentity};
+use crate::profiles::Profiles;
+use crate::profiles::accounts::Accounts;
+use crate::profiles::grpc::ProfileRpc;
 use crate::registering::enrolments::Enrolments;
 use crate::registering::grpc::Registrations;
 use crate::registering::job;
@@ -110,10 +116,20 @@ pub async fn run(
         outbox: publisher.outbox(),
         due,
     };
-    let routes = server::standard_routes(&[REGISTRATIONS, FEED])
+    let profiles = Profiles {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        accounts: Accounts::new(deps.identity.clone()),
+        organizations: registrar.organizations.clone(),
+        digests: registrar.digests.clone(),
+        outbox: publisher.outbox(),
+        trail: Trail::new(NAME, deps.clock.clone()),
+    };
+    let routes = server::standard_routes(&[REGISTRATIONS, PROFILES, FEED])
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
+        .add_service(ProfileServiceServer::new(ProfileRpc::new(profiles)))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let sessions = Sessions::new();
     let callers = TrustedCallers::new(&config.callers)?;
@@ -154,7 +170,8 @@ pub async fn run(
 /// Follows identity.
 fn reader_of(publisher: &Publisher, deps: &Deps, due: Arc<Notify>) -> Reader {
     let (clock, outbox) = (deps.clock.clone(), publisher.outbox());
-    let projection = FromIdentity { clock, outbox, due, found: AtomicBool::new(false) };
+    let trail = Trail::new(NAME, clock.clone());
+    let projection = FromIdentity { clock, outbox, trail, due, found: AtomicBool::new(false) };
     let source = Source::new(deps.identity.clone(), "zhiyuan.identity.v1.FeedService");
     Reader::new(NAME, FROM_IDENTITY, publisher.pool().clone(), source, &deps.clock, projection)
 }

@@ -187,7 +187,15 @@ codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }
     text += &callers(
         secrets,
         &[
-            ("registration", &["identity.enrolments", "identity.feed", "identity.revocations"]),
+            (
+                "registration",
+                &[
+                    "identity.accounts",
+                    "identity.enrolments",
+                    "identity.feed",
+                    "identity.revocations",
+                ],
+            ),
             ("orgtree", &["identity.revocations"]),
         ],
     )?;

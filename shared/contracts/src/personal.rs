@@ -3,9 +3,9 @@
 use std::fmt::{Debug, Formatter, Result};
 
 use crate::identity::v1::{
-    BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, PhoneProof,
-    RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest, SignInResponse,
-    SignOutRequest, Tokens,
+    BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, CloseMyAccountRequest,
+    PhoneProof, RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest,
+    SignInResponse, SignOutRequest, Tokens,
 };
 use crate::registration::v1::RegisterRequest;
 
@@ -50,7 +50,8 @@ silent!(
     ChangePasswordRequest,
     ResetPasswordRequest,
     PhoneProof,
-    ChangePhoneRequest
+    ChangePhoneRequest,
+    CloseMyAccountRequest
 );
 
 impl Debug for RegisterRequest {

@@ -180,7 +180,7 @@ SELECT request_id, digest, digest_version, enrolment_id, account_id, adopted, re
        organization_code, league_member, step, refusal, successor_code, retry_at, next_step_at,
        last_call_at, attempts
 FROM registration.registration WHERE request_id = :request FOR UPDATE;
-SELECT volunteer_number, region_code, organization_code, league_member, state, registered_at
+SELECT volunteer_number, region_code, organization_code, league_member, state, closed, registered_at
 FROM registration.volunteer WHERE partition = :partition AND volunteer_id = :account;
 INSERT INTO registration.volunteer_serial AS serial (region_code, last)
 VALUES (:region_of_number, 1)
@@ -247,11 +247,12 @@ UPDATE registration.volunteer SET state = 'ACTIVE', revision = revision + 1
 WHERE partition = :partition AND volunteer_id = :account AND state = 'INACTIVE';
 INSERT INTO registration.account (partition, account_id, level, revision)
 VALUES (:partition, :account, 1, 0) ON CONFLICT (partition, account_id) DO NOTHING;
-UPDATE registration.volunteer v SET level = a.level FROM registration.account a
+UPDATE registration.volunteer v SET level = a.level, closed = a.closed
+FROM registration.account a
 WHERE v.partition = :partition AND v.volunteer_id = :account
   AND a.partition = :partition AND a.account_id = :account
 RETURNING v.volunteer_id, v.volunteer_number, v.region_code, v.organization_code, v.league_member,
-          v.registered_at, v.level, v.account_missing, v.revision;
+          v.registered_at, v.level, v.account_missing, v.closed, v.revision;
 INSERT INTO registration.outbox (partition, key, revision, type, payload)
 SELECT partition, key, revision, type, payload
 FROM unnest(:partitions::smallint[], :keys::text[], '{1}'::bigint[],

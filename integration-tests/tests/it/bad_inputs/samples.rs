@@ -15,6 +15,7 @@ use crate::harness::client::{ORGANIZATION, PASSWORD, REGION, now};
 /// Nobody else's: each sample is of another person.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 const FIRST: u32 = 600_000;
+pub(crate) const FIELD_MASK: &str = "google.protobuf.FieldMask";
 
 /// A message with every field right: nobody but its method could refuse it.
 pub(crate) fn sample(desc: &MessageDescriptor) -> DynamicMessage {
@@ -29,8 +30,14 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
             Kind::Message(inner) if inner.full_name() == "google.protobuf.Timestamp" => {
                 Value::Message(timestamp(&inner, now().unix_timestamp(), 0))
             }
+            Kind::Message(inner) if inner.full_name() == FIELD_MASK => {
+                Value::Message(mask(&inner, &changeable(desc)))
+            }
             Kind::Message(inner) => Value::Message(of_person(&inner, n)),
-            Kind::Enum(_) => Value::EnumNumber(1),
+            Kind::Enum(inner) => {
+                let known = inner.values().map(|value| value.number()).find(|number| *number != 0);
+                Value::EnumNumber(known.unwrap())
+            }
             Kind::Bool => Value::Bool(true),
             Kind::Int32 if field.name() == "page_size" => Value::I32(10),
             Kind::Int32 => Value::I32(0),
@@ -43,12 +50,31 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
     message
 }
 
+/// The fields of the message that a mask beside it speaks of.
+fn changeable(desc: &MessageDescriptor) -> Vec<String> {
+    let mut messages = desc.fields().filter_map(|field| match field.kind() {
+        Kind::Message(inner) if !inner.full_name().starts_with("google.") => Some(inner),
+        _ => None,
+    });
+    messages.next().unwrap().fields().map(|field| field.name().to_owned()).collect()
+}
+
+/// A mask that names these.
+pub(crate) fn mask(desc: &MessageDescriptor, paths: &[String]) -> DynamicMessage {
+    let mut mask = DynamicMessage::new(desc.clone());
+    let paths = paths.iter().cloned().map(Value::String).collect();
+    mask.set_field_by_name("paths", Value::List(paths));
+    mask
+}
+
 fn text(field: &FieldDescriptor, n: u32) -> String {
     let person = person(n);
     let (message, name) = (field.parent_message().name().to_owned(), field.name().to_owned());
     match (message.as_str(), name.as_str()) {
         (_, "request_id" | "sms_challenge_id") => Uuid::new_v4().to_string(),
-        (_, "enrolment_id") => new_id(&SystemClock).to_string(),
+        (_, "enrolment_id" | "account_id") => new_id(&SystemClock).to_string(),
+        // Of a record that nobody has changed yet.
+        (_, "etag") => "1".to_owned(),
         (_, "name") => person.name,
         (_, "id_number") => person.id_number,
         (_, "phone" | "new_phone" | "identifier") => person.mobile,
@@ -122,13 +148,25 @@ impl Place {
 
     /// How violations name it, such as `consents[0].version`.
     pub(crate) fn name(&self) -> String {
-        let (last, above) = self.0.split_last().unwrap();
-        let mut name = String::new();
-        for field in above {
+        let parts = self.0.iter().map(|field| {
             let index = if field.is_list() { "[0]" } else { "" };
-            name += &format!("{}{index}.", field.name());
+            format!("{}{index}", field.name())
+        });
+        parts.collect::<Vec<_>>().join(".")
+    }
+
+    /// Where it stands in the JSON of a message.
+    pub(crate) fn in_json<'a>(
+        &self,
+        mut at: &'a mut serde_json::Value,
+    ) -> &'a mut serde_json::Value {
+        for field in &self.0 {
+            at = &mut at[field.json_name()];
+            if field.is_list() {
+                at = &mut at[0];
+            }
         }
-        name + last.name()
+        at
     }
 
     /// Puts a value there.
@@ -143,7 +181,7 @@ impl Place {
             };
         }
         assert!(at.descriptor().fields().any(|field| field == *last));
-        at.set_field(last, value);
+        at.set_field(last, if last.is_list() { Value::List(vec![value]) } else { value });
     }
 }
 

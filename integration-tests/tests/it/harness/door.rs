@@ -41,6 +41,20 @@ impl Door {
         Q: Message + Clone + 'static,
         R: Message + Default + 'static,
     {
+        self.call_with(path, request, &[]).await
+    }
+
+    /// Calls a method with metadata.
+    pub(crate) async fn call_with<Q, R>(
+        &self,
+        path: &str,
+        request: &Q,
+        metadata: &[(&str, &str)],
+    ) -> Result<R, Refusal>
+    where
+        Q: Message + Clone + 'static,
+        R: Message + Default + 'static,
+    {
         match self {
             Self::Grpc(channel) => {
                 let codec = ProstCodec::<Q, R>::default();
@@ -49,14 +63,16 @@ impl Door {
                 grpc.ready().await.map_err(|error| {
                     Refusal::from(tonic::Status::unavailable(error.to_string()))
                 })?;
-                let request = tonic::Request::new(request.clone());
+                let mut request = tonic::Request::new(request.clone());
+                *request.metadata_mut() = MetadataMap::from_headers(headers(metadata));
                 Ok(grpc.unary(request, path, codec).await?.into_inner())
             }
             Self::Json { .. } => {
                 let method = method(path);
                 let mut message = DynamicMessage::new(method.input());
                 message.transcode_from(request).unwrap();
-                let answer = self.post(path, &serde_json::to_value(&message).unwrap()).await?;
+                let body = serde_json::to_value(&message).unwrap();
+                let answer = self.post_with(path, &body, metadata).await?;
                 let read = DynamicMessage::deserialize(method.output(), answer.json()).unwrap();
                 Ok(read.transcode_to().unwrap())
             }
@@ -91,7 +107,8 @@ impl Door {
         self.post_with(path, body, &[]).await
     }
 
-    async fn post_with(
+    /// Sends JSON as it is, with more headers.
+    pub(crate) async fn post_with(
         &self,
         path: &str,
         body: &Value,

@@ -78,7 +78,9 @@ impl Refusal {
 
     /// Whether the same call may be sent again.
     pub(crate) fn is_transient(&self) -> bool {
-        matches!(self.code, Code::Unavailable | Code::Aborted | Code::DeadlineExceeded)
+        matches!(self.code, Code::Unavailable | Code::DeadlineExceeded)
+            // Not a change that was made on an older state: it would be refused again.
+            || (self.code == Code::Aborted && self.reason != "ETAG_STALE")
             || self.reason == "OVERLOADED"
     }
 }

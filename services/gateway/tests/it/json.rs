@@ -11,14 +11,14 @@ async fn everything_comes_back_as_proto3_json_has_it() {
     let body = r#"{"ratio": 1.5, "minutes": "9007199254740993", "counts": {"a": 1},
         "children": [{"full_name": "甲"}, {"fullName": "𠮷"}], "wait": "1.5s", "share": "0.25",
         "idNumber": "x", "kind": "KIND_GOOD", "raw": "AQI=", "small": 7, "sure": true,
-        "inner": {"small": -1}}"#;
+        "inner": {"small": -1}, "mask": "idNumber,inner.idNumber"}"#;
     let answer = suite.json(ECHO, body).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let expected = serde_json::json!({
         "ratio": 1.5, "minutes": "9007199254740993", "counts": {"a": "1"},
         "children": [{"fullName": "甲"}, {"fullName": "𠮷"}], "wait": "1.500s", "share": 0.25,
         "idNumber": "x", "kind": "KIND_GOOD", "raw": "AQI=", "small": 7, "sure": true,
-        "inner": {"small": -1},
+        "inner": {"small": -1}, "mask": "idNumber,inner.idNumber",
     });
     assert_eq!(answer.json(), expected);
 }
@@ -45,6 +45,8 @@ async fn each_fault_is_named_by_its_field_and_never_by_its_value() {
         (r#"{"children": [{"fullName": 1}]}"#, Some("children[0].fullName")),
         (r#"{"kind": "CANARY"}"#, Some("kind")),
         (r#"{"wait": "CANARY"}"#, Some("wait")),
+        (r#"{"mask": {"paths": ["CANARY"]}}"#, Some("mask")),
+        (r#"{"mask": ["CANARY"]}"#, Some("mask")),
         (r#"{"ratio": "NaN"}"#, Some("ratio")),
         (r#"{"ratio": "Infinity"}"#, Some("ratio")),
         (r#"{"ratio": "-Infinity"}"#, Some("ratio")),

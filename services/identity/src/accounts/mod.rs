@@ -4,6 +4,9 @@
 //! never displaces: what somebody else holds is `Taken`.
 
 pub(crate) mod db;
+mod grpc;
+
+pub(crate) use grpc::AccountRpc;
 
 use uuid::Uuid;
 

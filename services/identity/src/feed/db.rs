@@ -9,6 +9,7 @@ pub(crate) struct Account {
     pub(crate) account_id: Uuid,
     pub(crate) revision: i64,
     pub(crate) level: i16,
+    pub(crate) closed: bool,
 }
 
 /// The accounts of a partition that are told of, after one of them.
@@ -21,9 +22,10 @@ pub(crate) async fn accounts(
 ) -> Result<Vec<Account>> {
     Ok(sqlx::query_as!(
         Account,
-        "SELECT account_id, revision, level FROM identity.account
-         WHERE partition = $1 AND account_id > $2 AND state = 'ACTIVE'
-         ORDER BY account_id LIMIT $3",
+        r#"SELECT account_id, revision, level, state = 'CLOSED' AS "closed!"
+           FROM identity.account
+           WHERE partition = $1 AND account_id > $2 AND state IN ('ACTIVE', 'CLOSED')
+           ORDER BY account_id LIMIT $3"#,
         partition,
         after,
         limit,

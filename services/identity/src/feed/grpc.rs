@@ -2,7 +2,7 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::feed::v1::{PullRequest, SnapshotRequest, SnapshotResponse};
 use zhiyuan_contracts::identity::v1::feed_service_server::FeedService;
-use zhiyuan_contracts::identity::v1::{AccountChanged, ConsentsChanged};
+use zhiyuan_contracts::identity::v1::{AccountChanged, AccountState, ConsentsChanged};
 use zhiyuan_feed::{Publisher, PullStream, SnapshotRow, name_of};
 use zhiyuan_rpc::CallerIdentity;
 
@@ -39,7 +39,8 @@ impl Feed {
         let rows = db::accounts(&mut conn, snapshot.partition, after, snapshot.fetch()).await?;
         let rows = rows.into_iter().map(|row| {
             let id = row.account_id;
-            SnapshotRow::new(id.to_string(), row.revision, &account(id, row.level))
+            let state = if row.closed { AccountState::Closed } else { AccountState::Active };
+            SnapshotRow::new(id.to_string(), row.revision, &account(id, row.level, state))
         });
         Ok(snapshot.answer(rows.collect()))
     }

@@ -21,7 +21,8 @@ pub(crate) fn enrolment_changed(id: Uuid, revision: i64, state: State) -> NewEve
 
 /// An account whose row is locked is active, or proved by another level.
 pub(crate) fn account_changed(id: Uuid, revision: i64, level: i16) -> NewEvent {
-    NewEvent::new(Partition::of(id), id.to_string(), revision, &account(id, level))
+    let changed = account(id, level, AccountState::Active);
+    NewEvent::new(Partition::of(id), id.to_string(), revision, &changed)
 }
 
 /// The consents of an account, whose row is locked, are these.
@@ -37,10 +38,12 @@ fn consents(id: Uuid, given: &[(Purpose, String)]) -> ConsentsChanged {
     ConsentsChanged { account_id: id.to_string(), given: given.iter().map(consent).collect() }
 }
 
-fn account(id: Uuid, level: i16) -> AccountChanged {
-    AccountChanged {
-        account_id: id.to_string(),
-        state: AccountState::Active.into(),
-        level: level.into(),
-    }
+/// An account whose row is locked is closed.
+pub(crate) fn account_closed(id: Uuid, revision: i64, level: i16) -> NewEvent {
+    let changed = account(id, level, AccountState::Closed);
+    NewEvent::new(Partition::of(id), id.to_string(), revision, &changed)
+}
+
+fn account(id: Uuid, level: i16, state: AccountState) -> AccountChanged {
+    AccountChanged { account_id: id.to_string(), state: state.into(), level: level.into() }
 }

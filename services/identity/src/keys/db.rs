@@ -146,7 +146,7 @@ pub(crate) async fn page_subjects(
     .await
 }
 
-/// Those of the subjects that are no account, no applicant, no queued notice and no
+/// Those of the subjects that are no account that goes on, no applicant, no queued notice and no
 /// signing key.
 #[tracing::instrument(name = "db.data_key.without_owner", skip_all)]
 pub(crate) async fn without_owner(conn: &mut PgConnection, subjects: &[Uuid]) -> Result<Vec<Uuid>> {
@@ -154,7 +154,7 @@ pub(crate) async fn without_owner(conn: &mut PgConnection, subjects: &[Uuid]) ->
         r#"SELECT subject AS "subject!" FROM unnest($1::uuid[]) AS subject
            WHERE NOT EXISTS (SELECT FROM identity.account a
                              WHERE a.partition = (get_byte(uuid_send(subject), 15) & 63)
-                               AND a.account_id = subject)
+                               AND a.account_id = subject AND a.state <> 'CLOSED')
              AND NOT EXISTS (SELECT FROM identity.enrolment e
                              WHERE e.account_id = subject
                                AND e.state IN ('ACCEPTED', 'PENDING', 'REVIEW'))

@@ -28,15 +28,18 @@ pub(crate) enum Template {
     PasswordChanged,
     /// The phone of an account is another one; goes to the old one.
     PhoneChanged,
+    /// The account is closed.
+    AccountClosed,
 }
 
 impl Template {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Registered,
         Self::Refused,
         Self::AttemptOnAccount,
         Self::PasswordChanged,
         Self::PhoneChanged,
+        Self::AccountClosed,
     ];
 
     /// As in the column `template`.
@@ -47,6 +50,7 @@ impl Template {
             Self::AttemptOnAccount => "ATTEMPT_ON_ACCOUNT",
             Self::PasswordChanged => "PASSWORD_CHANGED",
             Self::PhoneChanged => "PHONE_CHANGED",
+            Self::AccountClosed => "ACCOUNT_CLOSED",
         }
     }
 
@@ -68,6 +72,9 @@ impl Template {
             }
             Self::PhoneChanged => {
                 "您的志愿者账号已更换手机号，今后的验证码将发往新手机号。如非本人操作，请立即联系所在团组织。"
+            }
+            Self::AccountClosed => {
+                "您的志愿者账号已注销，姓名、身份证号码和手机号已删除。如非本人操作，请立即联系所在团组织。"
             }
         }
     }
@@ -220,6 +227,25 @@ impl Notice {
             once: format!("phone/{account_id}/{notice_id}"),
             template: Template::PhoneChanged,
             recipient: Recipient::Phone(sealed),
+            at: clock.now(),
+        })
+    }
+
+    /// An account is closed, told to the phone that it had; makes the key that this one is
+    /// sealed with, as the account's is destroyed.
+    pub(crate) async fn account_closed(
+        vault: &Vault,
+        clock: &dyn Clock,
+        account_id: Uuid,
+        phone: &str,
+    ) -> Result<Self> {
+        let notice_id = new_id(clock);
+        let key = vault.make_key(notice_id).await?;
+        Ok(Self {
+            notice_id,
+            once: format!("closed/{account_id}"),
+            template: Template::AccountClosed,
+            recipient: Recipient::Phone(vault.seal(&key, Column::NoticePhone, notice_id, phone)?),
             at: clock.now(),
         })
     }

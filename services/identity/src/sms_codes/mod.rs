@@ -39,6 +39,7 @@ pub(crate) fn purpose_column(purpose: SmsPurpose) -> i16 {
         SmsPurpose::SignIn => 2,
         SmsPurpose::ResetPassword => 3,
         SmsPurpose::ChangePhone => 4,
+        SmsPurpose::CloseAccount => 5,
     }
 }
 
@@ -50,6 +51,7 @@ fn purpose_name(purpose: SmsPurpose) -> &'static str {
         SmsPurpose::SignIn => "登录",
         SmsPurpose::ResetPassword => "重置密码",
         SmsPurpose::ChangePhone => "更换手机号",
+        SmsPurpose::CloseAccount => "注销账号",
     }
 }
 

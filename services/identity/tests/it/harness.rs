@@ -91,8 +91,12 @@ impl Identity {
     }
 
     pub(crate) fn enrolments(&self) -> EnrolmentServiceClient<SuiteChannel> {
-        let channel = SuiteChannel::new(self.channel(), "identity", Arc::clone(&self.signer));
-        EnrolmentServiceClient::new(channel)
+        EnrolmentServiceClient::new(self.suite())
+    }
+
+    /// As registration calls.
+    pub(crate) fn suite(&self) -> SuiteChannel {
+        SuiteChannel::new(self.channel(), "identity", Arc::clone(&self.signer))
     }
 
     pub(crate) fn pass(&self, time: time::Duration) {
@@ -294,7 +298,7 @@ url = "{keys}"
 allow_unsafe_durability = true
 [callers.registration]
 public_keys = ["{caller}"]
-scopes = ["identity.enrolments", "identity.revocations"]
+scopes = ["identity.accounts", "identity.enrolments", "identity.revocations"]
 [callers.stranger]
 public_keys = ["{stranger}"]
 scopes = []

@@ -9,8 +9,10 @@
 )]
 
 mod account;
+mod accounts;
 mod audit;
 mod challenges;
+mod closing;
 mod codes;
 mod consents;
 mod credentials;

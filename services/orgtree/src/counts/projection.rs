@@ -25,7 +25,7 @@ fn parse(payload: &Any, revision: i64) -> Result<Option<Volunteer>, EffectError>
     let Some(changed) = decode::<VolunteerChanged>(payload)? else { return Ok(None) };
     let active = match changed.status() {
         VolunteerStatus::Active => true,
-        VolunteerStatus::AccountMissing => false,
+        VolunteerStatus::AccountMissing | VolunteerStatus::Closed => false,
         VolunteerStatus::Unspecified => return Err("a volunteer without status".into()),
     };
     Ok(Some(Volunteer {

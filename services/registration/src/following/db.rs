@@ -65,17 +65,19 @@ pub(super) async fn upsert_newer(
     let columns = Columns::of(accounts);
     // Of two events of one account, the newer.
     sqlx::query!(
-        "INSERT INTO registration.account AS a (partition, account_id, level, revision)
-         SELECT DISTINCT ON (partition, account_id) partition, account_id, level, revision
-         FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::bigint[])
-              AS new (partition, account_id, level, revision)
+        "INSERT INTO registration.account AS a (partition, account_id, level, closed, revision)
+         SELECT DISTINCT ON (partition, account_id)
+                partition, account_id, level, closed, revision
+         FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::boolean[], $5::bigint[])
+              AS new (partition, account_id, level, closed, revision)
          ORDER BY partition, account_id, revision DESC
          ON CONFLICT (partition, account_id) DO UPDATE
-         SET level = excluded.level, revision = excluded.revision
+         SET level = excluded.level, closed = excluded.closed, revision = excluded.revision
          WHERE a.revision < excluded.revision",
         &columns.partitions,
         &columns.ids,
         &columns.levels,
+        &columns.closed,
         &columns.revisions,
     )
     .execute(transaction)
@@ -110,16 +112,17 @@ pub(super) async fn replace(
     .execute(&mut *transaction)
     .await?;
     sqlx::query!(
-        "INSERT INTO registration.account (partition, account_id, level, revision)
-         SELECT partition, account_id, level, revision
-         FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::bigint[])
-              AS new (partition, account_id, level, revision)
+        "INSERT INTO registration.account (partition, account_id, level, closed, revision)
+         SELECT partition, account_id, level, closed, revision
+         FROM unnest($1::smallint[], $2::uuid[], $3::smallint[], $4::boolean[], $5::bigint[])
+              AS new (partition, account_id, level, closed, revision)
          ORDER BY partition, account_id
          ON CONFLICT (partition, account_id) DO UPDATE
-         SET level = excluded.level, revision = excluded.revision",
+         SET level = excluded.level, closed = excluded.closed, revision = excluded.revision",
         &columns.partitions,
         &columns.ids,
         &columns.levels,
+        &columns.closed,
         &columns.revisions,
     )
     .execute(transaction)
@@ -132,6 +135,7 @@ struct Columns {
     partitions: Vec<i16>,
     ids: Vec<Uuid>,
     levels: Vec<i16>,
+    closed: Vec<bool>,
     revisions: Vec<i64>,
 }
 
@@ -140,6 +144,7 @@ impl Columns {
         Self {
             partitions: accounts.iter().map(|account| Partition::of(account.id).get()).collect(),
             ids: accounts.iter().map(|account| account.id).collect(),
+            closed: accounts.iter().map(|account| account.closed).collect(),
             levels: accounts.iter().map(|account| account.level).collect(),
             revisions: accounts.iter().map(|account| account.revision).collect(),
         }

@@ -11,12 +11,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::PgConnection;
 use tokio::sync::Notify;
 use uuid::Uuid;
+use zhiyuan_audit::{Actor, Record, Trail};
 use zhiyuan_contracts::identity::v1::{AccountChanged, AccountState, EnrolmentChanged};
-use zhiyuan_domain::SharedClock;
+use zhiyuan_domain::{AccountId, SharedClock};
 use zhiyuan_feed::reader::{EffectError, decode};
 use zhiyuan_feed::{Event, Outbox, Page, Projection};
 
-use crate::volunteers;
+use crate::{profiles, volunteers};
 
 /// The name of the feed.
 pub(crate) const FEED: &str = "identity";
@@ -29,6 +30,7 @@ const ACCOUNT: &str = "zhiyuan.identity.v1.AccountChanged";
 pub(crate) struct FromIdentity {
     pub(crate) clock: SharedClock,
     pub(crate) outbox: Outbox,
+    pub(crate) trail: Trail,
     /// Rung when a registration may be due.
     pub(crate) due: Arc<Notify>,
     /// Whether one was found since it was rung.
@@ -40,16 +42,20 @@ pub(crate) struct FromIdentity {
 struct Account {
     id: Uuid,
     level: i16,
+    /// By its owner, for good.
+    closed: bool,
     revision: i64,
 }
 
 impl Account {
     fn parse(changed: &AccountChanged, revision: i64) -> Result<Option<Self>, EffectError> {
-        if changed.state() != AccountState::Active {
-            return Ok(None);
-        }
+        let closed = match changed.state() {
+            AccountState::Active => false,
+            AccountState::Closed => true,
+            AccountState::Unspecified => return Ok(None),
+        };
         let (id, level) = (Uuid::try_parse(&changed.account_id)?, i16::try_from(changed.level)?);
-        Ok(Some(Self { id, level, revision }))
+        Ok(Some(Self { id, level, closed, revision }))
     }
 }
 
@@ -127,7 +133,7 @@ impl Projection for FromIdentity {
 
 impl FromIdentity {
     /// Tells of volunteers, whose rows are locked, of whom an account says otherwise than
-    /// was told.
+    /// was told. Of those who closed it, what they stated is erased.
     async fn retell(
         &self,
         transaction: &mut PgConnection,
@@ -140,7 +146,39 @@ impl FromIdentity {
                 "identity does not have the account of a volunteer any more"
             );
         }
+        let closed: Vec<Uuid> = changed
+            .iter()
+            .filter(|volunteer| volunteer.closed)
+            .map(|volunteer| volunteer.volunteer_id)
+            .collect();
+        if !closed.is_empty() {
+            profiles::db::erase(transaction, &closed).await?;
+        }
+        for id in closed {
+            let service = Actor::Service("registration".to_owned());
+            let act = Record::done(service, "registration.volunteer.closed");
+            self.trail.append(transaction, &act.about(AccountId::from(id))).await?;
+        }
         let events: Vec<_> = changed.iter().map(volunteers::feed::changed).collect();
         Ok(self.outbox.append(transaction, &events).await?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_goes_on_or_is_closed_and_of_another_state_nothing_is_known() {
+        let parsed = |state: i32| {
+            let account_id = "01938f2e-7b5a-7c6d-8e9f-0a1b2c3d4e5f".to_owned();
+            let changed = AccountChanged { account_id, state, level: 2 };
+            Account::parse(&changed, 7).unwrap().map(|account| (account.closed, account.revision))
+        };
+        assert_eq!(parsed(AccountState::Active.into()), Some((false, 7)));
+        assert_eq!(parsed(AccountState::Closed.into()), Some((true, 7)));
+        for unknown in [0, 99] {
+            assert_eq!(parsed(unknown), None);
+        }
     }
 }

@@ -46,6 +46,7 @@ impl Answer {
 
     /// The answer for one that is done.
     pub(crate) fn done(volunteer: Volunteer, masked_name: String) -> Self {
+        let state = if volunteer.closed { VolunteerState::Closed } else { VolunteerState::Active };
         Self {
             state: RegistrationState::Active,
             retry_at: None,
@@ -55,7 +56,7 @@ impl Answer {
                 name: masked_name,
                 region_code: volunteer.region.to_string(),
                 organization_code: volunteer.organization.to_string(),
-                state: VolunteerState::Active.into(),
+                state: state.into(),
                 registered_at: Some(timestamp(volunteer.registered_at)),
             }),
         }

@@ -12,6 +12,7 @@ use zhiyuan_rpc::chain;
 use super::saga::Registrar;
 use super::{Refusal, Saga, Step, db, schedule};
 use crate::error::{Error, Result};
+use crate::requests;
 use crate::volunteers::{self, State};
 
 const GATHER: Duration = Duration::from_millis(20);
@@ -188,11 +189,13 @@ async fn settle(registrar: &Registrar, id: EnrolmentId, account: AccountId) -> R
         // here may have been adopted by another one. The account tells.
         None | Some(Step::Refused) => {
             let volunteer = VolunteerId::from(account.as_uuid());
-            match volunteers::db::find(&registrar.pool, volunteer).await?.map(|found| found.state) {
-                Some(State::Active) => true,
-                None | Some(State::Void) => false,
+            let found = volunteers::db::find(&registrar.pool, volunteer).await?;
+            match found.map(|found| (found.state, found.closed)) {
+                // Closed for good, whatever state identity was restored to.
+                Some((State::Active, closed)) => !closed,
+                None | Some((State::Void, _)) => false,
                 // Another registration is about to show the volunteer.
-                Some(State::Inactive) => return Ok(()),
+                Some((State::Inactive, _)) => return Ok(()),
             }
         }
         Some(
@@ -225,5 +228,6 @@ async fn purge(registrar: &Registrar) -> Result<()> {
     let (pool, full) = (&registrar.pool, PURGE.unsigned_abs());
     while db::delete_refused(pool, &junk, now - schedule::JUNK_KEPT, PURGE).await? >= full {}
     while db::delete_finished(pool, now - schedule::KEPT, PURGE).await? >= full {}
+    while requests::db::delete_old(pool, now - requests::KEPT, PURGE).await? >= full {}
     Ok(())
 }

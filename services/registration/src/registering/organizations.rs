@@ -50,11 +50,12 @@ impl Organizations {
         })
     }
 
-    /// Checks that somebody can live in a region: a leaf of today's regions.
+    /// Checks that somebody can live in a region, which stands in this field: a leaf of
+    /// today's regions.
     ///
     /// # Errors
     /// `INVALID_FIELDS` with `REGION_UNKNOWN` or `REGION_NOT_LEAF`.
-    pub(crate) async fn check_residence(&self, region: RegionCode) -> Result<()> {
+    pub(crate) async fn check_residence(&self, field: &str, region: RegionCode) -> Result<()> {
         let request = GetRegionRequest { code: region.as_str().to_owned() };
         let (reason, message) = match self.regions.clone().get_region(request).await {
             Ok(answer) => {
@@ -70,7 +71,7 @@ impl Organizations {
             }
         };
         let mut fields = Fields::new();
-        fields.refuse("region_code", reason, message);
+        fields.refuse(field, reason, message);
         Err(fields.into_error().into())
     }
 }

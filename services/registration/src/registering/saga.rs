@@ -90,7 +90,7 @@ impl Registrar {
     async fn start(&self, form: &Form) -> Result<Saga> {
         let (refusal, residence) = tokio::join!(
             self.organizations.refusal(&form.organization),
-            self.organizations.check_residence(form.region),
+            self.organizations.check_residence("region_code", form.region),
         );
         if let Some(refusal) = refusal? {
             return Err(Error::Refused(refusal));

@@ -18,7 +18,7 @@ pub(crate) async fn find(
 ) -> Result<Option<Volunteer>> {
     let row = sqlx::query!(
         "SELECT volunteer_number, region_code, organization_code, league_member, state,
-                registered_at
+                closed, registered_at
          FROM registration.volunteer WHERE partition = $1 AND volunteer_id = $2",
         partition(id),
         id.as_uuid(),
@@ -36,6 +36,7 @@ pub(crate) async fn find(
                 .map_err(|_| Error::Inconsistent("volunteer"))?,
             league_member: row.league_member,
             state: State::from_column(&row.state).ok_or(Error::Inconsistent("volunteer"))?,
+            closed: row.closed,
             registered_at: row.registered_at,
         })
     })
@@ -137,11 +138,11 @@ pub(crate) async fn activate(
     .await?;
     let told = sqlx::query_as!(
         Told,
-        "UPDATE registration.volunteer v SET level = a.level
+        "UPDATE registration.volunteer v SET level = a.level, closed = a.closed
          FROM registration.account a
          WHERE v.partition = $1 AND v.volunteer_id = $2 AND a.partition = $1 AND a.account_id = $2
          RETURNING v.volunteer_id, v.volunteer_number, v.region_code, v.organization_code,
-                   v.league_member, v.registered_at, v.level, v.account_missing, v.revision",
+                   v.league_member, v.registered_at, v.level, v.account_missing, v.closed, v.revision",
         partition(id),
         id.as_uuid(),
     )
@@ -199,16 +200,17 @@ pub(crate) async fn adopt_accounts(
         Told,
         "UPDATE registration.volunteer v
          SET level = coalesce(a.level, v.level), account_missing = a.account_id IS NULL,
-             revision = v.revision + 1
+             closed = coalesce(a.closed, v.closed), revision = v.revision + 1
          FROM unnest($1::smallint[], $2::uuid[]) AS l (partition, volunteer_id)
          LEFT JOIN registration.account a
            ON a.partition = l.partition AND a.account_id = l.volunteer_id
          WHERE v.partition = l.partition AND v.volunteer_id = l.volunteer_id
            AND v.state = 'ACTIVE'
-           AND (v.level, v.account_missing)
-               IS DISTINCT FROM (coalesce(a.level, v.level), a.account_id IS NULL)
+           AND (v.level, v.account_missing, v.closed)
+               IS DISTINCT FROM (coalesce(a.level, v.level), a.account_id IS NULL,
+                                 coalesce(a.closed, v.closed))
          RETURNING v.volunteer_id, v.volunteer_number, v.region_code, v.organization_code,
-                   v.league_member, v.registered_at, v.level, v.account_missing, v.revision",
+                   v.league_member, v.registered_at, v.level, v.account_missing, v.closed, v.revision",
         &partitions,
         ids,
     )
@@ -227,7 +229,7 @@ pub(crate) async fn told_after(
     Ok(sqlx::query_as!(
         Told,
         "SELECT volunteer_id, volunteer_number, region_code, organization_code, league_member,
-                registered_at, level, account_missing, revision
+                registered_at, level, account_missing, closed, revision
          FROM registration.volunteer
          WHERE partition = $1 AND volunteer_id > $2 AND state = 'ACTIVE'
          ORDER BY volunteer_id LIMIT $3",

@@ -19,7 +19,9 @@ pub(crate) fn row(volunteer: &Told) -> SnapshotRow {
 }
 
 fn state(volunteer: &Told) -> VolunteerChanged {
-    let status = if volunteer.account_missing {
+    let status = if volunteer.closed {
+        VolunteerStatus::Closed
+    } else if volunteer.account_missing {
         VolunteerStatus::AccountMissing
     } else {
         VolunteerStatus::Active

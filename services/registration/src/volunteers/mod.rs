@@ -46,6 +46,8 @@ pub(crate) struct Volunteer {
     pub(crate) organization: OrganizationCode,
     pub(crate) league_member: bool,
     pub(crate) state: State,
+    /// The account was closed by its owner, for good.
+    pub(crate) closed: bool,
     pub(crate) registered_at: OffsetDateTime,
 }
 
@@ -71,6 +73,8 @@ pub(crate) struct Told {
     /// How well the person has proved the ID number.
     pub(crate) level: i16,
     pub(crate) account_missing: bool,
+    /// The account was closed by its owner.
+    pub(crate) closed: bool,
     pub(crate) revision: i64,
 }
 

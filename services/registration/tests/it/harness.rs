@@ -13,7 +13,9 @@ use tonic::transport::{Channel, Server};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::Consent;
+use zhiyuan_contracts::identity::v1::account_service_server::AccountServiceServer;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentServiceServer;
+use zhiyuan_contracts::identity::v1::session_service_server::SessionServiceServer;
 use zhiyuan_contracts::orgtree::v1::organization_service_server::OrganizationServiceServer;
 use zhiyuan_contracts::orgtree::v1::region_service_server::RegionServiceServer;
 use zhiyuan_contracts::registration::v1::registration_service_client::RegistrationServiceClient;
@@ -26,6 +28,7 @@ use zhiyuan_lifecycle::{Ready, Stop, Tasks};
 use zhiyuan_registration::{Config, DEFAULTS, MIGRATOR};
 use zhiyuan_testkit::{TestDatabase, person};
 
+use crate::fake_accounts::FakeAccounts;
 use crate::fake_identity::FakeIdentity;
 use crate::fake_orgtree::{FakeOrgtree, RESIDENCE, TOWNSHIP};
 
@@ -43,6 +46,7 @@ pub(crate) enum Recovery {
 
 pub(crate) struct Service {
     pub(crate) identity: FakeIdentity,
+    pub(crate) accounts: FakeAccounts,
     pub(crate) orgtree: FakeOrgtree,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) database: TestDatabase,
@@ -66,12 +70,15 @@ impl Service {
     pub(crate) async fn start_on(database: TestDatabase, recovery: Recovery) -> Self {
         let tasks = Tasks::new(Stop::new());
         let (identity, orgtree) = (FakeIdentity::default(), FakeOrgtree::default());
+        let accounts = FakeAccounts::default();
         let clock = Arc::new(ManualClock::new(START));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let fakes = format!("http://{}", listener.local_addr().unwrap());
         let serving = Server::builder()
             .add_service(EnrolmentServiceServer::new(identity.clone()))
+            .add_service(AccountServiceServer::new(accounts.clone()))
+            .add_service(SessionServiceServer::new(accounts.clone()))
             .add_service(OrganizationServiceServer::new(orgtree.clone()))
             .add_service(RegionServiceServer::new(orgtree.clone()))
             .serve_with_incoming_shutdown(
@@ -89,7 +96,7 @@ impl Service {
         tasks.start("service", zhiyuan_registration::run(config, deps, listener, stop, ready));
         wait.wait().await.unwrap();
         let client = RegistrationServiceClient::connect(address.clone()).await.unwrap();
-        Self { identity, orgtree, clock, database, client, address, tasks }
+        Self { identity, accounts, orgtree, clock, database, client, address, tasks }
     }
 
     pub(crate) async fn register(

@@ -10,10 +10,13 @@
 
 mod audit;
 mod end;
+mod fake_accounts;
 mod fake_identity;
 mod fake_orgtree;
 mod harness;
+mod memberships;
 mod privacy;
+mod profiles;
 mod recovery;
 mod refusals;
 mod register;

@@ -65,6 +65,7 @@ fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
         "ListMyConsentEntries" => vec!["consent_entries".to_owned()],
         "ListSessions" => vec!["sessions".to_owned()],
         "ListMyNotices" => vec!["notices".to_owned()],
+        "ListMyOrganizations" => vec!["my_organizations".to_owned()],
         "ListMyRecords" => vec!["records".to_owned()],
         "ListSigningKeys" => vec!["signing_keys".to_owned()],
         "ListClaimedEnrolments" => vec!["claimed".to_owned()],

@@ -14,11 +14,14 @@ const MADE_BY_CALLERS: [&str; 2] = ["request_id", "enrolment_id"];
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 26] = [
+const WITHOUT: [&str; 30] = [
     "ChangePassword",
     "ChangePhone",
+    "CloseMyAccount",
     "EndOtherSessions",
     "EndSession",
+    "GetAccount",
+    "GetMyProfile",
     "GetOrganization",
     "GetOrganizationStatistics",
     "GetRegion",
@@ -28,6 +31,7 @@ const WITHOUT: [&str; 26] = [
     "ListMyConsentEntries",
     "ListMyConsents",
     "ListMyNotices",
+    "ListMyOrganizations",
     "ListMyRecords",
     "ListOrganizations",
     "ListRegions",

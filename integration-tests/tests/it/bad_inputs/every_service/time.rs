@@ -55,6 +55,9 @@ pub(super) async fn times_out_of_range(site: &Site) {
     for way in ways(site) {
         for place in fields(&way) {
             let Kind::Message(desc) = place.field().kind() else { continue };
+            if desc.full_name() != "google.protobuf.Timestamp" {
+                continue;
+            }
             if way.protocol == Protocol::Json {
                 let name = place.field().json_name();
                 for text in

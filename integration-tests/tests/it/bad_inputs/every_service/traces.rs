@@ -74,6 +74,7 @@ async fn a_rejected_call_leaves_nothing() {
     request_ids::missing(site).await;
     request_ids::not_random(site).await;
     values::enumerations(site).await;
+    values::masks(site).await;
     text::characters(site).await;
     text::long(site).await;
     lists::negative(site).await;

@@ -1,0 +1,140 @@
+//! The end of an account, by its owner: nothing is left of it that tells who it was.
+//!
+//! The row stays, so that the id is never somebody else's; the ID number is free. The data
+//! key is destroyed after the commit, and by the sweep of keys if the process dies before:
+//! backups of the database hold ciphertext that nobody can open.
+
+mod db;
+
+use tracing::Instrument as _;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+use zhiyuan_auth::SignedIn;
+use zhiyuan_contracts::identity::v1::SmsPurpose;
+use zhiyuan_domain::Mobile;
+use zhiyuan_feed::Outbox;
+use zhiyuan_postgres::again;
+use zhiyuan_rpc::chain;
+
+use crate::accounts::{self, db::Owner};
+use crate::audit;
+use crate::delays::{self, Way, db::Reservation};
+use crate::error::{Error, Result};
+use crate::feed;
+use crate::keys::Column;
+use crate::notices::{self, Notice};
+use crate::sessions::{self, db::Which};
+use crate::sign_in::SignIn;
+use crate::sms_codes::Code;
+
+/// Closes accounts.
+#[derive(Debug, Clone)]
+pub(crate) struct Closing {
+    pub(crate) sign_in: SignIn,
+    pub(crate) outbox: Outbox,
+}
+
+/// What shows that it is the owner who closes an account: a stolen session is not enough,
+/// nor a stolen phone. Not for logs.
+pub(crate) struct Proof {
+    pub(crate) password: Zeroizing<String>,
+    pub(crate) code: Code,
+}
+
+impl Closing {
+    /// Closes the account of who is signed in.
+    ///
+    /// # Errors
+    /// See `AccountService.CloseMyAccount`.
+    pub(crate) async fn close(&self, person: SignedIn, proof: &Proof) -> Result<()> {
+        let id = person.account_id;
+        let (owner, phone) = self.owner(id).await?;
+        let reserved = self.check(&owner, &phone, proof).await?;
+        let (vault, clock) = (&self.sign_in.issuer.vault, self.sign_in.clock.as_ref());
+        let notice = Notice::account_closed(vault, clock, id, phone.as_e164()).await?;
+        let work = || self.try_close(&owner, &proof.code, &reserved, &notice);
+        let ended = again(Error::is_lost, work).await?;
+        self.sign_in.issuer.hear(&ended);
+        self.outbox.wake();
+        if let Err(error) = vault.destroy_key(id).await {
+            // It is closed all the same; the sweep of keys comes by.
+            tracing::warn!(account.id = %id, error = chain(&error), "a data key is left");
+        }
+        Ok(())
+    }
+
+    /// The owner of an account, and the phone.
+    ///
+    /// # Errors
+    /// `SignInRefused` when it is closed.
+    async fn owner(&self, id: Uuid) -> Result<(Owner, Mobile)> {
+        let vault = &self.sign_in.issuer.vault;
+        let owner = self.find(id).await?.ok_or(Error::SignInRefused)?;
+        let key = match vault.key(id).await {
+            // Closed by another call between the two.
+            Err(Error::KeyMissing) if self.find(id).await?.is_none() => {
+                return Err(Error::SignInRefused);
+            }
+            key => key?,
+        };
+        let phone = vault.open(&key, Column::AccountPhone, id, &owner.phone)?;
+        let phone = Mobile::parse(&phone);
+        Ok((owner, phone.map_err(|_invalid| Error::Inconsistent("identity.account"))?))
+    }
+
+    async fn find(&self, id: Uuid) -> Result<Option<Owner>> {
+        let mut conn = self.sign_in.issuer.pool.acquire().await?;
+        accounts::db::owner_of(&mut conn, id).await
+    }
+
+    /// Checks both factors; the attempt at the password is counted until it is done.
+    async fn check(&self, owner: &Owner, phone: &Mobile, proof: &Proof) -> Result<Reservation> {
+        let hasher = &self.sign_in.hasher;
+        // Before the code is looked at, so that its proof is not shortened for nothing.
+        if hasher.is_busy() {
+            return Err(Error::HashingBusy);
+        }
+        let trial = self.sign_in.trial_of(owner.account_id).await?;
+        // The code first: without the phone nobody tries passwords.
+        let sent = (phone, SmsPurpose::CloseAccount);
+        self.sign_in.check_code(&proof.code, sent).await?;
+        let reserved = self.sign_in.reserve_alone(&trial, Way::Password).await?;
+        let span = tracing::info_span!("password.verify");
+        match hasher.verify(&proof.password, &owner.password_hash).instrument(span).await {
+            Ok(true) => Ok(reserved),
+            Ok(false) => Err(Error::PasswordWrong),
+            Err(error) => {
+                self.sign_in.give_back(Some(&reserved)).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// All of it in one transaction; the sessions that ended.
+    async fn try_close(
+        &self,
+        seen: &Owner,
+        code: &Code,
+        reserved: &Reservation,
+        notice: &Notice,
+    ) -> Result<Vec<Uuid>> {
+        let (now, id) = (self.sign_in.clock.now(), seen.account_id);
+        let mut tx = self.sign_in.issuer.pool.begin().await?;
+        let owner = self.sign_in.lock(&mut tx, id).await?;
+        // Changed by another call meanwhile: what proved this one is none any more.
+        if owner.password_hash != seen.password_hash {
+            return Err(Error::PasswordWrong);
+        }
+        self.sign_in.use_code(&mut tx, code, seen, &owner).await?;
+        delays::db::succeed(&mut tx, reserved).await?;
+        let ended = sessions::db::end(&mut tx, id, Which::All).await?;
+        let (revision, level) = db::close(&mut tx, id, now).await?;
+        let closed = feed::account_closed(id, revision, level);
+        self.outbox.append(&mut tx, &[closed]).await?;
+        let record = audit::by_owner(id, "identity.account.closed");
+        self.sign_in.issuer.trail.append(&mut tx, &record).await?;
+        notices::db::queue(&mut tx, notice, now).await?;
+        tx.commit().await?;
+        Ok(ended)
+    }
+}
