@@ -227,7 +227,13 @@ fn orgtree(plan: &Plan<'_>) -> anyhow::Result<String> {
     );
     text += &head(plan, plan.addresses.orgtree);
     text += &database("database", &urls(plan.server, secrets, "orgtree")?, plan.durable);
-    text += &callers(secrets, &[(ACCOUNT, &["orgtree.feed", "orgtree.statistics"])])?;
+    text += &callers(
+        secrets,
+        &[
+            ("registration", &["orgtree.authority"]),
+            (ACCOUNT, &["orgtree.feed", "orgtree.statistics"]),
+        ],
+    )?;
     text += &audit(secrets, "orgtree")?;
     text += &feed(plan);
     Ok(text)

@@ -27,7 +27,9 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
     for field in desc.fields() {
         let value = match field.kind() {
             Kind::Message(inner) if inner.full_name() == "google.protobuf.Timestamp" => {
-                Value::Message(timestamp(&inner, now().unix_timestamp(), 0))
+                // What ends, ends later.
+                let wait = if field.name() == "expire_time" { 86_400 } else { 0 };
+                Value::Message(timestamp(&inner, now().unix_timestamp() + wait, 0))
             }
             Kind::Message(inner) => Value::Message(of_person(&inner, n)),
             Kind::Enum(_) => Value::EnumNumber(1),
@@ -47,7 +49,9 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
     let person = person(n);
     let (message, name) = (field.parent_message().name().to_owned(), field.name().to_owned());
     match (message.as_str(), name.as_str()) {
-        (_, "request_id" | "sms_challenge_id") => Uuid::new_v4().to_string(),
+        (_, "request_id" | "sms_challenge_id" | "account_id" | "grant_id") => {
+            Uuid::new_v4().to_string()
+        }
         (_, "enrolment_id") => new_id(&SystemClock).to_string(),
         (_, "name") => person.name,
         (_, "id_number") => person.id_number,

@@ -14,9 +14,10 @@ const MADE_BY_CALLERS: [&str; 2] = ["request_id", "enrolment_id"];
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for.
-const WITHOUT: [&str; 21] = [
+const WITHOUT: [&str; 24] = [
     "ChangePassword",
     "ChangePhone",
+    "Check",
     "EndOtherSessions",
     "EndSession",
     "GetOrganization",
@@ -24,6 +25,8 @@ const WITHOUT: [&str; 21] = [
     "GetRegion",
     "ListClaimedEnrolments",
     "ListConsentTexts",
+    "ListGrants",
+    "ListMyGrants",
     "ListMyRecords",
     "ListOrganizations",
     "ListRegions",
