@@ -5,6 +5,7 @@ mod operator;
 mod revoking;
 mod scope;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,8 +45,9 @@ const BEGIN: OffsetDateTime = datetime!(2026-11-23 0:00 UTC);
 /// Longer than a revocation takes.
 const LONG: Duration = Duration::from_secs(10);
 
-/// The services that ask; only the first one may.
-const ASKING: [&str; 2] = ["registration", "stranger"];
+/// The services that ask, and their scopes; only the first one may.
+const ASKING: [(&str, &str); 2] =
+    [("registration", "orgtree.authority"), ("stranger", "orgtree.feed")];
 
 /// A province of two cities, each with a township; one township was merged into another.
 const PROVINCE: &str = "\
@@ -111,8 +113,8 @@ struct Suite {
     clock: Arc<ManualClock>,
     service: Service,
     tokens: SigningKey,
-    /// Of `registration`, which may ask, and of `stranger`, who may not.
-    asking: [SigningKey; 2],
+    /// Of who asks, by name.
+    asking: BTreeMap<&'static str, SigningKey>,
     identity: JoinHandle<Result<(), tonic::transport::Error>>,
 }
 
@@ -127,7 +129,7 @@ impl Suite {
     #[expect(clippy::disallowed_methods, reason = "ended with the suite")]
     async fn start(database: TestDatabase) -> Self {
         let tokens = SigningKey::generate();
-        let asking = [SigningKey::generate(), SigningKey::generate()];
+        let asking = BTreeMap::from(ASKING.map(|(name, _)| (name, SigningKey::generate())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let identity = listener.local_addr().unwrap();
         let played = Server::builder()
@@ -136,9 +138,8 @@ impl Suite {
         let played = tokio::spawn(played);
         let mut config = config(&database, Seed::None);
         config.identity_address = format!("http://{identity}");
-        let scopes = ["orgtree.authority", "orgtree.feed"];
-        for ((name, key), scope) in ASKING.into_iter().zip(&asking).zip(scopes) {
-            let public_keys = vec![key.verifying_key().to_base64()];
+        for (name, scope) in ASKING {
+            let public_keys = vec![asking.get(name).unwrap().verifying_key().to_base64()];
             let caller = CallerConfig { public_keys, scopes: vec![scope.to_owned()] };
             config.callers.insert(name.to_owned(), caller);
         }
@@ -182,8 +183,8 @@ impl Suite {
 
     /// The channel of a service that asks.
     fn channel(&self, name: &str, service: &Service) -> SuiteChannel {
-        let key = copy(&self.asking[usize::from(name != ASKING[0])]);
-        let signer = AssertionSigner::new(name, key, self.clock.clone());
+        let signer =
+            AssertionSigner::new(name, copy(self.asking.get(name).unwrap()), self.clock.clone());
         SuiteChannel::new(service.channel.clone(), "orgtree", Arc::new(signer))
     }
 

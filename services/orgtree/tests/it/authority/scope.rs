@@ -96,7 +96,9 @@ fn cases() -> impl Strategy<Value = Case> {
 impl Case {
     fn is_within(&self, mut place: usize, above: usize) -> bool {
         while place != above {
-            let Some(parent) = self.nodes[place].parent else { return false };
+            let Some(parent) = self.nodes.get(place).and_then(|node| node.parent) else {
+                return false;
+            };
             place = parent;
         }
         true
@@ -151,7 +153,7 @@ fn file(nodes: &[Node], shift: usize) -> String {
     let mut text = format!("{HEADER}\n");
     for (place, node) in nodes.iter().enumerate() {
         let parent = node.parent.map(code).unwrap_or_default();
-        let region = REGIONS[(node.region + shift) % REGIONS.len()];
+        let region = REGIONS.iter().cycle().nth(node.region + shift).unwrap();
         let (state, successor) = match (node.closed, node.parent) {
             (true, Some(parent)) => ("CLOSED", code(parent)),
             (true, None) => ("CLOSED", String::new()),
