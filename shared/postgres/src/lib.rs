@@ -4,7 +4,6 @@ pub mod again;
 pub mod config;
 pub mod constraint;
 mod error;
-pub mod lease;
 pub mod migrate;
 pub mod pool;
 #[cfg(feature = "private-server")]

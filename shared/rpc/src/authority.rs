@@ -71,6 +71,33 @@ impl Lease {
     /// database, say. However long the answer of that clock took, this is not too late.
     pub fn end_by(&self, shown: OffsetDateTime, now: Instant) -> OffsetDateTime {
         shown + self.until.saturating_duration_since(now)
+            - now.saturating_duration_since(self.until)
+    }
+}
+
+impl Decision {
+    /// What orgtree answered to a question that was asked at this time, on the clock that
+    /// nobody sets. [`Authority::ask`] is what services ask with.
+    ///
+    /// # Errors
+    /// `INTERNAL` for what the contract does not allow.
+    pub fn of(answer: &CheckResponse, asked: Instant) -> Result<Self, Error> {
+        let broken = || Error::internal("orgtree answered what its contract does not allow");
+        match answer.verdict() {
+            Verdict::Allowed => {
+                let grant = answer.grant.as_ref().ok_or_else(broken)?;
+                let lasts = u64::try_from(answer.lease_ms).map_err(|_negative| broken())?;
+                Ok(Self::Allowed(Lease {
+                    grant_id: Uuid::try_parse(&grant.id).map_err(|_form| broken())?,
+                    organization_code: grant.organization_code.clone(),
+                    role: grant.role(),
+                    until: asked + Duration::from_millis(lasts).min(LONGEST),
+                }))
+            }
+            Verdict::Forbidden => Ok(Self::Forbidden),
+            Verdict::OutOfScope => Ok(Self::OutOfScope),
+            Verdict::Unspecified => Err(broken()),
+        }
     }
 }
 
@@ -114,7 +141,7 @@ impl Authority {
         };
         let answer = self.client.clone().check(request).await.map_err(Remote::from);
         let answer = answer.map_err(Remote::into_error)?.into_inner();
-        let decision = read(&answer, asked)?;
+        let decision = Decision::of(&answer, asked)?;
         if let Decision::Allowed(lease) = &decision {
             self.keep(question, lease.clone());
         }
@@ -138,25 +165,6 @@ impl Authority {
     }
 }
 
-fn read(answer: &CheckResponse, asked: Instant) -> Result<Decision, Error> {
-    let broken = || Error::internal("orgtree answered what its contract does not allow");
-    match answer.verdict() {
-        Verdict::Allowed => {
-            let grant = answer.grant.as_ref().ok_or_else(broken)?;
-            let lasts = u64::try_from(answer.lease_ms).map_err(|_negative| broken())?;
-            Ok(Decision::Allowed(Lease {
-                grant_id: Uuid::try_parse(&grant.id).map_err(|_form| broken())?,
-                organization_code: grant.organization_code.clone(),
-                role: grant.role(),
-                until: asked + Duration::from_millis(lasts).min(LONGEST),
-            }))
-        }
-        Verdict::Forbidden => Ok(Decision::Forbidden),
-        Verdict::OutOfScope => Ok(Decision::OutOfScope),
-        Verdict::Unspecified => Err(broken()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use time::macros::datetime;
@@ -167,7 +175,7 @@ mod tests {
     fn allowed(lease_ms: i64, asked: Instant) -> Result<Decision, Error> {
         let id = Uuid::from_u128(7).to_string();
         let grant = Some(Grant { id, role: Role::Viewer.into(), ..Grant::default() });
-        read(&CheckResponse { verdict: Verdict::Allowed.into(), grant, lease_ms }, asked)
+        Decision::of(&CheckResponse { verdict: Verdict::Allowed.into(), grant, lease_ms }, asked)
     }
 
     fn lease(lease_ms: i64, asked: Instant) -> Lease {
@@ -198,16 +206,19 @@ mod tests {
         assert_eq!(at(0), time::Duration::seconds(3));
         // The answer of that clock took a second and a half.
         assert_eq!(at(1500), time::Duration::milliseconds(1500));
-        assert_eq!(at(9000), time::Duration::ZERO);
+        // It is long over.
+        assert_eq!(at(9000), time::Duration::seconds(-6));
     }
 
     #[test]
     fn an_answer_against_the_contract_allows_nothing() {
         let asked = Instant::now();
         let verdict = Verdict::Allowed.into();
-        assert!(read(&CheckResponse { verdict, ..CheckResponse::default() }, asked).is_err());
-        assert!(read(&CheckResponse::default(), asked).is_err());
+        assert!(
+            Decision::of(&CheckResponse { verdict, ..CheckResponse::default() }, asked).is_err()
+        );
+        assert!(Decision::of(&CheckResponse::default(), asked).is_err());
         let unknown = CheckResponse { verdict: 9, ..CheckResponse::default() };
-        assert!(read(&unknown, asked).is_err());
+        assert!(Decision::of(&unknown, asked).is_err());
     }
 }

@@ -3,7 +3,6 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod constraint;
-mod lease;
 mod migrate;
 mod pool;
 mod private;
