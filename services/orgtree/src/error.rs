@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::ErrorReason as Reason;
+use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_postgres::{DatabaseFault, classify, lost};
 use zhiyuan_rpc::{Code, Error as RpcError};
@@ -87,15 +88,16 @@ impl Error {
         matches!(self, Self::Database(error) if lost(error))
     }
 
-    /// Whether the caller asked for what it may not have.
-    pub(crate) fn is_refusal(&self) -> bool {
-        match self {
-            Self::OrganizationNotFound
-            | Self::PermissionMissing(_)
-            | Self::GrantNotFound
-            | Self::GrantToSelf
-            | Self::RoleAboveOwn
-            | Self::LastAdministrator => true,
+    /// Why the caller may not have what it asked for, as the contract calls it; none if it
+    /// was not for that.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        let reason = match self {
+            Self::OrganizationNotFound => Reason::OrganizationNotFound.wire(),
+            Self::PermissionMissing(_) => Common::PermissionMissing.wire(),
+            Self::GrantNotFound => Reason::GrantNotFound.wire(),
+            Self::GrantToSelf => Reason::GrantToSelf.wire(),
+            Self::RoleAboveOwn => Reason::RoleAboveOwn.wire(),
+            Self::LastAdministrator => Reason::LastAdministrator.wire(),
             Self::RegionNotFound
             | Self::CutNotFound
             | Self::CutNotExact
@@ -106,8 +108,9 @@ impl Error {
             | Self::PageToken
             | Self::Database(_)
             | Self::Inconsistent(_)
-            | Self::Request(_) => false,
-        }
+            | Self::Request(_) => return None,
+        };
+        Some(reason)
     }
 }
 
@@ -235,9 +238,10 @@ mod tests {
             (Error::Inconsistent("t"), Code::Internal, "INTERNAL"),
             (Error::from(RpcError::method_not_found()), Code::Unimplemented, "METHOD_NOT_FOUND"),
         ] {
-            let shown = format!("{error:?}");
+            let (shown, refusal) = (format!("{error:?}"), error.refusal());
             let told = RpcError::from(error);
             assert_eq!((told.code(), told.reason()), (code, reason), "{shown}");
+            assert!(refusal.is_none_or(|refusal| refusal == reason), "{shown}");
         }
     }
 }

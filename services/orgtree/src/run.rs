@@ -6,7 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
-use zhiyuan_audit::{Head, InvalidKeys, Sealer};
+use zhiyuan_audit::{Head, InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{InvalidCallers, Sessions, TrustedCallers};
 use zhiyuan_contracts::orgtree::v1::authority_service_server::{
     AuthorityServiceServer, SERVICE_NAME as AUTHORITY,
@@ -132,6 +132,7 @@ pub async fn run(
             .await;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
     let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
+    let trail = Trail::new(NAME, deps.clock.clone());
     let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
     let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS, AUTHORITY, FEED])
         .await
@@ -142,7 +143,11 @@ pub async fn run(
             pool.clone(),
             deps.clock.clone(),
         )))
-        .add_service(AuthorityServiceServer::new(Authority::new(pool.clone(), deps.clock.clone())))
+        .add_service(AuthorityServiceServer::new(Authority::new(
+            pool.clone(),
+            deps.clock.clone(),
+            trail,
+        )))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let callers = TrustedCallers::new(&config.callers)?;
     let sessions = Sessions::new();

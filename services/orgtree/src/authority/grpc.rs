@@ -4,6 +4,7 @@ use prost::Message as _;
 use sqlx::PgPool;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
+use zhiyuan_audit::Trail;
 use zhiyuan_auth::SignedIn;
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
 use zhiyuan_contracts::orgtree::v1::{
@@ -74,8 +75,8 @@ impl AuthorityService for Authority {
 }
 
 impl Authority {
-    pub(crate) fn new(pool: PgPool, clock: SharedClock) -> Self {
-        Self { changes: Changes::new(pool.clone(), clock.clone()), pool, clock }
+    pub(crate) fn new(pool: PgPool, clock: SharedClock, trail: Trail) -> Self {
+        Self { changes: Changes::new(pool.clone(), clock.clone(), trail), pool, clock }
     }
 
     async fn decide(&self, request: &CheckRequest) -> Result<CheckResponse> {

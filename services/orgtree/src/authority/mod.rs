@@ -6,6 +6,7 @@ mod db;
 mod ending;
 mod grpc;
 mod operator;
+mod records;
 
 use std::time::Duration;
 

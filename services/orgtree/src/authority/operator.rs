@@ -4,14 +4,20 @@ use clap::{Args, Subcommand};
 use sqlx::PgPool;
 use time::OffsetDateTime;
 use uuid::Uuid;
+use zhiyuan_audit::{Trail, operator};
 use zhiyuan_domain::{OrganizationCode, SharedClock, new_id};
 use zhiyuan_postgres::again;
 
 use super::changes::{self, NewGrant};
+use super::records::{self, Right};
 use super::{Role, db};
 use crate::MIGRATOR;
 use crate::config::Config;
 use crate::error::{Error, Result};
+use crate::run::NAME;
+
+/// Why the operator may not: there is somebody who can.
+const ADMINISTERED: &str = "ADMINISTERED";
 
 /// What an operator may do with orgtree.
 #[derive(Debug, Subcommand)]
@@ -76,7 +82,8 @@ pub async fn grant(
     let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-orgtree-grant").await?;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
     let id = new_id(clock.as_ref());
-    let given = again(Error::is_lost, || give(&pool, wanted, id, clock.now())).await;
+    let trail = Trail::new(NAME, clock.clone());
+    let given = again(Error::is_lost, || give(&pool, &trail, wanted, id, clock.now())).await;
     pool.close().await;
     match given {
         Ok(true) => Ok(id),
@@ -87,18 +94,24 @@ pub async fn grant(
     }
 }
 
-/// Tells whether it was given: not where somebody else can.
+/// Tells whether it was given: not where somebody else can. Either is recorded.
 async fn give(
     pool: &PgPool,
+    trail: &Trail,
     wanted: &OperatorGrant,
     id: Uuid,
     now: OffsetDateTime,
 ) -> Result<bool> {
     let mut transaction = pool.begin().await?;
     changes::alone(&mut transaction).await?;
+    let actor = operator(&mut transaction).await?;
     let code = wanted.organization.as_str();
     let administered = db::at(&mut transaction, code, Role::Administrator, now).await?;
     if !administered.is_empty() && !wanted.again {
+        let (account_id, role) = (wanted.account_id, wanted.role);
+        let record = records::not_given(actor, account_id, code, role, ADMINISTERED);
+        trail.append(&mut transaction, &record).await?;
+        transaction.commit().await?;
         return Ok(false);
     }
     let new = NewGrant {
@@ -107,7 +120,8 @@ async fn give(
         role: wanted.role,
         expires_at: None,
     };
-    changes::insert(&mut transaction, &new, None, id, now).await?;
+    let made = changes::insert(&mut transaction, &new, None, id, now).await?;
+    trail.append(&mut transaction, &records::given(actor, &made, Right::Operator)).await?;
     transaction.commit().await?;
     Ok(true)
 }
