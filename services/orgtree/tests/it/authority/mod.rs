@@ -2,6 +2,7 @@
 
 mod granting;
 mod operator;
+mod recording;
 mod revoking;
 mod scope;
 

@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::{join, join_all};
+use sqlx::{Connection as _, PgConnection};
 use tonic::Code;
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
@@ -199,6 +200,45 @@ async fn of_two_administrators_who_end_each_other_one_stays() {
     let mut reasons = [at_one, at_other].map(|answer| refusal(&answer.unwrap_err()).1);
     reasons.sort();
     assert_eq!(reasons, ["LAST_ADMINISTRATOR", "REVOCATION_IN_PROGRESS"]);
+    replica.stop().await;
+    suite.stop().await;
+}
+
+/// Each of them sees the other one, and has ended its own grant, unless they are made to
+/// come one after the other: the race above is seldom as close as this.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_administrators_who_give_up_their_own_at_the_same_moment_one_stays() {
+    let suite = Suite::on_province().await;
+    let replica = suite.replica().await;
+    let one = suite.make(account(1), "A", TypedRole::Administrator).await;
+    let other = suite.make(account(2), "A", TypedRole::Administrator).await;
+    let pool = suite.database.pool().await;
+    // Nobody's call is kept, and so nobody's revocation committed, before this ends.
+    let mut admin = PgConnection::connect(&suite.database.admin_url()).await.unwrap();
+    let mut holding = admin.begin().await.unwrap();
+    sqlx::raw_sql("LOCK TABLE orgtree.request IN EXCLUSIVE MODE")
+        .execute(&mut *holding)
+        .await
+        .unwrap();
+    let (mut at_one, mut at_other) =
+        (suite.person(account(1)), suite.person_at(&replica, account(2), true));
+    let releasing = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'
+                         AND (query LIKE '%orgtree.authority%'
+                              OR query LIKE 'INSERT INTO orgtree.request%')";
+        while sqlx::query_scalar::<_, i64>(waiting).fetch_one(&pool).await.unwrap() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        holding.rollback().await.unwrap();
+    };
+    let both = join(at_one.revoke_grant(revokes(one)), at_other.revoke_grant(revokes(other)));
+    let ((at_one, at_other), ()) = join(both, releasing).await;
+    let mut reasons = [at_one, at_other].map(|answer| refusal(&answer.unwrap_err()).1);
+    reasons.sort();
+    assert_eq!(reasons, ["LAST_ADMINISTRATOR", "REVOCATION_IN_PROGRESS"]);
+    let left = "SELECT count(*) FROM orgtree.authority_grant WHERE revoked_at IS NULL";
+    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&pool).await.unwrap(), 1);
     replica.stop().await;
     suite.stop().await;
 }
