@@ -171,6 +171,17 @@ pub(super) async fn list(
     all(rows)
 }
 
+/// Whether anybody has a role anywhere.
+#[tracing::instrument(name = "db.grant.is_given", skip_all)]
+pub(crate) async fn is_given(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM orgtree.authority_grant WHERE revoked_at IS NULL)
+               AS "given!""#
+    )
+    .fetch_one(connection)
+    .await
+}
+
 /// What a grant can be given at.
 #[derive(Debug)]
 pub(super) struct Place {

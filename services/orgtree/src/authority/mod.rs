@@ -13,6 +13,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use db::is_given;
 pub(crate) use grpc::Authority;
 pub(crate) use operator::operate;
 pub use operator::{GrantError, Operation, OperatorGrant, grant};
@@ -20,10 +21,10 @@ pub use operator::{GrantError, Operation, OperatorGrant, grant};
 /// How long others may rely on an answer, from when they asked.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// A revoked grant is over when a lease that was asked for just before has ended, and what
+/// A revoked grant, and one of an organization that moved away, is over when a lease that was asked for just before has ended, and what
 /// was begun under it has committed (2 s after its lease at the latest) or can't any more;
 /// and a little later, since no two clocks run alike.
-const OVER_AFTER: Duration = Duration::from_millis(5_050);
+pub(crate) const OVER_AFTER: Duration = Duration::from_millis(5_050);
 
 /// What an administrator may do. The numbers are those of the contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,8 +13,8 @@ use zhiyuan_domain::OrganizationCode;
 use zhiyuan_orgtree::Role as TypedRole;
 use zhiyuan_rpc::authority::{Authority, Decision, Lease};
 
-use super::{Person, Suite, account, asks, give, gives, list, patiently, refusal, revokes};
-use crate::harness::assert_refused;
+use super::{HEADER, Person, Suite, account, asks, give, gives, list, patiently, refusal, revokes};
+use crate::harness::{assert_refused, load};
 
 /// What was allowed may take effect for so long.
 const OVER: Duration = Duration::from_secs(5);
@@ -115,6 +115,25 @@ async fn another_process_waits_by_its_own_clock_and_nobody_once_it_is_over() {
     suite.person(account(1)).revoke_grant(request).await.unwrap();
     assert!(begin.elapsed() < Duration::from_secs(2));
     replica.stop().await;
+    suite.stop().await;
+}
+
+#[tokio::test]
+async fn a_move_is_over_when_no_lease_of_before_can_take_effect_any_more() {
+    let (suite, _) = managed().await;
+    let authority = suite.authority(&suite.service);
+    let lease = lease(&authority, 2, "A-1-1").await;
+    let begin = Instant::now();
+    load(&suite.database, &format!("{HEADER}\nA-1-1,镇一一,TOWNSHIP,A-2,,,\n")).await.unwrap();
+    assert!(begin.elapsed() >= OVER, "{:?}", begin.elapsed());
+    let end = lease.check(Instant::now()).unwrap_err();
+    assert_eq!(end.reason(), "UNAVAILABLE");
+    assert!(matches!(ask(&authority, 2, "A-1-1").await, Decision::OutOfScope));
+    // What was merged into it has moved along; and nobody waits when nothing moves.
+    assert!(matches!(ask(&authority, 2, "A-1-9").await, Decision::OutOfScope));
+    let begin = Instant::now();
+    load(&suite.database, &format!("{HEADER}\nA-1-1,新名,TOWNSHIP,A-2,,,\n")).await.unwrap();
+    assert!(begin.elapsed() < OVER, "{:?}", begin.elapsed());
     suite.stop().await;
 }
 
