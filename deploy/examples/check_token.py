@@ -71,7 +71,8 @@ def main() -> int:
     else:
         print("a forged token was taken", file=sys.stderr)
         return 1
-    call(options.gateway, "SignInService/SignOut", {}, token)
+    refresh = {"refreshToken": signed_in["tokens"]["refreshToken"]}
+    call(options.gateway, "SignInService/SignOut", refresh)
     print("checked, and signed out")
     return 0
 

@@ -49,7 +49,7 @@ impl zhiyuan_process::Program for Program {
     fn check(config: &Config) -> anyhow::Result<()> {
         let Deps { policies, clock } = Deps::new(Arc::new(SystemClock))?;
         upstream::check(&config.upstreams, &policies).context("upstreams")?;
-        browser::Browsers::new(&config.cookies, &policies, clock).context("cookies")?;
+        browser::Browsers::new(&config.cookies, clock).context("cookies")?;
         Ok(())
     }
 

@@ -65,7 +65,7 @@ pub async fn run(
     ready: ReadySignal,
 ) -> Result<(), RunError> {
     let Deps { policies, clock } = deps;
-    let browsers = Browsers::new(&config.cookies, &policies, clock)?;
+    let browsers = Browsers::new(&config.cookies, clock)?;
     let upstreams = Arc::new(Upstreams::new(&config.upstreams, &policies)?);
     let public = public_services(&policies);
     let public: Vec<&str> = public.iter().map(String::as_str).collect();

@@ -3,7 +3,7 @@
 -- reserved, so that no number of attempts at once is evaluated together.
 CREATE TABLE identity.delay (
     subject_index   bytea       NOT NULL,
-    -- 1: password, 2: code.
+    -- 1: password, 2: name and end of the ID number after a code.
     way             smallint    NOT NULL CHECK (way IN (1, 2)),
     -- A known device of the account; the nil id stands for all strangers together.
     device_id       uuid        NOT NULL,
@@ -14,19 +14,20 @@ CREATE TABLE identity.delay (
 ) WITH (fillfactor = 70);
 CREATE INDEX delay_last_failure_at ON identity.delay (last_failure_at);
 
--- Devices that proved an account and a phone. The token is known here by its hash alone.
+-- Devices that proved an account. The token is known here by its hash alone.
 CREATE TABLE identity.device (
     partition     smallint    NOT NULL CHECK (partition BETWEEN 0 AND 63),
     account_id    uuid        NOT NULL,
     device_id     uuid        NOT NULL,
     token_hash    bytea       NOT NULL CHECK (length(token_hash) = 32),
-    index_version smallint    NOT NULL,
-    -- The phone that was proved from it last.
-    phone_index   bytea       NOT NULL,
+    -- The phone that was proved from it last, if one was.
+    index_version smallint,
+    phone_index   bytea,
     created_at    timestamptz NOT NULL,
     last_used_at  timestamptz NOT NULL,
     PRIMARY KEY (partition, account_id, device_id),
-    FOREIGN KEY (partition, account_id) REFERENCES identity.account ON DELETE CASCADE
+    FOREIGN KEY (partition, account_id) REFERENCES identity.account ON DELETE CASCADE,
+    CHECK ((index_version IS NULL) = (phone_index IS NULL))
 );
 CREATE INDEX device_phone ON identity.device (index_version, phone_index);
 CREATE INDEX device_last_used_at ON identity.device (last_used_at);

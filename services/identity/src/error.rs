@@ -81,6 +81,9 @@ pub(crate) enum Error {
     /// A phone is not proved.
     #[error("a proof of a phone is missing")]
     PhoneProofMissing,
+    /// The clocks of this process and of the database are apart.
+    #[error("the clock of this process is {seconds} s away from the database's")]
+    ClockOff { seconds: i64 },
     /// No key signs just now.
     #[error("no key signs access tokens just now")]
     NoSigningKey,
@@ -127,7 +130,8 @@ impl Error {
             Self::Database(error) => classify(error) != DatabaseFault::Defect,
             Self::KeyStore(KeyStoreError::Unavailable(_))
             | Self::HashingBusy
-            | Self::NoSigningKey => true,
+            | Self::NoSigningKey
+            | Self::ClockOff { .. } => true,
             Self::SmsTooSoon { .. }
             | Self::SmsDailyLimit { .. }
             | Self::SmsBudgetExhausted { .. }
@@ -271,7 +275,7 @@ impl From<Error> for RpcError {
                 Reason::PhoneProofMissing,
                 "更换手机号需要原手机号和新手机号的短信验证码",
             ),
-            Error::NoSigningKey => Self::unavailable(error),
+            Error::NoSigningKey | Error::ClockOff { .. } => Self::unavailable(error),
             Error::HashingBusy => Self::overloaded(Duration::from_secs(1)),
             Error::Sealed(source) => Self::data_corrupt(source),
             Error::KeyStore(source @ KeyStoreError::Unavailable(_)) => Self::unavailable(source),
@@ -349,6 +353,7 @@ mod tests {
             (Error::PasswordWrong, Code::Unauthenticated, "PASSWORD_WRONG"),
             (Error::PhoneProofMissing, Code::Precondition, "PHONE_PROOF_MISSING"),
             (Error::NoSigningKey, Code::Unavailable, "UNAVAILABLE"),
+            (Error::ClockOff { seconds: 90 }, Code::Unavailable, "UNAVAILABLE"),
             (PasswordError::Busy.into(), Code::Exhausted, "OVERLOADED"),
             (PasswordError::Failed.into(), Code::Internal, "INTERNAL"),
             (FieldError::Corrupt.into(), Code::DataLoss, "DATA_CORRUPT"),

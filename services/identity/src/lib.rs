@@ -3,6 +3,7 @@
 mod accounts;
 mod audit;
 mod challenges;
+mod clock;
 mod config;
 mod consents;
 mod credentials;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use zhiyuan_audit::{InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{Sessions, TrustedCallers};
@@ -47,6 +48,7 @@ use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::audit::AuditRpc;
 use crate::challenges::Challenges;
+use crate::clock::AgreedClock;
 use crate::config::{ChallengeBitsError, Config, KeysError};
 use crate::consents::{Consents, Texts};
 use crate::credentials::{CredentialRpc, Credentials};
@@ -182,6 +184,7 @@ pub async fn run(
     };
     let sign_in = sign_in_of(&config, &deps, &challenges, &enrolments, &sessions);
     let signing_keys = sign_in.issuer.keys.clone();
+    let agreed = signing_keys.agreed.clone();
     // Nobody can be signed in without a key.
     signing_keys.rotate().await.map_err(|error| RunError::Start(chain(&error)))?;
     let services = Services { enrolments: enrolments.clone(), sign_in };
@@ -203,20 +206,22 @@ pub async fn run(
     let notices_every = Duration::from_millis(config.jobs.notices_ms);
     let notices = Notices { pool: pool.clone(), vault, vendor, clock: deps.clock.clone() };
     tasks.start("checks", enrolments::job::checks(enrolments.clone(), checks_every, soft()));
-    tasks.start("purge", enrolments::job::purge(enrolments, soft()));
+    tasks.start("purge", enrolments::job::purge(enrolments, agreed.clone(), soft()));
     tasks.start("notices", notices::job::send(notices, notices_every, soft()));
     publisher.start(&tasks);
-    let own_word = OwnWord::new(pool.clone(), signing_keys.clone(), deps.clock.clone());
-    tasks.start("revocations", revocations::watch(own_word, sessions, soft()));
+    let own_word = OwnWord::new(signing_keys.clone());
+    // Asked for as long as there are calls, or strict ones would be refused while it drains.
+    let served = CancellationToken::new();
+    tasks.start("revocations", revocations::watch(own_word, sessions, served.clone()));
     let keys_every = Duration::from_millis(config.jobs.signing_keys_ms);
     tasks.start("signing keys", signing_keys::job::rotate(signing_keys, keys_every, soft()));
-    let clock = deps.clock.clone();
-    tasks.start("purge of sessions", sessions::job::purge(pool.clone(), clock, soft()));
+    tasks.start("purge of sessions", sessions::job::purge(pool.clone(), agreed, soft()));
     sealer.start(&tasks);
     tasks.start("keys", keys::job::sweep(pool.clone(), store, deps.clock, soft()));
 
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
+    served.cancel();
     stop.request();
     let ended = tasks.finish(config.server.rest()).await;
     zhiyuan_postgres::close(&pool).await;
@@ -285,7 +290,9 @@ fn sign_in_of(
     let vault = &challenges.vault;
     let (pool, clock) = (enrolments.pool.clone(), deps.clock.clone());
     let life = config.sessions.key_life();
-    let keys = SigningKeys::new(pool.clone(), vault.clone(), clock.clone(), life, known.clone());
+    let most_skew = Duration::from_millis(config.feed.max_skew_ms);
+    let clocks = (clock.clone(), AgreedClock::new(clock.clone(), most_skew));
+    let keys = SigningKeys::new(pool.clone(), vault.clone(), clocks, life, known.clone());
     let issuer = Issuer {
         pool: pool.clone(),
         vault: vault.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use zhiyuan_audit::{Head, InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{InvalidCallers, Sessions, TrustedCallers};
 use zhiyuan_contracts::orgtree::v1::authority_service_server::{
@@ -162,13 +163,16 @@ pub async fn run(
     let tasks = Tasks::new(stop.clone());
     publisher.start(&tasks);
     let ended = revocations::FromIdentity::new(deps.identity.clone());
-    tasks.start("revocations", revocations::watch(ended, sessions, stop.soft()));
+    // Asked for as long as there are calls, or strict ones would be refused while it drains.
+    let served = CancellationToken::new();
+    tasks.start("revocations", revocations::watch(ended, sessions, served.clone()));
     sealer.start(&tasks);
     start_counts(&tasks, &config, &deps, &pool);
     let old = requests::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
     tasks.start("requests", old);
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
+    served.cancel();
     let ended = tasks.finish(config.server.rest()).await;
     zhiyuan_postgres::close(&pool).await;
     Ok(ended?)

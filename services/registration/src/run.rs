@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 use zhiyuan_audit::{InvalidKeys, Sealer};
 use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
@@ -107,6 +108,7 @@ pub async fn run(
         digests: config.digests.parse()?,
         age_rule: config.rules.age.into(),
         outbox: publisher.outbox(),
+        due,
     };
     let routes = server::standard_routes(&[REGISTRATIONS, FEED])
         .await
@@ -129,17 +131,20 @@ pub async fn run(
     let recovery = config.recovery;
     tasks.start(
         "recovery",
-        job::recover(registrar.clone(), every(recovery.interval_ms), due, stop.soft()),
+        job::recover(registrar.clone(), every(recovery.interval_ms), stop.soft()),
     );
     publisher.start(&tasks);
     sealer.start(&tasks);
     reader.start(&tasks);
     let ended = revocations::FromIdentity::new(deps.identity);
-    tasks.start("revocations", revocations::watch(ended, sessions, stop.soft()));
+    // Asked for as long as there are calls, or strict ones would be refused while it drains.
+    let served = CancellationToken::new();
+    tasks.start("revocations", revocations::watch(ended, sessions, served.clone()));
     tasks.start("sweep", job::sweep(registrar, every(recovery.sweep_ms), stop.soft()));
 
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
+    served.cancel();
     let ended = tasks.finish(config.server.rest()).await;
     zhiyuan_postgres::close(&pool).await;
     ended?;

@@ -79,8 +79,9 @@ struct Claims {
     exp: i64,
 }
 
-/// Issues a token at a time, in seconds since 1970; it ends 10 minutes later.
-pub fn issue(key: &SigningKey, person: &SignedIn, now: i64) -> String {
+/// Issues a token at a time; it ends 10 minutes later, or with its session if that ends
+/// before. Both in seconds since 1970.
+pub fn issue(key: &SigningKey, person: &SignedIn, now: i64, session_end: i64) -> String {
     let header = json!({ "alg": ALGORITHM, "typ": TYPE, "kid": key.key_id() });
     let claims = json!({
         "iss": ISSUER,
@@ -89,9 +90,14 @@ pub fn issue(key: &SigningKey, person: &SignedIn, now: i64) -> String {
         "sid": person.session_id.to_string(),
         "acr": if person.second_factor { "2" } else { "1" },
         "iat": now,
-        "exp": now.saturating_add(LIFETIME),
+        "exp": expire_at(now, session_end),
     });
     jws::seal(key, &header.to_string(), &claims.to_string())
+}
+
+/// When a token ends that is issued at a time, in seconds since 1970.
+pub fn expire_at(now: i64, session_end: i64) -> i64 {
+    now.saturating_add(LIFETIME).min(session_end)
 }
 
 /// Verifies tokens, in every service by itself.

@@ -22,23 +22,20 @@ pub(super) struct Jar {
 #[derive(Debug)]
 pub(super) struct Cookie {
     name: &'static str,
-    path: String,
     secure: bool,
 }
 
 impl Jar {
-    /// The refresh token goes to the one method that takes it, and nowhere else.
-    pub(super) fn new(secure: bool, refresh_path: &str) -> Self {
-        // A browser believes these prefixes only with `Secure`; `__Host-` besides only for
-        // all paths of this very host, so that no neighbour below the same domain can
-        // plant one.
+    /// For all paths of this host: a browser believes `__Host-` for nothing less, and with
+    /// it no neighbour below the same domain can plant a session of somebody else's.
+    pub(super) fn new(secure: bool) -> Self {
         let (access, refresh) = if secure {
-            ("__Host-zhiyuan-access", "__Secure-zhiyuan-refresh")
+            ("__Host-zhiyuan-access", "__Host-zhiyuan-refresh")
         } else {
             ("zhiyuan-access", "zhiyuan-refresh")
         };
-        let cookie = |name, path: &str| Cookie { name, path: path.to_owned(), secure };
-        Self { access: cookie(access, "/"), refresh: cookie(refresh, refresh_path) }
+        let cookie = |name| Cookie { name, secure };
+        Self { access: cookie(access), refresh: cookie(refresh) }
     }
 
     /// Tells a browser to forget both.
@@ -90,9 +87,8 @@ impl Cookie {
     }
 
     fn line(&self, value: &str, seconds: i64) -> String {
-        let Self { name, path, .. } = self;
-        let secure = if self.secure { "; Secure" } else { "" };
-        format!("{name}={value}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
+        let (name, secure) = (self.name, if self.secure { "; Secure" } else { "" });
+        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}")
     }
 }
 
@@ -109,7 +105,7 @@ mod tests {
         for value in sent {
             headers.append(COOKIE, HeaderValue::from_static(value));
         }
-        let jar = Jar::new(false, "/renew");
+        let jar = Jar::new(false);
         jar.access.read(&headers).map(str::to_owned).map_err(|error| error.code())
     }
 
@@ -165,28 +161,28 @@ mod tests {
 
     #[test]
     fn writes_what_no_page_can_read_and_no_plain_connection_carries() {
-        let jar = Jar::new(true, "/renew");
+        let jar = Jar::new(true);
         assert_eq!(
             jar.access.write("a.b", 600).unwrap(),
             "__Host-zhiyuan-access=a.b; Path=/; Max-Age=600; HttpOnly; SameSite=Strict; Secure"
         );
         assert_eq!(
             jar.refresh.write("r", 9).unwrap(),
-            "__Secure-zhiyuan-refresh=r; Path=/renew; Max-Age=9; HttpOnly; SameSite=Strict; Secure"
+            "__Host-zhiyuan-refresh=r; Path=/; Max-Age=9; HttpOnly; SameSite=Strict; Secure"
         );
-        let cleared: Vec<_> = Jar::new(false, "/renew").cleared();
+        let cleared: Vec<_> = Jar::new(false).cleared();
         assert_eq!(
             cleared,
             [
                 "zhiyuan-access=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict",
-                "zhiyuan-refresh=; Path=/renew; Max-Age=0; HttpOnly; SameSite=Strict",
+                "zhiyuan-refresh=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict",
             ]
         );
     }
 
     #[test]
     fn writes_no_value_that_would_be_more_than_one() {
-        let jar = Jar::new(false, "/");
+        let jar = Jar::new(false);
         let long = "x".repeat(LONGEST - "zhiyuan-access".len());
         assert!(jar.access.write(&long, 1).is_ok());
         let longer = format!("{long}x");

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, request};
 use prost_reflect::MessageDescriptor;
 use tonic::Code as Grpc;
 use zhiyuan_contracts::access::v1::SessionEffect;
-use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
+use zhiyuan_contracts::policy::{Caller, MethodPolicy};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_domain::SharedClock;
 use zhiyuan_rpc::{Code, Error};
@@ -26,7 +26,7 @@ pub use site::OriginError;
 
 /// How a page says that its session is in cookies.
 const SESSION: &str = "zhiyuan-session";
-/// How the service that renews a session learns the token of the cookie. No caller's own
+/// How the service that renews or ends a session learns the token of the cookie. No caller's own
 /// passes.
 const REFRESH_TOKEN: HeaderName = HeaderName::from_static("zhiyuan-refresh-token");
 
@@ -43,14 +43,8 @@ impl Browsers {
     ///
     /// # Errors
     /// When an origin is none.
-    pub(crate) fn new(
-        config: &Cookies,
-        policies: &Policies,
-        clock: SharedClock,
-    ) -> Result<Self, OriginError> {
-        let renews = policies.iter().find(|policy| policy.session == SessionEffect::Renews);
-        let refresh_path = renews.map_or("/", |policy| policy.path.as_str());
-        Ok(Self { jar: Jar::new(config.secure, refresh_path), site: Site::new(config)?, clock })
+    pub(crate) fn new(config: &Cookies, clock: SharedClock) -> Result<Self, OriginError> {
+        Ok(Self { jar: Jar::new(config.secure), site: Site::new(config)?, clock })
     }
 
     /// Whether a call comes from a browser whose session is in cookies. One that brings
@@ -103,7 +97,7 @@ impl Browser<'_> {
         if self.signed_in {
             kept.insert(AUTHORIZATION, secret(&format!("Bearer {}", jar.access.read(sent)?))?);
         }
-        if self.session == SessionEffect::Renews {
+        if matches!(self.session, SessionEffect::Renews | SessionEffect::Ends) {
             kept.insert(REFRESH_TOKEN, secret(jar.refresh.read(sent)?)?);
         }
         Ok(())

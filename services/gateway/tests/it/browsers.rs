@@ -5,27 +5,26 @@ use prost::Message as _;
 use tonic::Code;
 use zhiyuan_contracts::identity::v1::{RefreshSessionRequest, SignInRequest, SignInResponse};
 
-use crate::signed_in::{REFRESH, SIGN_IN, SIGN_OUT};
+use crate::signed_in::{MINE, REFRESH, SIGN_IN, SIGN_OUT};
 use crate::suite::{Answer, Suite, post};
 
 const MODE: (&str, &str) = ("zhiyuan-session", "cookie");
 const ACCESS: (&str, &str) = ("cookie", "zhiyuan-access=access.1");
+const REFRESHING: (&str, &str) = ("cookie", "zhiyuan-refresh=refresh.1");
 const CLEARED: [&str; 2] = [
     "zhiyuan-access=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict",
-    "zhiyuan-refresh=; Path=/zhiyuan.identity.v1.SignInService/RefreshSession; Max-Age=0; \
-     HttpOnly; SameSite=Strict",
+    "zhiyuan-refresh=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict",
 ];
 
 /// Asserts that both cookies are set, and tells for how many seconds.
 #[track_caller]
 fn set(answer: &Answer, prefixes: [&str; 2], secure: &str) -> [i64; 2] {
     let cookies = answer.cookies();
-    let paths = ["/", REFRESH];
     let mut seconds = [0; 2];
     assert_eq!(cookies.len(), 2, "{cookies:?}");
     for (n, cookie) in cookies.iter().enumerate() {
         let rest = cookie.strip_prefix(prefixes[n]).unwrap_or_else(|| panic!("{cookie}"));
-        let rest = rest.strip_prefix(&format!("; Path={}; Max-Age=", paths[n]));
+        let rest = rest.strip_prefix("; Path=/; Max-Age=");
         let (age, rest) = rest.unwrap_or_else(|| panic!("{cookie}")).split_once(';').unwrap();
         assert_eq!(rest, format!(" HttpOnly; SameSite=Strict{secure}"));
         seconds[n] = age.parse().unwrap();
@@ -73,12 +72,16 @@ async fn protobuf_is_treated_alike() {
 async fn over_https_cookies_are_for_https_and_this_host_alone() {
     let suite = Suite::start_with(|config| config.cookies.secure = true).await;
     let answer = suite.call(true, SIGN_IN, &[MODE], "{}").await;
-    let names = ["__Host-zhiyuan-access=access.1", "__Secure-zhiyuan-refresh=refresh.1"];
+    let names = ["__Host-zhiyuan-access=access.1", "__Host-zhiyuan-refresh=refresh.1"];
     set(&answer, names, "; Secure");
     // A plain one is another cookie: anybody on the way could have planted it.
-    let planted = suite.call(true, SIGN_OUT, &[MODE, ACCESS], "{}").await;
-    assert_eq!(planted.refusal().1, "UNAUTHENTICATED");
+    for (path, plain) in [(MINE, ACCESS), (SIGN_OUT, REFRESHING), (REFRESH, REFRESHING)] {
+        let planted = suite.call(true, path, &[MODE, plain], "{}").await;
+        assert_eq!(planted.refusal().1, "UNAUTHENTICATED", "{path}");
+    }
     let good = ("cookie", "__Host-zhiyuan-access=access.1");
+    assert_eq!(suite.call(true, MINE, &[MODE, good], "{}").await.status, 200);
+    let good = ("cookie", "__Host-zhiyuan-refresh=refresh.1");
     let answer = suite.call(true, SIGN_OUT, &[MODE, good], "{}").await;
     assert_eq!(answer.status, 200);
     for cookie in answer.cookies() {
@@ -100,7 +103,7 @@ async fn who_does_not_ask_for_cookies_gets_none_and_grpc_never() {
     assert!(answer.cookies().is_empty());
     let response = SignInResponse::decode(answer.body.slice(5..)).unwrap();
     assert_eq!(response.tokens.unwrap().access_token, "access.1");
-    let refused = suite.grpc(SIGN_OUT, &[MODE, ACCESS], b"").await.grpc();
+    let refused = suite.grpc(MINE, &[MODE, ACCESS], b"").await.grpc();
     assert_eq!(refused.code(), Code::Unauthenticated);
     let message = RefreshSessionRequest { refresh_token: "r".into() }.encode_to_vec();
     let cookie = ("cookie", "zhiyuan-refresh=refresh.1");
@@ -126,7 +129,7 @@ async fn the_access_cookie_becomes_a_bearer_token() {
                 .into_iter()
                 .chain(cookies.iter().map(|cookie| ("cookie", *cookie)))
                 .collect();
-            let answer = suite.call(http2, SIGN_OUT, &headers, "{}").await;
+            let answer = suite.call(http2, MINE, &headers, "{}").await;
             assert_eq!((answer.status, suite.reached()), (200, before + 1), "{cookies:?}");
             let seen = suite.last_seen();
             assert_eq!(seen["authorization"], "Bearer access.1");
@@ -145,7 +148,8 @@ async fn a_cookie_goes_nowhere_but_where_it_is_needed() {
         (SIGN_IN, None, None),
         ("/zhiyuan.registration.v1.RegistrationService/GetRegistration", None, None),
         (REFRESH, None, Some("r")),
-        (SIGN_OUT, Some("Bearer a"), None),
+        (SIGN_OUT, None, Some("r")),
+        (MINE, Some("Bearer a"), None),
     ] {
         assert_eq!(suite.call(false, path, &[MODE, both], "{}").await.status, 200);
         let seen = suite.last_seen();
@@ -207,17 +211,18 @@ async fn a_session_that_is_over_leaves_no_cookie() {
 #[tokio::test]
 async fn who_signs_out_leaves_no_cookie_unless_the_session_may_go_on() {
     let suite = Suite::start().await;
-    let answer = suite.call(true, SIGN_OUT, &[MODE, ACCESS], "{}").await;
+    // The access token may have ended before.
+    let answer = suite.call(true, SIGN_OUT, &[MODE, REFRESHING], "{}").await;
     assert_eq!((answer.status, answer.cookies()), (200, CLEARED.into()));
+    assert_eq!(suite.last_seen()["zhiyuan-refresh-token"], "refresh.1");
     for code in 1..=16 {
-        let cookie = format!("zhiyuan-access=refuse:{code}");
+        let cookie = format!("zhiyuan-refresh=refuse:{code}");
         let answer = suite.call(false, SIGN_OUT, &[MODE, ("cookie", &cookie)], "{}").await;
         let over = matches!(code, 5 | 6 | 7 | 9 | 16);
         assert_eq!(answer.cookies(), if over { CLEARED.into() } else { Vec::new() }, "{code}");
     }
-    // The access token ended by itself: the refresh token, which this path is not sent,
-    // goes all the same.
-    let answer = suite.call(false, SIGN_OUT, &[MODE], "{}").await;
+    // There was no session any more: what is left of it goes.
+    let answer = suite.call(false, SIGN_OUT, &[MODE, ACCESS], "{}").await;
     assert_eq!((answer.status, answer.cookies()), (401, CLEARED.into()));
 }
 
@@ -239,7 +244,7 @@ async fn of_authorization_and_a_cookie_the_cookie_does_not_count() {
     let suite = Suite::start().await;
     for cookie in [ACCESS.1, "zhiyuan-access=x; zhiyuan-access=y", "zhiyuan-access=\"bad\""] {
         let headers = [MODE, ("authorization", "Bearer mine"), ("cookie", cookie)];
-        let answer = suite.call(false, SIGN_OUT, &headers, "{}").await;
+        let answer = suite.call(false, MINE, &headers, "{}").await;
         assert_eq!(answer.status, 200, "{cookie}");
         assert_eq!(suite.last_seen()["authorization"], "Bearer mine");
         // Not the session of the cookie has ended.
@@ -248,7 +253,7 @@ async fn of_authorization_and_a_cookie_the_cookie_does_not_count() {
     let before = suite.reached();
     for bad in ["Basic eDp5", "", "Bearer"] {
         let headers = [MODE, ("authorization", bad), ACCESS];
-        assert_eq!(suite.call(false, SIGN_OUT, &headers, "{}").await.status, 401, "{bad}");
+        assert_eq!(suite.call(false, MINE, &headers, "{}").await.status, 401, "{bad}");
     }
     assert_eq!(suite.reached(), before);
 }
@@ -258,21 +263,23 @@ async fn two_cookies_of_one_name_and_one_that_is_none_are_refused() {
     let suite = Suite::start().await;
     let long = format!("zhiyuan-access={}", "x".repeat(4083));
     for (path, cookies) in [
-        (SIGN_OUT, &["zhiyuan-access=x; zhiyuan-access=y"][..]),
-        (SIGN_OUT, &["zhiyuan-access=x", "zhiyuan-access=x"]),
-        (SIGN_OUT, &["zhiyuan-access=x; a=\"; zhiyuan-access=y; \""]),
-        (SIGN_OUT, &["zhiyuan-access=x y"]),
-        (SIGN_OUT, &["zhiyuan-access=\"x\""]),
-        (SIGN_OUT, &["zhiyuan-access="]),
-        (SIGN_OUT, &["a=zhiyuan-access=x"]),
-        (SIGN_OUT, &["zhiyuan-access =x"]),
-        (SIGN_OUT, &["ZHIYUAN-ACCESS=x"]),
-        (SIGN_OUT, &["a=b, zhiyuan-access=x"]),
-        (SIGN_OUT, &["zhiyuan-refresh=x"]),
-        (SIGN_OUT, &[&long]),
+        (MINE, &["zhiyuan-access=x; zhiyuan-access=y"][..]),
+        (MINE, &["zhiyuan-access=x", "zhiyuan-access=x"]),
+        (MINE, &["zhiyuan-access=x; a=\"; zhiyuan-access=y; \""]),
+        (MINE, &["zhiyuan-access=x y"]),
+        (MINE, &["zhiyuan-access=\"x\""]),
+        (MINE, &["zhiyuan-access="]),
+        (MINE, &["a=zhiyuan-access=x"]),
+        (MINE, &["zhiyuan-access =x"]),
+        (MINE, &["ZHIYUAN-ACCESS=x"]),
+        (MINE, &["a=b, zhiyuan-access=x"]),
+        (MINE, &["zhiyuan-refresh=x"]),
+        (MINE, &[&long]),
         (REFRESH, &["zhiyuan-refresh=x; zhiyuan-refresh=y"]),
         (REFRESH, &["zhiyuan-refresh=x", "zhiyuan-refresh=y"]),
         (REFRESH, &["zhiyuan-access=x"]),
+        (SIGN_OUT, &["zhiyuan-refresh=x; zhiyuan-refresh=y"]),
+        (SIGN_OUT, &["zhiyuan-access=x"]),
     ] {
         for http2 in [false, true] {
             let headers: Vec<_> = [MODE]
@@ -286,10 +293,10 @@ async fn two_cookies_of_one_name_and_one_that_is_none_are_refused() {
     }
     assert_eq!(suite.reached(), 0);
     let fits = &long[..long.len() - 1];
-    let answer = suite.call(false, SIGN_OUT, &[MODE, ("cookie", fits)], "{}").await;
+    let answer = suite.call(false, MINE, &[MODE, ("cookie", fits)], "{}").await;
     assert_eq!(answer.status, 200);
     let huge = format!("a={}; zhiyuan-access=x", "x".repeat(17_000));
-    let answer = suite.call(false, SIGN_OUT, &[MODE, ("cookie", &huge)], "{}").await;
+    let answer = suite.call(false, MINE, &[MODE, ("cookie", &huge)], "{}").await;
     assert_eq!(answer.refusal().1, "MESSAGE_TOO_LARGE");
 }
 

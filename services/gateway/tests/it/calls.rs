@@ -6,13 +6,15 @@ use prost_types::Timestamp;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use zhiyuan_contracts::identity::v1::audit_service_server::{AuditService, AuditServiceServer};
 use zhiyuan_contracts::identity::v1::sign_in_service_server::{SignInService, SignInServiceServer};
 use zhiyuan_contracts::identity::v1::sms_code_service_server::{
     SmsCodeService, SmsCodeServiceServer,
 };
 use zhiyuan_contracts::identity::v1::{
-    RefreshSessionRequest, RefreshSessionResponse, SendSmsCodeRequest, SendSmsCodeResponse,
-    SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, Tokens,
+    ListMyRecordsRequest, ListMyRecordsResponse, RefreshSessionRequest, RefreshSessionResponse,
+    SendSmsCodeRequest, SendSmsCodeResponse, SignInRequest, SignInResponse, SignOutRequest,
+    SignOutResponse, Tokens,
 };
 use zhiyuan_contracts::registration::v1 as registration;
 use zhiyuan_contracts::registration::v1::registration_service_server::{
@@ -29,6 +31,7 @@ pub(crate) async fn routes() -> Routes {
         .unwrap()
         .add_service(SmsCodeServiceServer::new(Played))
         .add_service(SignInServiceServer::new(Played))
+        .add_service(AuditServiceServer::new(Played))
         .add_service(RegistrationServiceServer::new(Played))
 }
 
@@ -131,9 +134,22 @@ impl SignInService for Played {
         &self,
         request: Request<SignOutRequest>,
     ) -> Result<Response<SignOutResponse>, Status> {
+        let cookie = request.metadata().get("zhiyuan-refresh-token");
+        let cookie = cookie.map(|value| value.to_str().unwrap().to_owned());
+        told(&cookie.unwrap_or_else(|| request.get_ref().refresh_token.clone())).await?;
+        Ok(Response::new(SignOutResponse {}))
+    }
+}
+
+#[tonic::async_trait]
+impl AuditService for Played {
+    async fn list_my_records(
+        &self,
+        request: Request<ListMyRecordsRequest>,
+    ) -> Result<Response<ListMyRecordsResponse>, Status> {
         let authorization = request.metadata().get("authorization").unwrap().to_str().unwrap();
         told(authorization.split_once(' ').unwrap().1).await?;
-        Ok(Response::new(SignOutResponse {}))
+        Ok(Response::new(ListMyRecordsResponse::default()))
     }
 }
 

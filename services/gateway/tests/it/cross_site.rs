@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::Request;
 
-use crate::signed_in::{REFRESH, SIGN_IN, SIGN_OUT};
+use crate::signed_in::{MINE, REFRESH, SIGN_IN, SIGN_OUT};
 use crate::suite::{Suite, post};
 
 const MODE: (&str, &str) = ("zhiyuan-session", "cookie");
@@ -23,11 +23,11 @@ async fn a_form_of_another_site_gets_nowhere() {
     }
     // And a script that needs no leave for its content type, if there were one.
     for http2 in [false, true] {
-        for path in [SIGN_OUT, REFRESH] {
+        for path in [MINE, SIGN_OUT, REFRESH] {
             let headers = [COOKIES, ("origin", "https://evil.example")];
             let answer = suite.call(http2, path, &headers, "{}").await;
             assert_eq!(answer.cookies().len(), 0);
-            assert!(path == REFRESH || answer.refusal().1 == "UNAUTHENTICATED");
+            assert!(path != MINE || answer.refusal().1 == "UNAUTHENTICATED");
             assert!(suite.reached() == 0 || !suite.last_seen().contains_key("authorization"));
         }
     }
@@ -63,7 +63,7 @@ async fn the_cookies_of_a_page_of_another_site_do_not_count() {
         let all = [headers, &[MODE, COOKIES]].concat();
         for http2 in [false, true] {
             // Nobody is signed in as somebody else either, nor signed out.
-            for path in [SIGN_IN, REFRESH, SIGN_OUT] {
+            for path in [SIGN_IN, REFRESH, SIGN_OUT, MINE] {
                 let answer = suite.call(http2, path, &all, "{}").await;
                 let told = ("permission_denied".to_owned(), "CROSS_SITE".to_owned());
                 assert_eq!((answer.status, answer.refusal()), (403, told), "{path} {headers:?}");
@@ -104,7 +104,7 @@ async fn where_origins_are_listed_they_alone_are_ours() {
         config.cookies.origins = vec![listed.to_owned()];
     })
     .await;
-    let cookies = ("cookie", "__Host-zhiyuan-access=a");
+    let cookies = ("cookie", "__Host-zhiyuan-refresh=r");
     let ours = format!("https://{}", suite.address);
     for (origin, status) in [(listed, 200), (&ours, 403), ("http://vol.example", 403)] {
         let answer = suite.call(true, SIGN_OUT, &[MODE, cookies, ("origin", origin)], "{}").await;
@@ -117,7 +117,7 @@ async fn who_brings_a_token_of_its_own_may_be_any_page() {
     let suite = Suite::start().await;
     // It has no session of the browser: nothing that a browser adds by itself is used.
     let headers = [COOKIES, ("origin", "https://other.example"), ("authorization", "Bearer mine")];
-    assert_eq!(suite.call(false, SIGN_OUT, &headers, "{}").await.status, 200);
+    assert_eq!(suite.call(false, MINE, &headers, "{}").await.status, 200);
     assert_eq!(suite.last_seen()["authorization"], "Bearer mine");
 }
 

@@ -1,6 +1,6 @@
 //! One trace a call, and nothing of its content in the logs.
 
-use crate::signed_in::{REFRESH, SIGN_IN, SIGN_OUT};
+use crate::signed_in::{MINE, REFRESH, SIGN_IN, SIGN_OUT};
 use crate::suite::{SEND, Suite, log};
 
 const FOREIGN: &str = "11111111111111111111111111111111";
@@ -47,7 +47,7 @@ async fn nothing_of_what_is_sent_is_logged() {
     let mode = ("zhiyuan-session", "cookie");
     for token in [canary.to_owned(), format!("refuse:13.{canary}"), format!("\"{canary}\"")] {
         let cookies = format!("zhiyuan-access={token}; zhiyuan-refresh={token}");
-        for path in [SIGN_OUT, REFRESH] {
+        for path in [MINE, SIGN_OUT, REFRESH] {
             suite.call(false, path, &[mode, ("cookie", &cookies)], "{}").await;
         }
     }

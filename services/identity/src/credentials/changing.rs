@@ -49,8 +49,8 @@ pub(crate) struct PhoneChange {
 enum Proof<'a> {
     /// The one before.
     Password(&'a Reservation),
-    /// A code to the phone.
-    Code(&'a Code),
+    /// A code to the phone, and a second proof if one was given.
+    Code(&'a Code, Option<&'a Reservation>),
 }
 
 impl Credentials {
@@ -66,21 +66,54 @@ impl Credentials {
         new: &str,
     ) -> Result<()> {
         let owner = self.owner(person.account_id).await?;
-        let new = self.new_password(&owner, "new_password", new).await?;
-        let reserved = self.reserve(person.account_id).await?;
-        let hasher = &self.sign_in.hasher;
-        let span = || tracing::info_span!("password.verify");
-        if !hasher.verify(current, &owner.password_hash).instrument(span()).await? {
-            // Whoever has the new one may have sent this before.
-            if !hasher.verify(new.expose(), &owner.password_hash).instrument(span()).await? {
-                return Err(Error::PasswordWrong);
+        if let Some(reserved) = self.verify(&owner, current).await? {
+            let changed = self.replace_password(person, &owner, new, &reserved).await;
+            if changed.is_err() {
+                // The present one was right.
+                self.sign_in.give_back(Some(&reserved)).await?;
             }
-            let mut conn = self.sign_in.issuer.pool.acquire().await?;
-            return delays::db::succeed(&mut conn, &reserved).await;
+            return changed;
         }
-        let hash = hasher.hash(new.expose()).await?;
+        // Whoever has the new one may have sent this before: a guess that counts by itself.
+        let Some(reserved) = self.verify(&owner, new).await? else {
+            return Err(Error::PasswordWrong);
+        };
+        let mut conn = self.sign_in.issuer.pool.acquire().await?;
+        delays::db::succeed(&mut conn, &reserved).await
+    }
+
+    /// Whether a password is the account's. Counted as failed before it is looked at; the
+    /// reservation if it is right.
+    ///
+    /// # Errors
+    /// `SignInDelayed`; `HashingBusy`.
+    async fn verify(&self, owner: &Owner, password: &str) -> Result<Option<Reservation>> {
+        let trial = self.sign_in.trial_of(owner.account_id).await?;
+        let reserved = self.sign_in.reserve_alone(&trial, Way::Password).await?;
+        let span = tracing::info_span!("password.verify");
+        let hasher = &self.sign_in.hasher;
+        match hasher.verify(password, &owner.password_hash).instrument(span).await {
+            Ok(right) => Ok(right.then_some(reserved)),
+            Err(error) => {
+                self.sign_in.give_back(Some(&reserved)).await?;
+                Err(error.into())
+            }
+        }
+    }
+
+    /// What a new password may not be made of is looked at only now that the present one was
+    /// right: else it would tell ID number and phone to whoever has a session.
+    async fn replace_password(
+        &self,
+        person: SignedIn,
+        owner: &Owner,
+        new: &str,
+        reserved: &Reservation,
+    ) -> Result<()> {
+        let new = self.new_password(owner, "new_password", new).await?;
+        let hash = self.sign_in.hasher.hash(new.expose()).await?;
         let which = Which::Others(person.session_id);
-        self.set_password(&owner, &hash, which, Proof::Password(&reserved)).await
+        self.set_password(owner, &hash, which, Proof::Password(reserved)).await
     }
 
     /// Sets a new password for whoever proves the phone.
@@ -92,8 +125,7 @@ impl Credentials {
             return Err(Error::HashingBusy);
         }
         let purpose = SmsPurpose::ResetPassword;
-        let trial = self.sign_in.trial_of_phone(&reset.phone).await?;
-        self.sign_in.check_code(&reset.code, (&reset.phone, purpose), &trial).await?;
+        self.sign_in.check_code(&reset.code, (&reset.phone, purpose)).await?;
         let owners = self.sign_in.owners.of_phone(&reset.phone).await?;
         let (proof, now) = (reset.second_proof.as_ref(), self.sign_in.clock.now());
         let mut conn = self.sign_in.issuer.pool.acquire().await?;
@@ -103,13 +135,34 @@ impl Credentials {
         };
         drop(conn);
         let known = device.map(|device| device.account_id);
-        let owner = self.sign_in.owners.proved_by_code(owners, proof, known, now).await?;
-        if !owner.active {
-            return Err(Error::AccountNotFound);
+        let proved = self.sign_in.proved_by_code(&reset.phone, owners, proof, known).await;
+        let (owner, reserved) = match proved {
+            Ok((owner, reserved)) if owner.active => (owner, reserved),
+            Ok(_) => return Err(Error::AccountNotFound),
+            Err(error) => {
+                if matches!(error, Error::SignInRefused) {
+                    self.sign_in.count_failure().await?;
+                }
+                return Err(error);
+            }
+        };
+        let set = self.reset_of(&owner, reset, reserved.as_ref()).await;
+        if set.is_err() {
+            // The proof was right.
+            self.sign_in.give_back(reserved.as_ref()).await?;
         }
-        let new = self.new_password(&owner, "new_password", &reset.new_password).await?;
+        set
+    }
+
+    async fn reset_of(
+        &self,
+        owner: &Owner,
+        reset: &Reset,
+        reserved: Option<&Reservation>,
+    ) -> Result<()> {
+        let new = self.new_password(owner, "new_password", &reset.new_password).await?;
         let hash = self.sign_in.hasher.hash(new.expose()).await?;
-        self.set_password(&owner, &hash, Which::All, Proof::Code(&reset.code)).await
+        self.set_password(owner, &hash, Which::All, Proof::Code(&reset.code, reserved)).await
     }
 
     async fn set_password(
@@ -129,17 +182,20 @@ impl Credentials {
                     return Err(Error::PasswordWrong);
                 }
                 Proof::Password(reserved) => delays::db::succeed(&mut tx, reserved).await?,
-                Proof::Code(code) => {
+                Proof::Code(code, reserved) => {
                     self.sign_in.use_code(&mut tx, code, seen, &owner).await?;
-                    // Somebody else may have had them too.
-                    devices::db::forget_account(&mut tx, owner.account_id).await?;
+                    if let Some(reserved) = reserved {
+                        delays::db::succeed(&mut tx, reserved).await?;
+                    }
                 }
             }
+            // Somebody else may have had the old one too, and made a device known.
+            devices::db::forget_account(&mut tx, owner.account_id).await?;
             accounts::db::set_password(&mut tx, owner.account_id, hash).await?;
-            let ended = sessions::db::end(&mut tx, owner.account_id, which, now).await?;
+            let ended = sessions::db::end(&mut tx, owner.account_id, which).await?;
             let action = match proof {
                 Proof::Password(_) => "identity.password.changed",
-                Proof::Code(_) => "identity.password.reset",
+                Proof::Code(..) => "identity.password.reset",
             };
             self.record(&mut tx, owner.account_id, action).await?;
             let notice = self.notice(Template::PasswordChanged, owner.account_id, now);
@@ -167,9 +223,8 @@ impl Credentials {
             return Ok(());
         }
         let purpose = SmsPurpose::ChangePhone;
-        let trial = self.sign_in.trial_of(owner.account_id).await?;
-        self.sign_in.check_code(&change.current, (&old, purpose), &trial).await?;
-        self.sign_in.check_code(&change.new, (&change.new_phone, purpose), &trial).await?;
+        self.sign_in.check_code(&change.current, (&old, purpose)).await?;
+        self.sign_in.check_code(&change.new, (&change.new_phone, purpose)).await?;
         let text = change.new_phone.as_e164();
         let sealed = vault.seal(&key, Column::AccountPhone, owner.account_id, text)?;
         let clock = self.sign_in.clock.as_ref();
@@ -187,8 +242,10 @@ impl Credentials {
             let id = owner.account_id;
             accounts::db::set_phone(&mut tx, id, &sealed, version, &index, now).await?;
             Owners::take_phone(&mut tx, (version, index), id, now).await?;
+            // They proved the old one.
+            devices::db::forget_account(&mut tx, id).await?;
             let which = Which::Others(person.session_id);
-            let ended = sessions::db::end(&mut tx, id, which, now).await?;
+            let ended = sessions::db::end(&mut tx, id, which).await?;
             self.record(&mut tx, id, "identity.phone.changed").await?;
             notices::db::queue(&mut tx, &notice, now).await?;
             tx.commit().await?;
@@ -212,18 +269,6 @@ impl Credentials {
     async fn owner(&self, account_id: Uuid) -> Result<Owner> {
         let mut conn = self.sign_in.issuer.pool.acquire().await?;
         accounts::db::owner_of(&mut conn, account_id).await?.ok_or(Error::SignInRefused)
-    }
-
-    async fn reserve(&self, account_id: Uuid) -> Result<Reservation> {
-        let trial = self.sign_in.trial_of(account_id).await?;
-        let work = || async {
-            let mut tx = self.sign_in.issuer.pool.begin().await?;
-            let now = self.sign_in.clock.now();
-            let reserved = trial.reserve(&mut tx, Way::Password, now).await?;
-            tx.commit().await?;
-            Ok(reserved)
-        };
-        again(Error::is_lost, work).await
     }
 
     /// Parses a password that is to be set, which must be made of nothing personal.

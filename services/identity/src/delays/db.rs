@@ -115,6 +115,7 @@ async fn lock(tx: &mut PgConnection, counter: &Counter, now: OffsetDateTime) -> 
     .fetch_one(tx)
     .await?;
     Ok(Delay {
+        way: counter.way,
         failures: u32::try_from(row.failures)
             .map_err(|_negative| Error::Inconsistent("identity.delay"))?,
         last_failure_at: row.last_failure_at,
@@ -218,7 +219,7 @@ mod tests {
         assert!(waits(&pool, &stranger, now).await > Duration::ZERO);
         let known = Counter { device_id: Some(Uuid::from_u128(1)), ..stranger };
         let other = Counter { device_id: Some(Uuid::from_u128(2)), ..known.clone() };
-        for free in [known, other, counter(1, Way::Code), counter(2, Way::Password)] {
+        for free in [known, other, counter(1, Way::SecondProof), counter(2, Way::Password)] {
             let _ = allowed(&pool, &free, now).await;
         }
     }
@@ -226,7 +227,7 @@ mod tests {
     #[tokio::test]
     async fn success_forgets_and_what_was_not_evaluated_is_given_back() {
         let (_database, pool) = pool().await;
-        let counter = counter(1, Way::Code);
+        let counter = counter(1, Way::Password);
         for _ in 0..3 {
             let _ = allowed(&pool, &counter, NOON).await;
         }

@@ -1,22 +1,24 @@
 //! Delays between attempts: who failed waits, longer each time, and is never locked out
 //! for good.
 //!
-//! Failures count for an identifier as it was typed, whether or not anybody has it, and
-//! separately for each way to prove oneself, so that failed passwords delay no code. A
-//! known device of the account has counters of its own: a stranger's failures don't delay
-//! the owner there.
+//! Failed passwords count for an identifier as it was typed, whether or not anybody has it.
+//! A known device of the account has a counter of its own: a stranger's failures don't delay
+//! the owner there. Name and end of an ID number, which are asked for after a right code,
+//! count for the phone: only who gets its messages can fail there. Codes themselves are
+//! counted nowhere but at their challenge, five tries each: a stranger's failures, with
+//! challenges of the stranger's own, delay nobody.
 //!
-//! The numbers are a choice of ours, no standard's: four attempts without a wait cover
-//! what people mistype, and whoever goes on gets fewer than [`PER_DAY`] attempts a day
-//! evaluated for an identifier and a way.
+//! The numbers are a choice of ours, no standard's: the attempts without a wait cover what
+//! people mistype, and whoever goes on gets fewer than [`PASSWORDS_PER_DAY`] passwords, or
+//! [`PROOFS_PER_DAY`] proofs, evaluated a day.
 
 pub(crate) mod db;
 
 use time::{Duration, OffsetDateTime};
 
-/// What is waited after the first failure, the second, and so on; after any further one
-/// as long as after the last.
-const STEPS: [Duration; 11] = [
+/// What is waited after the first wrong password, the second, and so on; after any further
+/// one as long as after the last.
+const PASSWORD_STEPS: [Duration; 11] = [
     Duration::ZERO,
     Duration::ZERO,
     Duration::ZERO,
@@ -27,24 +29,35 @@ const STEPS: [Duration; 11] = [
     Duration::seconds(30),
     Duration::MINUTE,
     Duration::minutes(2),
-    LONGEST,
+    Duration::minutes(5),
 ];
-/// The longest wait. Bounded, since anybody can make anybody else's identifier wait.
-pub(crate) const LONGEST: Duration = Duration::minutes(5);
+/// As for passwords, but much longer: a name is often known to who was given somebody's old
+/// number, and the end of an ID number has some 15,000 values if the birthday isn't.
+const PROOF_STEPS: [Duration; 6] = [
+    Duration::ZERO,
+    Duration::ZERO,
+    Duration::MINUTE,
+    Duration::minutes(10),
+    Duration::HOUR,
+    Duration::hours(3),
+];
 /// Failures are forgotten when that long there was none.
 pub(crate) const FORGOTTEN_AFTER: Duration = Duration::hours(24);
-/// More attempts than this are never evaluated in 24 hours: one each five minutes, and
+/// More passwords than this are never evaluated in 24 hours: one each five minutes, and
 /// those before the wait is that long.
 #[cfg(test)]
-pub(crate) const PER_DAY: usize = 300;
+pub(crate) const PASSWORDS_PER_DAY: usize = 300;
+/// Nor more proofs than this.
+#[cfg(test)]
+pub(crate) const PROOFS_PER_DAY: usize = 13;
 
 /// How somebody proves to be the owner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Way {
     /// By a password.
     Password,
-    /// By a code, or what goes with it.
-    Code,
+    /// By name and the end of the ID number, after a code.
+    SecondProof,
 }
 
 impl Way {
@@ -52,7 +65,27 @@ impl Way {
     fn as_column(self) -> i16 {
         match self {
             Self::Password => 1,
-            Self::Code => 2,
+            Self::SecondProof => 2,
+        }
+    }
+
+    /// Never empty.
+    fn steps(self) -> &'static [Duration] {
+        match self {
+            Self::Password => &PASSWORD_STEPS,
+            Self::SecondProof => &PROOF_STEPS,
+        }
+    }
+
+    /// The longest wait. Bounded, since anybody can make anybody else's identifier wait.
+    fn longest(self) -> Duration {
+        self.steps().last().copied().unwrap_or_default()
+    }
+
+    fn wait_after(self, failures: u32) -> Duration {
+        match usize::try_from(failures).unwrap_or(usize::MAX).checked_sub(1) {
+            None => Duration::ZERO,
+            Some(step) => self.steps().get(step).copied().unwrap_or(self.longest()),
         }
     }
 }
@@ -60,6 +93,7 @@ impl Way {
 /// Failures of one counter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Delay {
+    pub(crate) way: Way,
     pub(crate) failures: u32,
     pub(crate) last_failure_at: OffsetDateTime,
     pub(crate) next_try_at: OffsetDateTime,
@@ -76,8 +110,8 @@ pub(crate) enum Check {
 
 impl Delay {
     /// A counter without failures.
-    pub(crate) fn none(now: OffsetDateTime) -> Self {
-        Self { failures: 0, last_failure_at: now, next_try_at: now }
+    pub(crate) fn none(way: Way, now: OffsetDateTime) -> Self {
+        Self { way, failures: 0, last_failure_at: now, next_try_at: now }
     }
 
     /// The counter as it is to be read now. A clock that was once ahead must not block
@@ -85,10 +119,10 @@ impl Delay {
     /// be stored so, or the wait would begin anew with each look.
     pub(crate) fn as_of(self, now: OffsetDateTime) -> Self {
         if self.last_failure_at > now {
-            let next_try_at = self.next_try_at.min(now + wait_after(self.failures));
+            let next_try_at = self.next_try_at.min(now + self.way.wait_after(self.failures));
             return Self { last_failure_at: now, next_try_at, ..self };
         }
-        if self.last_failure_at + FORGOTTEN_AFTER <= now { Self::none(now) } else { self }
+        if self.last_failure_at + FORGOTTEN_AFTER <= now { Self::none(self.way, now) } else { self }
     }
 
     /// Whether an attempt may be evaluated now.
@@ -100,13 +134,14 @@ impl Delay {
     /// Counts a failure.
     pub(crate) fn fail(self, now: OffsetDateTime) -> Self {
         let failures = self.as_of(now).failures.saturating_add(1);
-        Self { failures, last_failure_at: now, next_try_at: now + wait_after(failures) }
+        let next_try_at = now + self.way.wait_after(failures);
+        Self { failures, last_failure_at: now, next_try_at, ..self }
     }
 
     /// Forgets all failures, as deleting its row does.
     #[cfg(test)]
     pub(crate) fn succeed(self, now: OffsetDateTime) -> Self {
-        Self::none(now)
+        Self::none(self.way, now)
     }
 
     /// Takes back one failure that was counted in advance, for an attempt that was not
@@ -116,13 +151,6 @@ impl Delay {
             return *before;
         }
         Self { failures: self.failures.saturating_sub(1), ..self }
-    }
-}
-
-fn wait_after(failures: u32) -> Duration {
-    match usize::try_from(failures).unwrap_or(usize::MAX).checked_sub(1) {
-        None => Duration::ZERO,
-        Some(step) => STEPS.get(step).copied().unwrap_or(LONGEST),
     }
 }
 

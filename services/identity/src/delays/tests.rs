@@ -4,9 +4,10 @@ use time::macros::datetime;
 use super::*;
 
 const NOON: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
+const LONGEST: Duration = Duration::minutes(5);
 
 fn failed(times: u32) -> Delay {
-    (0..times).fold(Delay::none(NOON), |delay, _| delay.fail(NOON))
+    (0..times).fold(Delay::none(Way::Password, NOON), |delay, _| delay.fail(NOON))
 }
 
 #[test]
@@ -14,6 +15,8 @@ fn the_first_failures_cost_no_wait_and_the_next_ones_more_and_more() {
     let waits: Vec<i64> =
         (0..14).map(|times| (failed(times).next_try_at - NOON).whole_seconds()).collect();
     assert_eq!(waits, [0, 0, 0, 0, 1, 3, 5, 10, 30, 60, 120, 300, 300, 300]);
+    let proofs = (0..8).map(|times| Way::SecondProof.wait_after(times).whole_minutes());
+    assert_eq!(proofs.collect::<Vec<_>>(), [0, 0, 0, 1, 10, 60, 180, 180]);
 }
 
 #[test]
@@ -34,12 +37,13 @@ fn a_day_without_a_failure_forgets_all_of_them() {
 
 #[test]
 fn success_resets() {
-    assert_eq!(failed(9).succeed(NOON), Delay::none(NOON));
+    assert_eq!(failed(9).succeed(NOON), Delay::none(Way::Password, NOON));
 }
 
 #[test]
 fn a_clock_that_was_ahead_does_not_block_for_as_long() {
-    let ahead = (0..20).fold(Delay::none(NOON), |delay, _| delay.fail(NOON + Duration::days(400)));
+    let ahead = (0..20)
+        .fold(Delay::none(Way::Password, NOON), |delay, _| delay.fail(NOON + Duration::days(400)));
     // Stored as it was read, the wait passes.
     let stored = ahead.as_of(NOON);
     assert_eq!(stored.check(NOON), Check::Wait(NOON + LONGEST));
@@ -60,8 +64,8 @@ fn an_attempt_that_was_not_evaluated_is_given_back() {
 }
 
 /// Evaluates whatever is allowed, at steps of the clock.
-fn evaluated(steps: impl Iterator<Item = Duration>) -> Vec<OffsetDateTime> {
-    let (mut delay, mut now, mut evaluated) = (Delay::none(NOON), NOON, Vec::new());
+fn evaluated(way: Way, steps: impl Iterator<Item = Duration>) -> Vec<OffsetDateTime> {
+    let (mut delay, mut now, mut evaluated) = (Delay::none(way, NOON), NOON, Vec::new());
     for step in steps {
         now += step;
         if delay.check(now) == Check::Allowed {
@@ -83,11 +87,13 @@ fn most_in_a_day(at: &[OffsetDateTime]) -> usize {
 
 #[test]
 fn whoever_never_stops_gets_a_bounded_number_of_attempts_a_day() {
-    let at = evaluated((0..3 * 86_400).map(|_| Duration::SECOND));
-    let most = most_in_a_day(&at);
-    assert!(most <= PER_DAY, "{most}");
-    // And nobody is locked out for good.
-    assert!(at.len() > 3 * 280, "{}", at.len());
+    let ways = [(Way::Password, PASSWORDS_PER_DAY, 280), (Way::SecondProof, PROOFS_PER_DAY, 7)];
+    for (way, most, least) in ways {
+        let at = evaluated(way, (0..3 * 86_400).map(|_| Duration::SECOND));
+        assert!(most_in_a_day(&at) <= most, "{way:?}");
+        // And nobody is locked out for good.
+        assert!(at.len() > 3 * least, "{way:?} {}", at.len());
+    }
 }
 
 proptest! {
@@ -97,15 +103,16 @@ proptest! {
     fn however_attempts_are_spread_a_day_holds_no_more(
         steps in prop::collection::vec(0_i64..600, 0..800)
     ) {
-        let at = evaluated(steps.into_iter().map(Duration::seconds));
-        prop_assert!(most_in_a_day(&at) <= PER_DAY);
+        let steps = || steps.iter().copied().map(Duration::seconds);
+        prop_assert!(most_in_a_day(&evaluated(Way::Password, steps())) <= PASSWORDS_PER_DAY);
+        prop_assert!(most_in_a_day(&evaluated(Way::SecondProof, steps())) <= PROOFS_PER_DAY);
     }
 
     #[test]
     fn never_waits_longer_than_the_longest_wait_whatever_the_clock_does(
         moves in prop::collection::vec((-40_000_000_i64..40_000_000, any::<bool>()), 1..60)
     ) {
-        let (mut delay, mut now) = (Delay::none(NOON), NOON);
+        let (mut delay, mut now) = (Delay::none(Way::Password, NOON), NOON);
         for (seconds, succeeds) in moves {
             now += Duration::seconds(seconds);
             delay = delay.as_of(now);

@@ -7,13 +7,13 @@ use zhiyuan_domain::Partition;
 use super::{Device, DeviceToken, FORGOTTEN_AFTER, PER_ACCOUNT};
 use crate::error::{Error, Result};
 
-/// Makes a device known from which an account and a phone were proved just now, and
-/// forgets those beyond the twenty that were used last.
+/// Makes a device known from which an account was proved just now, and the phone too if
+/// there is one here; forgets those beyond the twenty that were used last.
 #[tracing::instrument(name = "db.device.issue", skip_all)]
 pub(crate) async fn issue(
     tx: &mut PgConnection,
     account_id: Uuid,
-    (index_version, phone_index): (i16, &[u8]),
+    phone: Option<(i16, &[u8])>,
     now: OffsetDateTime,
 ) -> Result<DeviceToken> {
     let token = DeviceToken::generate(account_id, Uuid::new_v4());
@@ -38,8 +38,8 @@ pub(crate) async fn issue(
         account_id,
         token.device_id,
         hash.as_slice(),
-        index_version,
-        phone_index,
+        phone.map(|(index_version, _)| index_version),
+        phone.map(|(_, phone_index)| phone_index),
         now,
     )
     .execute(&mut *tx)
@@ -86,8 +86,7 @@ pub(crate) async fn find(
     let device = Device {
         account_id: token.account_id,
         device_id: token.device_id,
-        index_version: row.index_version,
-        phone_index: row.phone_index,
+        phone: row.index_version.zip(row.phone_index),
         last_used_at: row.last_used_at,
     };
     if device.is_forgotten(now) {
@@ -217,7 +216,7 @@ mod tests {
 
     async fn issued(pool: &PgPool, account_id: Uuid, now: OffsetDateTime) -> DeviceToken {
         let mut tx = pool.begin().await.unwrap();
-        let token = issue(&mut tx, account_id, PHONE, now).await.unwrap();
+        let token = issue(&mut tx, account_id, Some(PHONE), now).await.unwrap();
         tx.commit().await.unwrap();
         token
     }
@@ -233,7 +232,7 @@ mod tests {
         let token = issued(&pool, owner, NOON).await;
         let found = find(&mut pool.acquire().await.unwrap(), &token, NOON).await.unwrap().unwrap();
         assert_eq!((found.account_id, found.device_id), (owner, token.device_id));
-        assert_eq!((found.index_version, found.phone_index.as_slice()), PHONE);
+        assert_eq!(found.phone, Some((PHONE.0, PHONE.1.to_vec())));
         let guessed = DeviceToken::generate(owner, token.device_id);
         assert!(!known(&pool, &guessed, NOON).await);
         assert!(!known(&pool, &DeviceToken { account_id: other, ..token }, NOON).await);

@@ -29,18 +29,19 @@ const USE_NOTED_EVERY: Duration = Duration::days(1);
 pub(crate) struct Device {
     pub(crate) account_id: Uuid,
     pub(crate) device_id: Uuid,
-    pub(crate) index_version: i16,
-    pub(crate) phone_index: Vec<u8>,
+    /// The blind index of the phone that was proved from it last, and the index's key.
+    pub(crate) phone: Option<(i16, Vec<u8>)>,
     pub(crate) last_used_at: OffsetDateTime,
 }
 
 impl Device {
     /// Whether this phone was proved from the device, and was not detached since.
     pub(crate) fn proved(&self, vault: &Vault, phone: &Mobile) -> bool {
+        let Some((version, proved)) = &self.phone else { return false };
         // An index key that this process no longer has proves nothing.
         vault
-            .phone_index(self.index_version, phone)
-            .is_ok_and(|index| zhiyuan_crypto::digest::equal(&index, &self.phone_index))
+            .phone_index(*version, phone)
+            .is_ok_and(|index| zhiyuan_crypto::digest::equal(&index, proved))
     }
 
     fn is_forgotten(&self, now: OffsetDateTime) -> bool {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use zhiyuan_rpc::chain;
 
 use super::{Enrolments, LEASE, LONGEST_WAIT, Refusal, db};
+use crate::clock::AgreedClock;
 use crate::error::Result;
 use crate::{challenges, delays, devices, sms_codes};
 
@@ -64,18 +65,22 @@ async fn pass(enrolments: &Enrolments) -> Result<()> {
 }
 
 /// Deletes what nobody needs any more, until `stop`.
-pub(crate) async fn purge(enrolments: Enrolments, stop: CancellationToken) -> Result<()> {
+pub(crate) async fn purge(
+    enrolments: Enrolments,
+    clock: AgreedClock,
+    stop: CancellationToken,
+) -> Result<()> {
     while stop.run_until_cancelled(tokio::time::sleep(PURGE_EVERY)).await.is_some() {
-        if let Err(error) = purge_once(&enrolments).await {
+        if let Err(error) = purge_once(&enrolments, &clock).await {
             tracing::warn!(error = chain(&error), "purge failed");
         }
     }
     Ok(())
 }
 
-async fn purge_once(enrolments: &Enrolments) -> Result<()> {
-    let now = enrolments.clock.now();
+async fn purge_once(enrolments: &Enrolments, clock: &AgreedClock) -> Result<()> {
     let mut conn = enrolments.pool.acquire().await?;
+    let now = clock.now(&mut conn).await?;
     sms_codes::db::purge(&mut conn, now - SMS_KEPT).await?;
     delays::db::purge(&mut conn, now).await?;
     devices::db::purge(&mut conn, now).await?;

@@ -1,5 +1,5 @@
 use sqlx::PgConnection;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_domain::Partition;
 
@@ -105,13 +105,13 @@ pub(crate) enum Which {
     Oldest(i64),
 }
 
-/// Ends sessions of an account, and tells it to every process; their ids.
+/// Ends sessions of an account, and tells it to every process; their ids. When, the database
+/// says: by the clocks of processes, who asks could think that it was long ago.
 #[tracing::instrument(name = "db.session.end", skip_all)]
 pub(crate) async fn end(
     tx: &mut PgConnection,
     account_id: Uuid,
     which: Which,
-    now: OffsetDateTime,
 ) -> Result<Vec<Uuid>> {
     let (one, other, left) = match which {
         Which::One(session) => (Some(session), None, None),
@@ -132,7 +132,7 @@ pub(crate) async fn end(
                    FOR UPDATE)
                RETURNING session_id)
            INSERT INTO identity.session_end (session_id, ended_at)
-           SELECT session_id, $6 FROM over
+           SELECT session_id, clock_timestamp() FROM over
            ON CONFLICT (session_id) DO NOTHING
            RETURNING session_id"#,
         Partition::of(account_id).get(),
@@ -140,7 +140,6 @@ pub(crate) async fn end(
         one,
         other,
         left,
-        now,
     )
     .fetch_all(tx)
     .await?)
@@ -166,24 +165,20 @@ pub(crate) struct Ended {
     pub(crate) cursor: i64,
 }
 
-/// Reads what ended in transactions from a number on, or all since a time if the
+/// Reads what ended in transactions from a number on, or all not older than that if the
 /// number is of the future, as after the database was restored. One statement, so that
 /// rows and cursor are of one snapshot.
 #[tracing::instrument(name = "db.session_end.list", skip_all)]
-pub(crate) async fn ended(
-    conn: &mut PgConnection,
-    from: i64,
-    since: OffsetDateTime,
-) -> Result<Ended> {
+pub(crate) async fn ended(conn: &mut PgConnection, from: i64, oldest: Duration) -> Result<Ended> {
     let row = sqlx::query!(
         r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "cursor!",
                   ARRAY(SELECT session_id FROM identity.session_end
-                        WHERE ended_at > $2
+                        WHERE ended_at > clock_timestamp() - make_interval(secs => $2)
                           AND xid >= CASE
                               WHEN $1 > pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN 0
                               ELSE $1 END) AS "sessions!""#,
         from,
-        since,
+        oldest.as_seconds_f64(),
     )
     .fetch_one(conn)
     .await?;
@@ -195,13 +190,17 @@ pub(crate) async fn ended(
 pub(crate) async fn purge(
     conn: &mut PgConnection,
     expired_before: OffsetDateTime,
-    ended_before: OffsetDateTime,
+    oldest_end: Duration,
 ) -> Result<()> {
     sqlx::query!("DELETE FROM identity.session WHERE expire_at < $1", expired_before)
         .execute(&mut *conn)
         .await?;
-    sqlx::query!("DELETE FROM identity.session_end WHERE ended_at < $1", ended_before)
-        .execute(conn)
-        .await?;
+    sqlx::query!(
+        "DELETE FROM identity.session_end
+         WHERE ended_at < clock_timestamp() - make_interval(secs => $1)",
+        oldest_end.as_seconds_f64(),
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }

@@ -70,8 +70,10 @@ impl SessionRpc {
     ) -> Result<ListSigningKeysResponse, Error> {
         let page = Page::parse(request.page_size, &request.page_token, &["signing_keys"])?;
         let after = page.after_key(|key| Uuid::try_parse(key).ok())?;
-        let now = self.issuer.clock.now();
-        let all = signing_keys::db::list(&mut *self.issuer.pool.acquire().await?, now).await?;
+        let mut conn = self.issuer.pool.acquire().await?;
+        let now = self.issuer.keys.agreed.now(&mut conn).await?;
+        let all = signing_keys::db::list(&mut conn, now).await?;
+        drop(conn);
         let rows = all
             .into_iter()
             .skip_while(|key| after.is_some_and(|after| key.id <= after))
@@ -102,7 +104,7 @@ impl SessionRpc {
                 Error::from(fields.into_error())
             })?,
         };
-        let (keys, ended) = word::read(&self.issuer.pool, from, self.issuer.clock.now()).await?;
+        let (keys, ended) = word::read(&self.issuer.keys, from).await?;
         Ok(ListRevocationsResponse {
             signing_keys: keys.into_iter().map(|key| key.public_key).collect(),
             ended_sessions: ended.sessions.iter().map(|id| id.as_bytes().to_vec()).collect(),

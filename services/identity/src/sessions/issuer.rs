@@ -1,10 +1,10 @@
 //! Begins, renews and ends sessions.
 
 use sqlx::{PgConnection, PgPool};
-use time::{Duration, OffsetDateTime};
+use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_audit::Trail;
-use zhiyuan_auth::token::{self, LIFETIME};
+use zhiyuan_auth::token;
 use zhiyuan_auth::{Sessions, SignedIn};
 use zhiyuan_contracts::identity::v1::Tokens;
 use zhiyuan_crypto::secret::random_bytes;
@@ -68,7 +68,7 @@ impl Issuer {
             expire_at: lifetimes.expire_at(now, end_at),
             end_at,
         };
-        let ended = db::end(tx, session.account_id, Which::Oldest(MOST - 1), now).await?;
+        let ended = db::end(tx, session.account_id, Which::Oldest(MOST - 1)).await?;
         db::insert(tx, &session).await?;
         Ok((session, ended))
     }
@@ -84,10 +84,13 @@ impl Issuer {
             session_id: session.session_id,
             second_factor: session.second_factor,
         };
-        let access_token = token::issue(&self.keys.current()?, &person, now.unix_timestamp());
+        let (seconds, session_end) = (now.unix_timestamp(), session.expire_at.unix_timestamp());
+        let access_token = token::issue(&self.keys.current()?, &person, seconds, session_end);
+        let ends = OffsetDateTime::from_unix_timestamp(token::expire_at(seconds, session_end))
+            .map_err(|_out_of_range| Error::Inconsistent("identity.session"))?;
         Ok(Tokens {
             access_token,
-            access_expire_time: Some(timestamp(whole(now) + Duration::seconds(LIFETIME))),
+            access_expire_time: Some(timestamp(ends)),
             refresh_token: RefreshToken::of(session, &self.vault)?.render(),
             refresh_expire_time: Some(timestamp(session.expire_at)),
         })
@@ -113,8 +116,8 @@ impl Issuer {
         match session.worth(token.generation, now) {
             Worth::Good if active => {}
             worth @ (Worth::Good | Worth::Copied | Worth::Expired) => {
-                let ended = db::end(&mut tx, token.account_id, Which::One(token.session_id), now);
-                let ended = ended.await?;
+                let ended =
+                    db::end(&mut tx, token.account_id, Which::One(token.session_id)).await?;
                 if worth == Worth::Copied {
                     let copied = audit::by_identity(token.account_id, "identity.session.copied");
                     self.trail.append(&mut tx, &copied).await?;
@@ -136,12 +139,31 @@ impl Issuer {
         Ok(tokens)
     }
 
+    /// Ends the session of a refresh token, if it goes on. One that was used before does it
+    /// as well: whoever has it, the session is to end.
+    pub(crate) async fn end_by(&self, token: &RefreshToken) -> Result<()> {
+        let work = || async {
+            let mut tx = self.pool.begin().await?;
+            accounts::db::lock_active(&mut tx, token.account_id).await?;
+            let session = db::lock(&mut tx, token.account_id, token.session_id).await?;
+            if !session.is_some_and(|session| token.is_of(&session, &self.vault)) {
+                return Ok(Vec::new());
+            }
+            let ended = db::end(&mut tx, token.account_id, Which::One(token.session_id)).await?;
+            tx.commit().await?;
+            Ok(ended)
+        };
+        let ended: Vec<Uuid> = again(Error::is_lost, work).await?;
+        self.hear(&ended);
+        Ok(())
+    }
+
     /// Ends sessions of an account; how many there were.
     pub(crate) async fn end(&self, account_id: Uuid, which: Which) -> Result<usize> {
         let work = || async {
             let mut tx = self.pool.begin().await?;
             accounts::db::lock_active(&mut tx, account_id).await?;
-            let ended = db::end(&mut tx, account_id, which, self.clock.now()).await?;
+            let ended = db::end(&mut tx, account_id, which).await?;
             tx.commit().await?;
             Ok(ended)
         };
@@ -160,9 +182,4 @@ impl Issuer {
     fn lifetimes(&self, second_factor: bool) -> Lifetimes {
         if second_factor { self.short_lifetimes } else { self.lifetimes }
     }
-}
-
-/// Tokens know whole seconds.
-fn whole(at: OffsetDateTime) -> OffsetDateTime {
-    at.replace_nanosecond(0).unwrap_or(at)
 }

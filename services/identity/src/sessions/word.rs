@@ -1,10 +1,8 @@
 //! Which sessions ended, read from the rows.
 
-use sqlx::PgPool;
-use time::{Duration, OffsetDateTime};
+use time::Duration;
 use zhiyuan_auth::sessions::Word;
 use zhiyuan_auth::token::LIFETIME;
-use zhiyuan_domain::SharedClock;
 use zhiyuan_rpc::revocations::{RevocationSource, SourceError};
 
 use super::db::{self, Ended};
@@ -16,35 +14,33 @@ use crate::signing_keys::{self, SigningKeys, Stored};
 pub(crate) const MATTERS: Duration = Duration::seconds(LIFETIME + 300);
 
 /// Reads keys and ended sessions, from the cursor of the reading before on.
-pub(crate) async fn read(
-    pool: &PgPool,
-    from: i64,
-    now: OffsetDateTime,
-) -> Result<(Vec<Stored>, Ended)> {
-    let mut conn = pool.acquire().await?;
+///
+/// # Errors
+/// `ClockOff`: a process whose clock is wrong would say that keys are over which are not.
+pub(crate) async fn read(keys: &SigningKeys, from: i64) -> Result<(Vec<Stored>, Ended)> {
+    let mut conn = keys.pool.acquire().await?;
+    let now = keys.agreed.now(&mut conn).await?;
     let keys = signing_keys::db::list(&mut conn, now).await?;
-    let ended = db::ended(&mut conn, from, now - MATTERS).await?;
+    let ended = db::ended(&mut conn, from, MATTERS).await?;
     Ok((keys, ended))
 }
 
 /// What identity itself goes by: its own rows.
 #[derive(Debug)]
 pub(crate) struct OwnWord {
-    pool: PgPool,
     keys: SigningKeys,
-    clock: SharedClock,
     cursor: i64,
 }
 
 impl OwnWord {
-    pub(crate) fn new(pool: PgPool, keys: SigningKeys, clock: SharedClock) -> Self {
-        Self { pool, keys, clock, cursor: 0 }
+    pub(crate) fn new(keys: SigningKeys) -> Self {
+        Self { keys, cursor: 0 }
     }
 }
 
 impl RevocationSource for OwnWord {
     async fn ask(&mut self) -> std::result::Result<Word, SourceError> {
-        let (stored, ended) = read(&self.pool, self.cursor, self.clock.now()).await?;
+        let (stored, ended) = read(&self.keys, self.cursor).await?;
         self.keys.adopt(&stored).await?;
         let keys = stored.iter().map(Stored::verifying_key).collect::<Result<Vec<_>>>()?;
         self.cursor = ended.cursor;

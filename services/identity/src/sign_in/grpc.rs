@@ -1,3 +1,4 @@
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Response, Status, async_trait};
 use zeroize::Zeroizing;
 use zhiyuan_contracts::identity::v1::sign_in_service_server::SignInService;
@@ -6,14 +7,13 @@ use zhiyuan_contracts::identity::v1::{
     SignOutResponse,
 };
 use zhiyuan_domain::{IdNumber, Mobile, PersonName, shanghai_date, turns_direction};
-use zhiyuan_rpc::{Fields, PersonIdentity};
+use zhiyuan_rpc::Fields;
 
 use super::signing::{Attempt, Identifier};
 use super::{SecondProof, SignIn};
 use crate::challenges::solution_field;
 use crate::devices::token_field;
 use crate::error::Error;
-use crate::sessions::db::Which;
 use crate::sessions::{CLIENT_NAME, RefreshToken};
 use crate::sms_codes;
 
@@ -94,9 +94,8 @@ impl SignInRpc {
 
     /// The refresh token, from the field, or from where the gateway puts it; of both,
     /// nobody could say which is meant.
-    fn refresh_token(request: &Request<RefreshSessionRequest>) -> Result<RefreshToken, Error> {
-        let field = request.get_ref().refresh_token.as_str();
-        let mut headers = request.metadata().get_all(REFRESH_TOKEN).iter();
+    fn refresh_token(field: &str, metadata: &MetadataMap) -> Result<RefreshToken, Error> {
+        let mut headers = metadata.get_all(REFRESH_TOKEN).iter();
         let header = headers.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
         match (field, header, headers.next()) {
             (token, "", None) | ("", token, None) => RefreshToken::parse(token),
@@ -154,7 +153,7 @@ impl SignInService for SignInRpc {
         &self,
         request: Request<RefreshSessionRequest>,
     ) -> Result<Response<RefreshSessionResponse>, Status> {
-        let token = Self::refresh_token(&request)?;
+        let token = Self::refresh_token(&request.get_ref().refresh_token, request.metadata())?;
         let tokens = self.sign_in.issuer.renew(&token).await?;
         Ok(Response::new(RefreshSessionResponse { tokens: Some(tokens) }))
     }
@@ -163,8 +162,8 @@ impl SignInService for SignInRpc {
         &self,
         request: Request<SignOutRequest>,
     ) -> Result<Response<SignOutResponse>, Status> {
-        let person = PersonIdentity::of(&request)?;
-        self.sign_in.issuer.end(person.account_id, Which::One(person.session_id)).await?;
+        let token = Self::refresh_token(&request.get_ref().refresh_token, request.metadata())?;
+        self.sign_in.issuer.end_by(&token).await?;
         Ok(Response::new(SignOutResponse {}))
     }
 }

@@ -8,7 +8,7 @@ use zhiyuan_crypto::digest;
 use zhiyuan_domain::{IdNumber, Mobile};
 use zhiyuan_postgres::again;
 
-use super::trial::Trial;
+use super::trial::{Kind, Trial};
 use super::{SecondProof, SignIn};
 use crate::accounts::{self, db::Owner};
 use crate::challenges::Solution;
@@ -51,22 +51,26 @@ impl SignIn {
         let (trial, candidates) = self.look(attempt).await?;
         let reserved = self.reserve(&trial, attempt).await?;
         if let (Some(code), Identifier::Phone(phone)) = (&attempt.code, &attempt.identifier) {
-            let checked = self.check_code(code, (phone, SmsPurpose::SignIn), &trial).await;
+            let checked = self.check_code(code, (phone, SmsPurpose::SignIn)).await;
             if let Err(error) = checked {
                 // The password was not looked at.
                 self.give_back(reserved.as_ref()).await?;
                 return Err(error);
             }
         }
-        let proved = match &attempt.password {
-            Some(password) => self.proved_by_password(candidates, password).await,
-            None => {
-                let (proof, now) = (attempt.second_proof.as_ref(), self.clock.now());
-                self.owners.proved_by_code(candidates, proof, trial.device_of(), now).await
+        let proved = match (&attempt.password, &attempt.identifier) {
+            (Some(password), _) => {
+                self.proved_by_password(candidates, password).await.map(|owner| (owner, None))
             }
+            (None, Identifier::Phone(phone)) => {
+                let proof = attempt.second_proof.as_ref();
+                self.proved_by_code(phone, candidates, proof, trial.device_of()).await
+            }
+            // Refused where the request was read.
+            (None, Identifier::Number(_)) => Err(Error::SignInRefused),
         };
-        let owner = match proved {
-            Ok(owner) if owner.active => owner,
+        let (owner, proof) = match proved {
+            Ok((owner, proof)) if owner.active => (owner, proof),
             Ok(_) | Err(Error::SignInRefused) => {
                 self.count_failure().await?;
                 return Err(Error::SignInRefused);
@@ -76,8 +80,9 @@ impl SignIn {
                 return Err(error);
             }
         };
-        let (reserved, device) = (reserved.as_ref(), trial.device.as_ref());
-        again(Error::is_lost, || self.begin(attempt, &owner, reserved, device)).await
+        // Of a password or of a second proof, never of both.
+        let (reserved, device) = (reserved.or(proof), trial.device.as_ref());
+        again(Error::is_lost, || self.begin(attempt, &owner, reserved.as_ref(), device)).await
     }
 
     /// Who may be meant, and what counts for this attempt. The same work whoever it is.
@@ -107,20 +112,20 @@ impl SignIn {
     /// Lets the attempt in, as far as it needs a password or work: counted as failed before
     /// it is evaluated.
     async fn reserve(&self, trial: &Trial, attempt: &Attempt) -> Result<Option<Reservation>> {
-        let way = if attempt.password.is_some() { Way::Password } else { Way::Code };
+        let kind = if attempt.password.is_some() { Kind::Password } else { Kind::Code };
         let (solution, now) = (attempt.solution.as_ref(), self.clock.now());
         let mut conn = self.issuer.pool.acquire().await?;
-        let cleared = self.gate.is_cleared(&mut conn, trial, way, solution, now).await?;
+        let cleared = self.gate.is_cleared(&mut conn, trial, kind, solution, now).await?;
         drop(conn);
         let work = || async {
             let mut tx = self.issuer.pool.begin().await?;
-            let reserved = match way {
-                Way::Password => Some(trial.reserve(&mut tx, way, now).await?),
-                // Counted where it is evaluated.
-                Way::Code => None,
+            let reserved = match kind {
+                Kind::Password => Some(trial.reserve(&mut tx, Way::Password, now).await?),
+                // Counted at its challenge, where it is evaluated.
+                Kind::Code => None,
             };
             if !cleared {
-                self.gate.admit(&mut tx, trial, way, solution, now).await?;
+                self.gate.admit(&mut tx, trial, kind, solution, now).await?;
             }
             tx.commit().await?;
             Ok(reserved)
@@ -220,10 +225,13 @@ impl SignIn {
         owner: &Owner,
         device: Option<&Device>,
     ) -> Result<String> {
-        let (now, phone) = (self.clock.now(), (owner.index_version, owner.phone_index.as_slice()));
+        let now = self.clock.now();
+        // A password proves no phone.
+        let proved = (owner.index_version, owner.phone_index.as_slice());
+        let phone = attempt.code.is_some().then_some(proved);
         match (device, &attempt.device) {
             (Some(device), Some(token)) if device.account_id == owner.account_id => {
-                if attempt.code.is_some() {
+                if let Some(phone) = phone {
                     devices::db::prove(tx, device, phone, now).await?;
                 }
                 Ok(token.expose().to_string())

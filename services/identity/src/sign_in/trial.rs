@@ -1,4 +1,4 @@
-//! What counts for one attempt: delays of its identifier, or of its device.
+//! What counts for one attempt: delays of its identifier, or of its device; and codes.
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
@@ -7,13 +7,23 @@ use zhiyuan_contracts::identity::v1::SmsPurpose;
 use zhiyuan_domain::Mobile;
 use zhiyuan_postgres::again;
 
-use super::SignIn;
+use super::{SecondProof, SignIn};
+use crate::accounts::db::Owner;
 use crate::challenges::{self, Challenges, Need, Scope, Solution};
 use crate::delays::Way;
-use crate::delays::db::{Counter, Reservation, Reserved, give_back, reserve, succeed};
+use crate::delays::db::{Counter, Reservation, Reserved, give_back, reserve};
 use crate::devices::Device;
 use crate::error::{Error, Result};
 use crate::sms_codes::{self, Code, Outcome};
+
+/// What somebody tries to sign in with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A password, alone or with a code.
+    Password,
+    /// A code alone.
+    Code,
+}
 
 /// An attempt that is made.
 #[derive(Debug)]
@@ -35,10 +45,10 @@ impl Trial {
         Counter { subject_index: self.subject_index, way, device_id }
     }
 
-    fn scope(&self, way: Way) -> Scope<'_> {
-        let purpose = match way {
-            Way::Password => 1,
-            Way::Code => 2,
+    fn scope(&self, kind: Kind) -> Scope<'_> {
+        let purpose = match kind {
+            Kind::Password => 1,
+            Kind::Code => 2,
         };
         Scope { method: "SignIn", purpose, subject_index: &self.subject_index }
     }
@@ -76,12 +86,12 @@ impl Gate {
         &self,
         conn: &mut PgConnection,
         trial: &Trial,
-        way: Way,
+        kind: Kind,
         solution: Option<&Solution>,
         now: OffsetDateTime,
     ) -> Result<bool> {
         let need = self.need(conn, trial, now).await?;
-        self.challenges.is_cleared(&trial.scope(way), need, solution, now).await
+        self.challenges.is_cleared(&trial.scope(kind), need, solution, now).await
     }
 
     /// Lets an attempt in that brings the work that is needed just now, and spends it.
@@ -92,12 +102,12 @@ impl Gate {
         &self,
         tx: &mut PgConnection,
         trial: &Trial,
-        way: Way,
+        kind: Kind,
         solution: Option<&Solution>,
         now: OffsetDateTime,
     ) -> Result<()> {
         let need = self.need(tx, trial, now).await?;
-        let _spent = self.challenges.admit(tx, &trial.scope(way), need, solution, now).await?;
+        let _spent = self.challenges.admit(tx, &trial.scope(kind), need, solution, now).await?;
         Ok(())
     }
 
@@ -113,40 +123,74 @@ impl Gate {
 }
 
 impl SignIn {
-    /// Evaluates a code; the try counts whatever comes after. One with a challenge of
-    /// another phone or purpose tells nothing, and so delays nobody.
+    /// Evaluates a code; the try counts, at its challenge and nowhere else, whatever comes
+    /// after. One with a challenge of another phone or purpose tells nothing, and so is not
+    /// even counted among everybody's failures.
     ///
     /// # Errors
-    /// When it isn't right; `SignInDelayed`.
-    pub(crate) async fn check_code(
-        &self,
-        code: &Code,
-        sent: (&Mobile, SmsPurpose),
-        trial: &Trial,
-    ) -> Result<()> {
+    /// When it isn't right.
+    pub(crate) async fn check_code(&self, code: &Code, sent: (&Mobile, SmsPurpose)) -> Result<()> {
         let work = || async {
             let (vault, now) = (&self.issuer.vault, self.clock.now());
             let mut tx = self.issuer.pool.begin().await?;
             let challenge = sms_codes::challenge_of(&mut tx, vault, code, sent).await?;
-            let Some(challenge) = challenge else { return Ok(Outcome::Wrong) };
-            let reserved = trial.reserve(&mut tx, Way::Code, now).await?;
+            let Some(challenge) = challenge else { return Ok(None) };
             let outcome = sms_codes::evaluate(&mut tx, vault, code, challenge, now).await?;
-            match outcome {
-                Outcome::Right => succeed(&mut tx, &reserved).await?,
-                Outcome::Wrong => {}
-                // Nothing was learned.
-                Outcome::Expired | Outcome::Used | Outcome::Exhausted => {
-                    give_back(&mut tx, &reserved, now).await?;
-                }
-            }
             tx.commit().await?;
-            Ok(outcome)
+            Ok(Some(outcome))
         };
-        let outcome: Outcome = again(Error::is_lost, work).await?;
-        if outcome == Outcome::Wrong {
+        let outcome: Option<Outcome> = again(Error::is_lost, work).await?;
+        if outcome == Some(Outcome::Wrong) {
             self.count_failure().await?;
         }
-        outcome.accepted()
+        outcome.unwrap_or(Outcome::Wrong).accepted()
+    }
+
+    /// Which of the accounts of a phone is meant by somebody who has proved it by a code. A
+    /// second proof counts as failed before it is compared with anything, and the reservation
+    /// is handed to whoever commits what it was given for.
+    ///
+    /// # Errors
+    /// As `Owners::proved_by_code`; `SignInDelayed`.
+    pub(crate) async fn proved_by_code(
+        &self,
+        phone: &Mobile,
+        owners: Vec<Owner>,
+        proof: Option<&SecondProof>,
+        known_device: Option<Uuid>,
+    ) -> Result<(Owner, Option<Reservation>)> {
+        let reserved = match proof {
+            // Nobody can be guessed at where nobody is.
+            Some(_) if !owners.is_empty() => {
+                let trial = self.trial_of_phone(phone).await?;
+                Some(self.reserve_alone(&trial, Way::SecondProof).await?)
+            }
+            _ => None,
+        };
+        let now = self.clock.now();
+        match self.owners.proved_by_code(owners, proof, known_device, now).await {
+            Ok(owner) => Ok((owner, reserved)),
+            Err(Error::SignInRefused) => Err(Error::SignInRefused),
+            Err(error) => {
+                // It was compared with nothing.
+                self.give_back(reserved.as_ref()).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Reserves an attempt in a transaction of its own.
+    ///
+    /// # Errors
+    /// `SignInDelayed`.
+    pub(crate) async fn reserve_alone(&self, trial: &Trial, way: Way) -> Result<Reservation> {
+        let work = || async {
+            let mut tx = self.issuer.pool.begin().await?;
+            let reserved = trial.reserve(&mut tx, way, self.clock.now()).await?;
+            tx.commit().await?;
+            Ok(reserved)
+        };
+        again(Error::is_lost, work).await
     }
 
     /// Counts a failure of everybody's, by which it is told whether more fails than usual.
@@ -176,8 +220,8 @@ impl SignIn {
         Ok(Trial { subject_index, device: None })
     }
 
-    /// The counter of codes of a phone, for whoever has no known device.
-    pub(crate) async fn trial_of_phone(&self, phone: &Mobile) -> Result<Trial> {
+    /// The counter of second proofs of a phone.
+    async fn trial_of_phone(&self, phone: &Mobile) -> Result<Trial> {
         let mut conn = self.issuer.pool.acquire().await?;
         let (_, subject_index) = self.owners.phone_index(&mut conn, phone).await?;
         Ok(Trial { subject_index, device: None })

@@ -7,6 +7,7 @@
 pub(crate) mod db;
 pub(crate) mod job;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sqlx::PgPool;
@@ -17,6 +18,7 @@ use zhiyuan_auth::token::LIFETIME;
 use zhiyuan_crypto::{SigningKey, VerifyingKey};
 use zhiyuan_domain::{SharedClock, new_id};
 
+use crate::clock::AgreedClock;
 use crate::error::{Error, Result};
 use crate::keys::{Column, Vault};
 
@@ -44,19 +46,22 @@ impl Term {
     }
 }
 
-/// The term of a key that is to be made now, if one is. `last` is that of the key that
-/// signs last of all there are.
-pub(crate) fn next_term(last: Option<Term>, now: OffsetDateTime, life: Duration) -> Option<Term> {
-    match last {
-        Some(last) if now + AHEAD < last.retire_at => None,
-        Some(last) if now <= last.retire_at => {
-            // As early as can be, in case it is late already.
-            let use_at = last.retire_at.max(now);
-            Some(Term { use_at, retire_at: use_at + life })
-        }
-        // Nobody could sign until then.
-        Some(_) | None => Some(Term { use_at: now, retire_at: now + life }),
-    }
+/// The term of a key that is to be made now, if one is, beside those there are: one that
+/// begins where they leave a gap. A key of a far-off term, made by a clock that was ahead,
+/// keeps nobody from signing until then.
+pub(crate) fn next_term(
+    terms: impl IntoIterator<Item = Term>,
+    now: OffsetDateTime,
+    life: Duration,
+) -> Option<Term> {
+    let mut terms: Vec<Term> = terms.into_iter().collect();
+    terms.sort_by_key(|term| term.use_at);
+    let signed_until = terms.iter().filter(|term| term.retire_at > now).fold(now, |until, term| {
+        if term.use_at <= until { until.max(term.retire_at) } else { until }
+    });
+    // As early as can be, in case it is late already.
+    (signed_until <= now + AHEAD)
+        .then(|| Term { use_at: signed_until, retire_at: signed_until + life })
 }
 
 /// A key as it is stored.
@@ -83,22 +88,27 @@ pub(crate) struct SigningKeys {
     pub(crate) pool: PgPool,
     pub(crate) vault: Vault,
     pub(crate) clock: SharedClock,
+    pub(crate) agreed: AgreedClock,
     /// How long a key signs.
     pub(crate) life: Duration,
     /// What this process verifies tokens by.
     known: Sessions,
     open: Arc<RwLock<Vec<(Uuid, Term, SigningKey)>>>,
+    /// The clock was not agreed on when it was looked at last: a token of it would count
+    /// for too long.
+    off: Arc<AtomicBool>,
 }
 
 impl SigningKeys {
     pub(crate) fn new(
         pool: PgPool,
         vault: Vault,
-        clock: SharedClock,
+        (clock, agreed): (SharedClock, AgreedClock),
         life: Duration,
         known: Sessions,
     ) -> Self {
-        Self { pool, vault, clock, life, known, open: Arc::default() }
+        let (open, off) = (Arc::default(), Arc::default());
+        Self { pool, vault, clock, agreed, life, known, open, off }
     }
 
     /// The key that signs now.
@@ -106,6 +116,9 @@ impl SigningKeys {
     /// # Errors
     /// `NoSigningKey`.
     pub(crate) fn current(&self) -> Result<SigningKey> {
+        if self.off.load(Ordering::Relaxed) {
+            return Err(Error::NoSigningKey);
+        }
         let now = self.clock.now();
         let open = self.open.read().unwrap_or_else(PoisonError::into_inner);
         // The newest of several: after a row was deleted by hand, terms may overlap.
@@ -114,11 +127,16 @@ impl SigningKeys {
     }
 
     /// Makes the next key when its time has come, and deletes those that are over.
+    ///
+    /// # Errors
+    /// `ClockOff`: nothing is made, deleted or signed until the clocks agree.
     pub(crate) async fn rotate(&self) -> Result<()> {
         let id = new_id(self.clock.as_ref());
-        let now = self.clock.now();
+        let agreed = self.agreed.now(&mut *self.pool.acquire().await?).await;
+        self.off.store(matches!(agreed, Err(Error::ClockOff { .. })), Ordering::Relaxed);
+        let now = agreed?;
         let stored = db::list(&mut *self.pool.acquire().await?, now).await?;
-        if next_term(last(&stored), now, self.life).is_some() {
+        if next_term(terms(&stored), now, self.life).is_some() {
             // Committed before what is sealed with it, and swept if another process is first.
             let data_key = self.vault.make_key(id).await?;
             let key = SigningKey::generate();
@@ -126,7 +144,7 @@ impl SigningKeys {
             let mut tx = self.pool.begin().await?;
             db::lock(&mut tx).await?;
             let stored = db::list(&mut tx, now).await?;
-            if let Some(term) = next_term(last(&stored), now, self.life) {
+            if let Some(term) = next_term(terms(&stored), now, self.life) {
                 let public_key = key.verifying_key().as_bytes().to_vec();
                 let new = Stored { id, public_key, seed: sealed, term };
                 db::insert(&mut tx, &new, now).await?;
@@ -170,8 +188,8 @@ impl SigningKeys {
     }
 }
 
-fn last(stored: &[Stored]) -> Option<Term> {
-    stored.iter().map(|key| key.term).max_by_key(|term| term.retire_at)
+fn terms(stored: &[Stored]) -> impl Iterator<Item = Term> {
+    stored.iter().map(|key| key.term)
 }
 
 #[cfg(test)]
@@ -208,11 +226,25 @@ mod tests {
     }
 
     #[test]
+    fn a_key_of_a_far_off_term_keeps_nobody_from_signing() {
+        let far = Term { use_at: NOON + LIFE * 5, retire_at: NOON + LIFE * 6 };
+        let first = next_term([far], NOON, LIFE).unwrap();
+        assert_eq!(first, Term { use_at: NOON, retire_at: NOON + LIFE });
+        let next = next_term([far, first], NOON + LIFE - AHEAD, LIFE).unwrap();
+        assert_eq!(next.use_at, NOON + LIFE);
+        // And one whose time has come is followed as any other.
+        let late = far.use_at + Duration::DAY;
+        assert_eq!(next_term([far], late, LIFE), None);
+        let after = next_term([far], far.retire_at - AHEAD, LIFE).unwrap();
+        assert_eq!(after.use_at, far.retire_at);
+    }
+
+    #[test]
     fn over_years_there_is_always_exactly_one_that_signs() {
         let mut terms: Vec<Term> = Vec::new();
         let mut now = NOON;
         for _ in 0..20_000 {
-            if let Some(term) = next_term(terms.last().copied(), now, LIFE) {
+            if let Some(term) = next_term(terms.iter().copied(), now, LIFE) {
                 assert!(terms.is_empty() || term.use_at >= now + AHEAD - Duration::minutes(3));
                 terms.push(term);
             }

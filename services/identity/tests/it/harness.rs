@@ -71,10 +71,19 @@ impl Identity {
 
     /// Another process on the same database: its address, and what ends it.
     pub(crate) async fn replica(&self) -> (String, Tasks) {
+        let clock: SharedClock = self.clock.clone();
+        self.replica_with(&self.config, &clock).await
+    }
+
+    /// As [`Self::replica`], with a configuration and a clock of its own.
+    pub(crate) async fn replica_with(
+        &self,
+        config: &Config,
+        clock: &SharedClock,
+    ) -> (String, Tasks) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let clock: SharedClock = self.clock.clone();
-        (address, serve(&self.config, listener, &clock).await)
+        (address, serve(config, listener, clock).await)
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -270,6 +279,9 @@ suite = 1024
 [hashing]
 concurrency = 2
 queue = 1024
+[feed]
+# The clock of a test is its own.
+max_skew_ms = 9000000000000
 [jobs]
 checks_ms = 20
 notices_ms = 20

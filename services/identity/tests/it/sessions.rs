@@ -1,29 +1,29 @@
-//! Sessions and how they end; credentials and how they change.
+//! Sessions, the keys they are signed with, and how they end.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join_all;
 use time::Duration;
 use tonic::Code;
-use zhiyuan_contracts::identity::v1::audit_service_client::AuditServiceClient;
 use zhiyuan_contracts::identity::v1::{
-    ActorKind, ChangePasswordRequest, ChangePhoneRequest, EndOtherSessionsRequest,
-    EndSessionRequest, ListMyRecordsRequest, ListSessionsRequest, ListSigningKeysRequest,
-    PhoneProof, ResetPasswordRequest, SignOutRequest, SmsPurpose, Tokens,
+    EndOtherSessionsRequest, EndSessionRequest, ListSessionsRequest, ListSigningKeysRequest,
+    SignOutRequest, Tokens,
 };
+use zhiyuan_domain::{Clock as _, ManualClock, SharedClock, SystemClock};
 use zhiyuan_testkit::{Person, person};
 
-use crate::account::{PASSWORD, refused, sessions, sign_ins, with};
+use crate::account::{PASSWORD, password_of, refused, sessions, sign_ins, with};
 use crate::harness::Identity;
 
-async fn signed_in() -> (Identity, Person, Tokens) {
+pub(crate) async fn signed_in() -> (Identity, Person, Tokens) {
     let (identity, person) = (Identity::start().await, person(1));
     identity.register(&person).await;
     let tokens = identity.by_password(&person.mobile, PASSWORD).await.unwrap();
     (identity, person, tokens)
 }
 
-async fn is_refused(identity: &Identity, tokens: &Tokens) -> bool {
+pub(crate) async fn is_refused(identity: &Identity, tokens: &Tokens) -> bool {
     match identity.sessions_of(tokens).await {
         Ok(_) => false,
         Err(status) => {
@@ -100,10 +100,22 @@ async fn signing_out_counts_at_once_here_and_within_five_seconds_elsewhere() {
         assert!(wait.elapsed().as_secs() < 5);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    sign_ins(identity.channel()).sign_out(with(&tokens, SignOutRequest {})).await.unwrap();
+    let sign_out = async |refresh_token: &str| {
+        let request = SignOutRequest { refresh_token: refresh_token.to_owned() };
+        sign_ins(identity.channel()).sign_out(request).await
+    };
+    assert_eq!(refused(sign_out("").await), "INVALID_FIELDS");
+    let mut forged = tokens.refresh_token.clone().into_bytes();
+    forged[90] = if forged[90] == b'A' { b'B' } else { b'A' };
+    sign_out(std::str::from_utf8(&forged).unwrap()).await.unwrap();
+    assert!(!is_refused(&identity, &tokens).await);
+    // By an older token of the session too, and it needs no access token.
+    let renewed = identity.refresh(&tokens.refresh_token).await.unwrap();
+    sign_out(&tokens.refresh_token).await.unwrap();
+    sign_out(&renewed.refresh_token).await.unwrap();
     let over = Instant::now();
     assert!(is_refused(&identity, &tokens).await);
-    assert_eq!(refused(identity.refresh(&tokens.refresh_token).await), "SESSION_OVER");
+    assert_eq!(refused(identity.refresh(&renewed.refresh_token).await), "SESSION_OVER");
     while sessions(&replica).list_sessions(list()).await.is_ok() {
         assert!(over.elapsed().as_secs() < 5);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
@@ -162,113 +174,6 @@ async fn the_twenty_first_session_ends_the_one_that_was_used_longest_ago() {
 }
 
 #[tokio::test]
-async fn changing_the_password_ends_the_other_sessions_and_is_told() {
-    let (identity, person, other) = signed_in().await;
-    let mine = identity.by_password(&person.mobile, PASSWORD).await.unwrap();
-    let texts = identity.vendors.texts(&person.mobile).len();
-    let change = |current: &str, new: &str| {
-        let request = ChangePasswordRequest {
-            current_password: current.to_owned(),
-            new_password: new.to_owned(),
-        };
-        let (mut client, request) = (identity.credentials(), with(&mine, request));
-        async move { client.change_password(request).await }
-    };
-    assert_eq!(refused(change("wrong-tea-42", "white-tea-43").await), "PASSWORD_WRONG");
-    for bad in ["", "short", "12345678", &person.id_number[..10], &format!("a{}", person.mobile)] {
-        assert_eq!(refused(change(PASSWORD, bad).await), "INVALID_FIELDS", "{bad}");
-    }
-    change(PASSWORD, "white-tea-43").await.unwrap();
-    // Sent again.
-    change(PASSWORD, "white-tea-43").await.unwrap();
-    assert!(is_refused(&identity, &other).await);
-    assert!(!is_refused(&identity, &mine).await);
-    assert_eq!(refused(identity.by_password(&person.mobile, PASSWORD).await), "SIGN_IN_REFUSED");
-    identity.by_password(&person.mobile, "white-tea-43").await.unwrap();
-    let told = identity.until_texts(&person.mobile, texts + 1).await;
-    assert!(told.last().unwrap().contains("密码已更改"));
-    // And the person can read it.
-    let mut audit = AuditServiceClient::new(identity.channel());
-    let request = with(&mine, ListMyRecordsRequest::default());
-    let records = audit.list_my_records(request).await.unwrap().into_inner().records;
-    let told: Vec<_> =
-        records.iter().map(|record| (record.actor_kind(), &*record.action)).collect();
-    assert_eq!(told, [(ActorKind::Person, "identity.password.changed")]);
-    // Whoever has a session can't try passwords without end.
-    for _ in 0..4 {
-        let _ = change("wrong-tea-42", "white-tea-44").await;
-    }
-    assert_eq!(refused(change("wrong-tea-42", "white-tea-44").await), "SIGN_IN_DELAYED");
-}
-
-#[tokio::test]
-async fn a_forgotten_password_is_set_anew_by_code_and_all_sessions_end() {
-    let (identity, person, tokens) = signed_in().await;
-    let (sms_challenge_id, sms_code) =
-        identity.code_for(&person.mobile, SmsPurpose::ResetPassword).await;
-    let request = |new_password: &str| ResetPasswordRequest {
-        phone: person.mobile.clone(),
-        sms_challenge_id: sms_challenge_id.clone(),
-        sms_code: sms_code.clone(),
-        new_password: new_password.to_owned(),
-        ..ResetPasswordRequest::default()
-    };
-    let reset = |request: ResetPasswordRequest| {
-        let mut client = identity.credentials();
-        async move { client.reset_password(request).await }
-    };
-    assert_eq!(refused(reset(ResetPasswordRequest::default()).await), "INVALID_FIELDS");
-    let other_phone =
-        ResetPasswordRequest { phone: "13912345678".into(), ..request("white-tea-43") };
-    assert_eq!(refused(reset(other_phone).await), "SMS_CODE_WRONG");
-    // The default password of the notice can't come back by choice.
-    let eight = &person.id_number[10..];
-    assert_eq!(refused(reset(request(eight)).await), "INVALID_FIELDS");
-    reset(request("white-tea-43")).await.unwrap();
-    assert!(is_refused(&identity, &tokens).await);
-    assert_eq!(refused(reset(request("white-tea-44")).await), "SMS_CODE_USED");
-    assert_eq!(refused(identity.by_password(&person.mobile, PASSWORD).await), "SIGN_IN_REFUSED");
-    identity.by_password(&person.mobile, "white-tea-43").await.unwrap();
-    assert_eq!(identity.count("SELECT count(*) FROM identity.device").await, 1);
-}
-
-#[tokio::test]
-async fn a_phone_is_changed_by_codes_to_both_and_the_old_one_is_told() {
-    let (identity, person, other) = signed_in().await;
-    let mine = identity.by_password(&person.mobile, PASSWORD).await.unwrap();
-    let new_phone = "13987654321";
-    let proof = async |phone: &str| {
-        let (sms_challenge_id, sms_code) = identity.code_for(phone, SmsPurpose::ChangePhone).await;
-        Some(PhoneProof { sms_challenge_id, sms_code })
-    };
-    let (current_proof, new_proof) = (proof(&person.mobile).await, proof(new_phone).await);
-    let request = ChangePhoneRequest { new_phone: new_phone.into(), current_proof, new_proof };
-    let change = |request: ChangePhoneRequest| {
-        let (mut client, request) = (identity.credentials(), with(&mine, request));
-        async move { client.change_phone(request).await }
-    };
-    for half in [
-        ChangePhoneRequest { current_proof: None, ..request.clone() },
-        ChangePhoneRequest { new_proof: None, ..request.clone() },
-    ] {
-        let status = change(half).await.unwrap_err();
-        assert_eq!(status.code(), Code::FailedPrecondition);
-        assert_eq!(crate::codes::reason(&status), "PHONE_PROOF_MISSING");
-    }
-    let twice = ChangePhoneRequest { new_proof: request.current_proof.clone(), ..request.clone() };
-    assert_eq!(refused(change(twice).await), "SMS_CODE_WRONG");
-    let texts = identity.vendors.texts(&person.mobile).len();
-    change(request.clone()).await.unwrap();
-    // Sent again.
-    change(request).await.unwrap();
-    assert!(is_refused(&identity, &other).await);
-    assert_eq!(refused(identity.by_password(&person.mobile, PASSWORD).await), "SIGN_IN_REFUSED");
-    identity.by_password(new_phone, PASSWORD).await.unwrap();
-    let told = identity.until_texts(&person.mobile, texts + 1).await;
-    assert!(told.last().unwrap().contains("已更换手机号"));
-}
-
-#[tokio::test]
 async fn keys_change_without_anybody_noticing() {
     let (identity, _, old) = signed_in().await;
     let keys = async || {
@@ -304,5 +209,36 @@ async fn keys_change_without_anybody_noticing() {
     while !is_refused(&identity, &next).await {
         assert!(wait.elapsed().as_secs() < 5);
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_whose_clock_is_far_ahead_deletes_no_key_and_signs_nothing() {
+    let (identity, person, tokens) = signed_in().await;
+    let mut config = identity.config.clone();
+    config.feed.max_skew_ms = 60_000;
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let (replica, _tasks) = identity.replica_with(&config, &(clock.clone() as SharedClock)).await;
+    clock.advance(std::time::Duration::from_secs(400 * 86_400));
+    let wait = Instant::now();
+    let channel = zhiyuan_rpc::connect_lazy(&replica).unwrap();
+    loop {
+        let request = password_of(&person.mobile, PASSWORD);
+        match sign_ins(channel.clone()).sign_in(request).await {
+            Err(status) if status.code() == Code::Unavailable => break,
+            _ => assert!(wait.elapsed().as_secs() < 5),
+        }
+    }
+    // It tells nobody that keys are over either.
+    let request = ListSigningKeysRequest::default();
+    let told = sessions(&replica).list_signing_keys(request).await.unwrap_err();
+    assert_eq!(told.code(), Code::Unavailable);
+    assert_eq!(identity.count("SELECT count(*) FROM identity.signing_key").await, 1);
+    assert!(!is_refused(&identity, &tokens).await);
+    // When the clock is right again, so is all else.
+    clock.set(SystemClock.now());
+    let wait = Instant::now();
+    while sign_ins(channel.clone()).sign_in(password_of(&person.mobile, PASSWORD)).await.is_err() {
+        assert!(wait.elapsed().as_secs() < 5);
     }
 }

@@ -1,6 +1,5 @@
 //! Signing in.
 
-use futures_util::future::join_all;
 use time::Duration;
 use tonic::Code;
 use zhiyuan_contracts::identity::v1::{SignInRequest, SmsPurpose};
@@ -9,13 +8,13 @@ use zhiyuan_testkit::{Person, person};
 use crate::account::{PASSWORD, password_of, refused};
 use crate::harness::Identity;
 
-async fn with_one() -> (Identity, Person) {
+pub(crate) async fn with_one() -> (Identity, Person) {
     let (identity, person) = (Identity::start().await, person(1));
     identity.register(&person).await;
     (identity, person)
 }
 
-fn tail(person: &Person) -> String {
+pub(crate) fn tail(person: &Person) -> String {
     person.id_number[12..].to_owned()
 }
 
@@ -111,86 +110,6 @@ async fn a_code_is_good_for_its_phone_purpose_and_time() {
 }
 
 #[tokio::test]
-async fn five_tries_of_a_code_and_no_sixth() {
-    let (identity, person) = with_one().await;
-    let right = identity.code_request(&person.mobile).await;
-    let digits: u32 = right.sms_code.parse().unwrap();
-    for guess in 1..=5 {
-        let sms_code = format!("{:06}", (digits + guess) % 1_000_000);
-        let wrong = SignInRequest { sms_code, ..right.clone() };
-        assert_eq!(refused(identity.sign_in(wrong).await), "SMS_CODE_WRONG", "{guess}");
-        identity.pass(Duration::seconds(5));
-    }
-    assert_eq!(refused(identity.sign_in(right).await), "SMS_CODE_TRIES_EXHAUSTED");
-}
-
-#[tokio::test]
-async fn of_two_hundred_guesses_at_once_a_few_are_evaluated_whoever_serves_them() {
-    let (identity, person) = with_one().await;
-    let (replica, _tasks) = identity.replica().await;
-    let channels = [identity.channel(), zhiyuan_rpc::connect_lazy(&replica).unwrap()];
-    let guesses = (0..200).map(|guess: usize| {
-        let mut client = crate::account::sign_ins(channels[guess % 2].clone());
-        let request = password_of(&person.mobile, &format!("guess-{guess:04}"));
-        async move { crate::codes::reason(&client.sign_in(request).await.unwrap_err()) }
-    });
-    let answers = join_all(guesses).await;
-    let of = |reason: &str| answers.iter().filter(|answer| *answer == reason).count();
-    // Four without a wait; the others were not looked at. A busy pool refuses before that.
-    assert!(of("SIGN_IN_REFUSED") <= 4, "{answers:?}");
-    let told = of("SIGN_IN_REFUSED") + of("SIGN_IN_DELAYED") + of("OVERLOADED") + of("UNAVAILABLE");
-    assert_eq!(told, 200, "{answers:?}");
-    assert!(of("SIGN_IN_DELAYED") > 0);
-
-    let right = identity.code_request(&person.mobile).await;
-    let guesses = (0..200).map(|guess: usize| {
-        let mut client = crate::account::sign_ins(channels[guess % 2].clone());
-        let digits: usize = right.sms_code.parse().unwrap();
-        let sms_code = format!("{:06}", (digits + 1 + guess) % 1_000_000);
-        let request = SignInRequest { sms_code, ..right.clone() };
-        async move { crate::codes::reason(&client.sign_in(request).await.unwrap_err()) }
-    });
-    let answers = join_all(guesses).await;
-    let wrong = answers.iter().filter(|answer| *answer == "SMS_CODE_WRONG").count();
-    assert!((1..=5).contains(&wrong), "{wrong}");
-    let sql = "SELECT max(tries)::bigint FROM identity.sms_challenge WHERE purpose = 2";
-    assert_eq!(identity.count(sql).await, i64::try_from(wrong).unwrap());
-}
-
-#[tokio::test]
-async fn strangers_delay_neither_codes_nor_known_devices_nor_the_number() {
-    let (identity, person) = with_one().await;
-    let known = identity.sign_in(password_of(&person.mobile, PASSWORD)).await.unwrap();
-    for _ in 0..60 {
-        let _ = identity.sign_in(password_of(&person.mobile, "wrong-tea-42")).await;
-        identity.pass(Duration::seconds(7));
-    }
-    let stranger = identity.sign_in(password_of(&person.mobile, PASSWORD)).await;
-    assert_eq!(refused(stranger), "SIGN_IN_DELAYED");
-    let request = SignInRequest {
-        device_token: known.device_token.clone(),
-        ..password_of(&person.mobile, PASSWORD)
-    };
-    let again = identity.sign_in(request).await.unwrap();
-    assert_eq!(again.device_token, known.device_token);
-    identity.by_password(&person.id_number, PASSWORD).await.unwrap();
-    let by_code = identity.code_request(&person.mobile).await;
-    identity.sign_in(by_code).await.unwrap();
-    // A device of somebody else is none.
-    let other = zhiyuan_testkit::person(2);
-    identity.register(&other).await;
-    let foreign = identity.sign_in(password_of(&other.mobile, PASSWORD)).await.unwrap();
-    let request = SignInRequest {
-        device_token: foreign.device_token,
-        ..password_of(&person.mobile, "wrong-tea-42")
-    };
-    assert_eq!(refused(identity.sign_in(request).await), "SIGN_IN_DELAYED");
-    // Five minutes are the longest wait there is.
-    identity.pass(Duration::minutes(5));
-    identity.by_password(&person.mobile, PASSWORD).await.unwrap();
-}
-
-#[tokio::test]
 async fn password_and_code_together_are_two_factors() {
     let (identity, person) = with_one().await;
     let code = identity.code_request(&person.mobile).await;
@@ -261,36 +180,4 @@ async fn a_new_owner_detaches_a_phone_and_a_family_shares_one() {
     let by_number = identity.sign_in(password_of(&third.id_number, PASSWORD)).await.unwrap();
     assert_eq!(signed_in.account_id, by_number.account_id);
     identity.by_password(&first.id_number, PASSWORD).await.unwrap();
-}
-
-#[tokio::test]
-async fn one_password_tried_on_many_accounts_costs_work() {
-    let more = "
-[challenge]
-normal_failures_per_minute = 8
-difficulty_bits = 6
-max_bits = 12
-";
-    let (identity, owner) = (Identity::start_with(more).await, person(1));
-    identity.register(&owner).await;
-    let known = identity.sign_in(password_of(&owner.mobile, PASSWORD)).await.unwrap();
-    for n in 0..8 {
-        let spray = password_of(&person(100 + n).mobile, "wrong-tea-42");
-        assert_eq!(refused(identity.sign_in(spray).await), "SIGN_IN_REFUSED", "{n}");
-    }
-    let next = || password_of(&person(200).mobile, "wrong-tea-42");
-    let asked = identity.sign_in(next()).await;
-    // With work it goes on, for this identifier and once.
-    let solution = Some(crate::challenges::solve(&asked));
-    let worked = SignInRequest { solution: solution.clone(), ..next() };
-    assert_eq!(refused(identity.sign_in(worked.clone()).await), "SIGN_IN_REFUSED");
-    assert_eq!(refused(identity.sign_in(worked).await), "CHALLENGE_REQUIRED");
-    let other = SignInRequest { solution, ..password_of(&person(201).mobile, "wrong-tea-42") };
-    assert_eq!(refused(identity.sign_in(other).await), "CHALLENGE_REQUIRED");
-    // A known device is not asked; and a minute later nobody is.
-    let request =
-        SignInRequest { device_token: known.device_token, ..password_of(&owner.mobile, PASSWORD) };
-    identity.sign_in(request).await.unwrap();
-    identity.pass(Duration::minutes(2));
-    assert_eq!(refused(identity.sign_in(next()).await), "SIGN_IN_REFUSED");
 }

@@ -1,9 +1,8 @@
 //! The recovery task: finishes or undoes what no client carries on.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use time::OffsetDateTime;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -20,33 +19,47 @@ const GATHER: Duration = Duration::from_millis(20);
 const BATCH: i64 = 16;
 /// Rows deleted in one statement.
 const PURGE: i64 = 1000;
+/// After the database has not answered.
+const LOOK_AGAIN: time::Duration = time::Duration::seconds(1);
 /// Ends before the lease does.
 const LONGEST_WORK: Duration = Duration::from_secs(15);
 
-/// Carries on what is due, every `interval` and whenever `due` is rung, until `stop`.
+/// Carries on what is due, every `interval`, whenever the registrar's bell is rung, and
+/// when what failed is to be tried again, until `stop`.
 ///
 /// # Errors
 /// Never: what fails is tried again.
 pub(crate) async fn recover(
     registrar: Registrar,
     interval: Duration,
-    due: Arc<Notify>,
     stop: CancellationToken,
 ) -> Result<()> {
     let span = tracing::info_span!("job.registering.recover", service = "registration");
-    let turn = async || {
+    let mut retry_at = None;
+    let turn = async |pause: Duration| {
         tokio::select! {
-            going_on = wait(interval, &stop) => going_on,
+            going_on = wait(pause, &stop) => going_on,
             // What becomes due together is looked at together.
-            () = due.notified() => wait(GATHER, &stop).await,
+            () = registrar.due.notified() => wait(GATHER, &stop).await,
         }
     };
-    while turn().await {
-        if let Err(error) = recover_due(&registrar, &stop).instrument(span.clone()).await {
-            tracing::warn!(error = chain(&error), "failed to look for due registrations");
-        }
+    while turn(pause_until(retry_at, registrar.clock.now()).min(interval)).await {
+        let now = registrar.clock.now();
+        let waiting = retry_at.filter(|at| *at > now);
+        retry_at = match recover_due(&registrar, &stop).instrument(span.clone()).await {
+            Ok(failed) => failed.into_iter().chain(waiting).min(),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "failed to look for due registrations");
+                Some(now + LOOK_AGAIN)
+            }
+        };
     }
     Ok(())
+}
+
+/// How long from now until then; for ever without a time.
+fn pause_until(retry_at: Option<OffsetDateTime>, now: OffsetDateTime) -> Duration {
+    retry_at.map_or(Duration::MAX, |at| (at - now).try_into().unwrap_or(Duration::ZERO))
 }
 
 /// Lets identity let go of accounts that no registration knows, and deletes finished
@@ -76,7 +89,12 @@ async fn wait(interval: Duration, stop: &CancellationToken) -> bool {
     stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_some()
 }
 
-async fn recover_due(registrar: &Registrar, stop: &CancellationToken) -> Result<()> {
+/// Carries on what is due; tells when the first of those that failed is tried again.
+async fn recover_due(
+    registrar: &Registrar,
+    stop: &CancellationToken,
+) -> Result<Option<OffsetDateTime>> {
+    let mut retry_at: Option<OffsetDateTime> = None;
     let now = registrar.clock.now();
     let recalled = db::recall(&registrar.pool, now + schedule::LATEST, now).await?;
     if recalled > 0 {
@@ -91,19 +109,20 @@ async fn recover_due(registrar: &Registrar, stop: &CancellationToken) -> Result<
             work.spawn(recover_one(registrar.clone(), saga).in_current_span());
         }
         while let Some(ended) = work.join_next().await {
-            if ended.is_err() {
-                tracing::error!("work on a registration panicked");
+            match ended {
+                Ok(again) => retry_at = retry_at.into_iter().chain(again).min(),
+                Err(_panicked) => tracing::error!("work on a registration panicked"),
             }
         }
         if !full {
             break;
         }
     }
-    Ok(())
+    Ok(retry_at)
 }
 
-/// One registration, as far as it goes now.
-async fn recover_one(registrar: Registrar, saga: Saga) {
+/// One registration, as far as it goes now; tells when it is tried again if it failed.
+async fn recover_one(registrar: Registrar, saga: Saga) -> Option<OffsetDateTime> {
     let (request_id, last_call_at) = (saga.request_id, saga.last_call_at);
     let (enrolment_id, attempts) = (saga.enrolment_id, saga.attempts);
     let mut step = saga.step;
@@ -114,7 +133,7 @@ async fn recover_one(registrar: Registrar, saga: Saga) {
     };
     match went {
         // Final, or the change itself said when to look again.
-        Ok(saga) if saga.step.is_final() || saga.step.waits() => return,
+        Ok(saga) if saga.step.is_final() || saga.step.waits() => return None,
         Ok(saga) => step = saga.step,
         Err(error) if error.is_transient() => tracing::warn!(
             enrolment.id = %enrolment_id,
@@ -136,6 +155,7 @@ async fn recover_one(registrar: Registrar, saga: Saga) {
     if let Err(error) = db::postpone(&registrar.pool, request_id, step, next).await {
         tracing::warn!(error = chain(&error), "failed to postpone a registration");
     }
+    Some(next)
 }
 
 /// Claimed accounts that are not active hold an ID number for nobody once their

@@ -1,6 +1,9 @@
 //! Carrying a registration on: one step after the other, by whoever comes along.
 
+use std::sync::Arc;
+
 use sqlx::{Connection as _, PgPool};
+use tokio::sync::Notify;
 use zhiyuan_crypto::{KeyedDigest, digest::equal};
 use zhiyuan_domain::{AgeRule, EnrolmentId, RequestId, SharedClock, VolunteerId, new_id};
 use zhiyuan_feed::Outbox;
@@ -27,6 +30,8 @@ pub(crate) struct Registrar {
     pub(crate) digests: KeyedDigest,
     pub(crate) age_rule: AgeRule,
     pub(crate) outbox: Outbox,
+    /// Rung when a registration may be due.
+    pub(crate) due: Arc<Notify>,
 }
 
 impl Registrar {
@@ -157,10 +162,11 @@ impl Registrar {
     /// Applies a change under the lock of the row, unless somebody else was faster.
     /// Returns the saga as it stands then.
     async fn apply(&self, seen: &Saga, change: Change) -> Result<Saga> {
-        let now = self.clock.now();
         let mut connection = self.pool.acquire().await?;
         let mut transaction = connection.begin().await?;
         let locked = db::lock(&mut transaction, seen.request_id).await?;
+        // Later than whatever made it due while the lock was waited for.
+        let now = self.clock.now();
         let called_again = seen.step == Step::Started
             && matches!(change, Change::Undoing { .. })
             && locked.last_call_at != seen.last_call_at;
@@ -173,6 +179,10 @@ impl Registrar {
         let saga = db::lock(&mut transaction, seen.request_id).await?;
         transaction.commit().await?;
         self.outbox.wake();
+        if saga.next_step_at.is_some_and(|at| at <= now) {
+            // The bell rang while the row was locked, and whoever came passed it over.
+            self.due.notify_one();
+        }
         if saga.step != seen.step {
             tracing::info!(
                 enrolment.id = %saga.enrolment_id,

@@ -75,7 +75,7 @@ fn admits_whom_it_was_issued_to() {
     for second_factor in [false, true] {
         let person = SignedIn { second_factor, ..person() };
         for byte in [1, 2] {
-            assert_eq!(verify(&issue(&key(byte), &person, NOW)), Ok(person));
+            assert_eq!(verify(&issue(&key(byte), &person, NOW, i64::MAX)), Ok(person));
         }
     }
     assert_eq!(verify(&token(&header(), &claims())), Ok(person()));
@@ -83,7 +83,7 @@ fn admits_whom_it_was_issued_to() {
 
 #[test]
 fn what_is_issued_has_exactly_the_agreed_members() {
-    let token = issue(&key(1), &person(), NOW);
+    let token = issue(&key(1), &person(), NOW, i64::MAX);
     let parts: Vec<&str> = token.split('.').collect();
     let read = |part: &str| -> Value {
         serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
@@ -93,7 +93,7 @@ fn what_is_issued_has_exactly_the_agreed_members() {
 
 #[test]
 fn refuses_other_keys_types_and_algorithms() {
-    let unknown = issue(&key(3), &person(), NOW);
+    let unknown = issue(&key(3), &person(), NOW, i64::MAX);
     assert_eq!(verify(&unknown), Err(TokenError::UnknownKey));
     for (member, to, expected) in [
         ("alg", "none", TokenError::Algorithm),
@@ -162,7 +162,7 @@ fn refuses_claims_that_are_not_ours() {
 
 #[test]
 fn clocks_may_differ_by_a_minute_and_not_more() {
-    let token = issue(&key(1), &person(), NOW);
+    let token = issue(&key(1), &person(), NOW, i64::MAX);
     for (at, expected) in [
         (NOW - 61, Err(TokenError::NotYetValid)),
         (NOW - 60, Ok(person())),
@@ -199,10 +199,19 @@ fn refuses_what_was_altered_cut_or_padded() {
 #[test]
 fn an_ended_session_is_over_whatever_its_token_says() {
     let verifier = verifier(NOW);
-    let token = issue(&key(1), &person(), NOW);
+    let token = issue(&key(1), &person(), NOW, i64::MAX);
     assert_eq!(verifier.verify(&token), Ok(person()));
     verifier.sessions().end(person().session_id, Instant::now() - Duration::from_secs(1));
     assert_eq!(verifier.verify(&token), Err(TokenError::Revoked));
     let other = SignedIn { session_id: Uuid::from_u128(3), ..person() };
-    assert_eq!(verifier.verify(&issue(&key(1), &other, NOW)), Ok(other));
+    assert_eq!(verifier.verify(&issue(&key(1), &other, NOW, i64::MAX)), Ok(other));
+}
+
+#[test]
+fn a_token_does_not_outlive_its_session() {
+    assert_eq!(expire_at(NOW, i64::MAX), NOW + LIFETIME);
+    assert_eq!(expire_at(NOW, NOW + 60), NOW + 60);
+    let later = verifier(NOW + 60 + 60);
+    let token = issue(&key(1), &person(), NOW, NOW + 60);
+    assert_eq!(later.verify(&token), Err(TokenError::Expired));
 }

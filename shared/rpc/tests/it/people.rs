@@ -29,7 +29,7 @@ fn person(second_factor: bool) -> SignedIn {
 
 fn bearer(key: &SigningKey, second_factor: bool) -> String {
     let now = SystemClock.now().unix_timestamp();
-    format!("Bearer {}", token::issue(key, &person(second_factor), now))
+    format!("Bearer {}", token::issue(key, &person(second_factor), now, i64::MAX))
 }
 
 /// What a method answers to these headers.

@@ -177,7 +177,8 @@ impl Suite {
     fn person_at(&self, service: &Service, account_id: Uuid, second_factor: bool) -> Person {
         let session_id = Uuid::new_v4();
         let person = SignedIn { account_id, session_id, second_factor };
-        let token = token::issue(&self.tokens, &person, self.clock.now().unix_timestamp());
+        let token =
+            token::issue(&self.tokens, &person, self.clock.now().unix_timestamp(), i64::MAX);
         let bearer = format!("Bearer {token}").parse().unwrap();
         AuthorityServiceClient::with_interceptor(service.channel.clone(), Bearer(bearer))
     }
