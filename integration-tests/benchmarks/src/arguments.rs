@@ -6,7 +6,7 @@ use clap::{Parser, ValueEnum};
 
 use crate::report::{Report, say};
 use crate::stage::Stage;
-use crate::{counts, feed, goodput, hashing, hostile, passage, registration};
+use crate::{counts, feed, goodput, hashing, hostile, passage, registration, signing_in, tokens};
 
 /// Measures the suite, and prints ratios to something else measured in the same run.
 #[derive(Debug, Parser)]
@@ -26,6 +26,10 @@ enum Benchmark {
     Registration,
     /// Registering, with the hash, against argon2id alone.
     Hashing,
+    /// Signing in by password, against argon2id alone, and who waits for locks meanwhile.
+    SigningIn,
+    /// Checking an access token, against verifying its signature alone.
+    Tokens,
     /// Three times as many registrations as there is capacity for.
     Goodput,
     /// The gateway against nginx in front of the same service.
@@ -43,6 +47,8 @@ impl Benchmark {
         match self {
             Self::Registration => "registration",
             Self::Hashing => "hashing",
+            Self::SigningIn => "signing-in",
+            Self::Tokens => "tokens",
             Self::Goodput => "goodput",
             Self::Gateway => "gateway",
             Self::Hostile => "hostile",
@@ -66,6 +72,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let findings = match benchmark {
             Benchmark::Registration => registration::measure(&mut stage, time).await?,
             Benchmark::Hashing => hashing::measure(&mut stage, time).await?,
+            Benchmark::SigningIn => signing_in::measure(&mut stage, time).await?,
+            Benchmark::Tokens => tokens::measure(time)?,
             Benchmark::Goodput => goodput::measure(&mut stage, time).await?,
             Benchmark::Gateway => passage::measure(&stage, time).await?,
             Benchmark::Hostile => hostile::measure(&stage, time).await?,

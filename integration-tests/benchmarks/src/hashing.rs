@@ -15,11 +15,11 @@ use crate::stage::Stage;
 const ROUNDS: usize = 2;
 
 /// Hashes of one measurement.
-struct Hashed {
+pub(crate) struct Hashed {
     /// A second, had the machine been ours alone.
-    rate: f64,
+    pub(crate) rate: f64,
     /// Milliseconds of a core for each.
-    cost: f64,
+    pub(crate) cost: f64,
 }
 
 pub(crate) async fn measure(stage: &mut Stage, time: Duration) -> anyhow::Result<Findings> {
@@ -66,7 +66,7 @@ pub(crate) async fn measure(stage: &mut Stage, time: Duration) -> anyhow::Result
 }
 
 /// Hashes on all cores, as identity does it.
-async fn hash(stage: &Stage, time: Duration) -> anyhow::Result<Hashed> {
+pub(crate) async fn hash(stage: &Stage, time: Duration) -> anyhow::Result<Hashed> {
     let callers = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let hasher = PasswordHasher::new(Params::default(), callers, callers)?;
     let before = stage.usage();

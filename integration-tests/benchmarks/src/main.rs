@@ -16,7 +16,9 @@ mod passage;
 mod program;
 mod registration;
 mod report;
+mod signing_in;
 mod stage;
+mod tokens;
 
 use std::process::ExitCode;
 

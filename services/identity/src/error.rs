@@ -78,6 +78,12 @@ pub(crate) enum Error {
     /// The present password is another one.
     #[error("the present password is wrong")]
     PasswordWrong,
+    /// Another version of the text is in force.
+    #[error("another version of the text is in force")]
+    ConsentOutdated { version: String },
+    /// There is no account without this consent.
+    #[error("there is no account without this consent")]
+    ConsentRequired,
     /// A phone is not proved.
     #[error("a proof of a phone is missing")]
     PhoneProofMissing,
@@ -151,6 +157,8 @@ impl Error {
             | Self::SessionOver
             | Self::SessionNotFound
             | Self::PasswordWrong
+            | Self::ConsentOutdated { .. }
+            | Self::ConsentRequired
             | Self::PhoneProofMissing
             | Self::Hashing(_)
             | Self::Sealed(_)
@@ -270,6 +278,17 @@ impl From<Error> for RpcError {
                 Reason::PasswordWrong,
                 "当前密码不正确，请重新输入",
             ),
+            Error::ConsentOutdated { version } => Self::new(
+                Code::Precondition,
+                Reason::ConsentOutdated,
+                "告知书已经更新，请阅读最新版本后再同意",
+            )
+            .with_metadata("version", version),
+            Error::ConsentRequired => Self::new(
+                Code::Precondition,
+                Reason::ConsentRequired,
+                "没有这项同意就无法保留账号；如不再同意，请注销账号",
+            ),
             Error::PhoneProofMissing => Self::new(
                 Code::Precondition,
                 Reason::PhoneProofMissing,
@@ -352,6 +371,12 @@ mod tests {
             (Error::SessionNotFound, Code::NotFound, "SESSION_NOT_FOUND"),
             (Error::PasswordWrong, Code::Unauthenticated, "PASSWORD_WRONG"),
             (Error::PhoneProofMissing, Code::Precondition, "PHONE_PROOF_MISSING"),
+            (
+                Error::ConsentOutdated { version: "2".into() },
+                Code::Precondition,
+                "CONSENT_OUTDATED",
+            ),
+            (Error::ConsentRequired, Code::Precondition, "CONSENT_REQUIRED"),
             (Error::NoSigningKey, Code::Unavailable, "UNAVAILABLE"),
             (Error::ClockOff { seconds: 90 }, Code::Unavailable, "UNAVAILABLE"),
             (PasswordError::Busy.into(), Code::Exhausted, "OVERLOADED"),

@@ -50,7 +50,7 @@ use crate::audit::AuditRpc;
 use crate::challenges::Challenges;
 use crate::clock::AgreedClock;
 use crate::config::{ChallengeBitsError, Config, KeysError};
-use crate::consents::{Consents, Texts};
+use crate::consents::{Consents, Ledger, Texts};
 use crate::credentials::{CredentialRpc, Credentials};
 use crate::enrolments::begin::Rules;
 use crate::enrolments::{self, EnrolmentRpc, Enrolments};
@@ -340,9 +340,16 @@ async fn routes(
         .map_err(|error| RunError::Start(error.to_string()))?;
     let Services { enrolments, sign_in } = services;
     let credentials = Credentials { sign_in: sign_in.clone() };
+    let ledger = Ledger {
+        pool: publisher.pool().clone(),
+        clock: deps.clock.clone(),
+        outbox: publisher.outbox(),
+        trail: sign_in.issuer.trail.clone(),
+        texts: texts()?,
+    };
     Ok(standard
         .add_service(SmsCodeServiceServer::new(SmsCodes::new(sender)))
-        .add_service(ConsentServiceServer::new(Consents::new(texts()?)))
+        .add_service(ConsentServiceServer::new(Consents::new(ledger)))
         .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments)))
         .add_service(AuditServiceServer::new(AuditRpc::new(
             sign_in.issuer.pool.clone(),

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 11] = [
+const PERSONAL: [&str; 12] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.BeginEnrolmentRequest",
     ".zhiyuan.identity.v1.SignInRequest",
     ".zhiyuan.identity.v1.SignInResponse",
     ".zhiyuan.identity.v1.Tokens",
     ".zhiyuan.identity.v1.RefreshSessionRequest",
+    ".zhiyuan.identity.v1.SignOutRequest",
     ".zhiyuan.identity.v1.ChangePasswordRequest",
     ".zhiyuan.identity.v1.ResetPasswordRequest",
     ".zhiyuan.identity.v1.PhoneProof",

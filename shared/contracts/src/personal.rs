@@ -5,7 +5,7 @@ use std::fmt::{Debug, Formatter, Result};
 use crate::identity::v1::{
     BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, PhoneProof,
     RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest, SignInResponse,
-    Tokens,
+    SignOutRequest, Tokens,
 };
 use crate::registration::v1::RegisterRequest;
 
@@ -46,6 +46,7 @@ silent!(
     SignInRequest,
     Tokens,
     RefreshSessionRequest,
+    SignOutRequest,
     ChangePasswordRequest,
     ResetPasswordRequest,
     PhoneProof,

@@ -4,7 +4,7 @@ use uuid::Uuid;
 use zhiyuan_domain::Partition;
 
 use super::Claim;
-use crate::consents::Given;
+use crate::consents::{self, NewEntry};
 use crate::error::{Error, Result};
 
 /// A new account, its columns sealed.
@@ -28,7 +28,7 @@ pub(crate) async fn claim(
     tx: &mut PgConnection,
     account: &NewAccount<'_>,
     number_indexes: &[(i16, [u8; 32])],
-    consents: &[Given],
+    consents: &[NewEntry],
     now: OffsetDateTime,
 ) -> Result<Claim> {
     let partition = Partition::of(account.account_id).get();
@@ -67,19 +67,7 @@ pub(crate) async fn claim(
             return Ok(Claim::Taken { account_id });
         }
     }
-    for given in consents {
-        sqlx::query!(
-            "INSERT INTO identity.consent (partition, account_id, purpose, version, given_at)
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
-            partition,
-            account.account_id,
-            i16::try_from(i32::from(given.purpose.to_wire())).unwrap_or_default(),
-            given.version,
-            now,
-        )
-        .execute(&mut *tx)
-        .await?;
-    }
+    consents::db::insert(tx, account.account_id, consents, now).await?;
     Ok(Claim::Won)
 }
 
@@ -112,6 +100,19 @@ pub(crate) async fn activate(
     .fetch_optional(tx)
     .await?;
     Ok(row.map(|row| (row.revision, row.level)))
+}
+
+/// Raises the revision of an account, whose row is locked, for something that is told of it.
+#[tracing::instrument(name = "db.account.raise_revision", skip_all)]
+pub(crate) async fn raise_revision(tx: &mut PgConnection, account_id: Uuid) -> Result<i64> {
+    Ok(sqlx::query_scalar!(
+        "UPDATE identity.account SET revision = revision + 1
+         WHERE partition = $1 AND account_id = $2 RETURNING revision",
+        Partition::of(account_id).get(),
+        account_id,
+    )
+    .fetch_one(tx)
+    .await?)
 }
 
 /// Deletes an account that never became active, and frees its number.

@@ -1,13 +1,18 @@
-//! Consents: the texts in force, and whether somebody has agreed to what must be
-//! agreed to. Each purpose stands apart from the others.
+//! Consents: the texts in force, whether somebody has agreed to what must be agreed to,
+//! and the ledger of what people agreed to and took back. Each purpose stands apart from the
+//! others, and is taken back as easily as it is given.
 
+mod changing;
+pub(crate) mod db;
 mod grpc;
 
+pub(crate) use changing::{Ledger, tell};
 pub(crate) use grpc::Consents;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use zhiyuan_contracts::identity::v1::ConsentPurpose;
+use zhiyuan_crypto::digest::unkeyed;
 
 const TEXTS: &str = include_str!("../../texts/consents.toml");
 
@@ -24,6 +29,13 @@ pub(crate) struct Text {
     pub(crate) body: String,
 }
 
+impl Text {
+    /// The SHA-256 of what was shown.
+    fn hash(&self) -> [u8; 32] {
+        unkeyed([&self.title, "\n", &self.body].concat().as_bytes())
+    }
+}
+
 /// What a person consents to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -34,6 +46,8 @@ pub(crate) enum Purpose {
     CreditSharing,
     /// Passing data on to the insurer.
     Insurance,
+    /// Showing the masked name in public lists.
+    PublicLists,
 }
 
 impl Purpose {
@@ -44,15 +58,42 @@ impl Purpose {
             ConsentPurpose::Registration => Some(Self::Registration),
             ConsentPurpose::CreditSharing => Some(Self::CreditSharing),
             ConsentPurpose::Insurance => Some(Self::Insurance),
+            ConsentPurpose::PublicLists => Some(Self::PublicLists),
         }
     }
 
-    /// To the wire, and to the column `purpose`.
+    /// From the column `purpose`, which has the number of the wire.
+    fn from_column(column: i16) -> Option<Self> {
+        Self::from_wire(column.into())
+    }
+
+    /// As in the column `purpose`.
+    fn as_column(self) -> i16 {
+        match self {
+            Self::Registration => 1,
+            Self::CreditSharing => 2,
+            Self::Insurance => 3,
+            Self::PublicLists => 4,
+        }
+    }
+
+    /// As in the audit.
+    fn as_word(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::CreditSharing => "credit_sharing",
+            Self::Insurance => "insurance",
+            Self::PublicLists => "public_lists",
+        }
+    }
+
+    /// To the wire.
     pub(crate) fn to_wire(self) -> ConsentPurpose {
         match self {
             Self::Registration => ConsentPurpose::Registration,
             Self::CreditSharing => ConsentPurpose::CreditSharing,
             Self::Insurance => ConsentPurpose::Insurance,
+            Self::PublicLists => ConsentPurpose::PublicLists,
         }
     }
 }
@@ -62,6 +103,60 @@ impl Purpose {
 pub(crate) struct Given {
     pub(crate) purpose: Purpose,
     pub(crate) version: String,
+}
+
+/// When somebody agreed to something or took it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// While registering.
+    Registering,
+    /// Afterwards, signed in.
+    SignedIn,
+}
+
+impl Occasion {
+    fn from_column(column: i16) -> Option<Self> {
+        [Self::Registering, Self::SignedIn].into_iter().find(|known| known.as_column() == column)
+    }
+
+    fn as_column(self) -> i16 {
+        match self {
+            Self::Registering => 1,
+            Self::SignedIn => 2,
+        }
+    }
+}
+
+/// An entry that is to be added to the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NewEntry {
+    pub(crate) purpose: Purpose,
+    pub(crate) version: String,
+    /// Unknown for a text that went out of force while an applicant waited.
+    pub(crate) text_hash: Option<[u8; 32]>,
+    pub(crate) given: bool,
+    pub(crate) occasion: Occasion,
+}
+
+/// An entry of the ledger.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) number: i32,
+    pub(crate) purpose: Purpose,
+    pub(crate) version: String,
+    pub(crate) text_hash: Option<Vec<u8>>,
+    pub(crate) given: bool,
+    pub(crate) occasion: Occasion,
+    pub(crate) entered_at: OffsetDateTime,
+}
+
+/// Where somebody stands with a purpose.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    pub(crate) purpose: Purpose,
+    pub(crate) given: bool,
+    pub(crate) version: String,
+    pub(crate) since: OffsetDateTime,
 }
 
 /// What is wrong with the consents of an applicant.
@@ -95,6 +190,26 @@ impl Texts {
     /// In the order in which they are shown.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Text> {
         self.0.iter()
+    }
+
+    /// The text in force for a purpose.
+    pub(crate) fn in_force(&self, purpose: Purpose) -> Option<&Text> {
+        self.0.iter().find(|text| text.purpose == purpose)
+    }
+
+    /// What an applicant agreed to, for the ledger.
+    pub(crate) fn entries(&self, given: &[Given]) -> Vec<NewEntry> {
+        let entry = |given: &Given| NewEntry {
+            purpose: given.purpose,
+            version: given.version.clone(),
+            text_hash: self
+                .in_force(given.purpose)
+                .filter(|text| text.version == given.version)
+                .map(Text::hash),
+            given: true,
+            occasion: Occasion::Registering,
+        };
+        given.iter().map(entry).collect()
     }
 
     /// Whether an applicant has agreed to all that is required, and to nothing that
@@ -135,7 +250,11 @@ mod tests {
         let all = purposes.len();
         purposes.sort_by_key(|purpose| *purpose as u8);
         purposes.dedup();
-        assert_eq!((purposes.len(), all), (3, 3));
+        assert_eq!((purposes.len(), all), (4, 4));
+        for purpose in purposes {
+            assert_eq!(Purpose::from_column(purpose.as_column()), Some(purpose));
+            assert_eq!(i32::from(purpose.as_column()), i32::from(purpose.to_wire()));
+        }
     }
 
     #[test]

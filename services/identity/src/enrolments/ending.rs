@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{Enrolment, Enrolments, State, db};
 use crate::accounts;
+use crate::consents;
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::keys::Column;
@@ -44,6 +45,7 @@ impl Enrolments {
             }
             let changed = feed::account_changed(account_id, revision, level);
             self.outbox.append(&mut tx, &[changed]).await?;
+            consents::tell(&mut tx, &self.outbox, account_id).await?;
         }
         self.end(&mut tx, id, State::Active, None).await?;
         if enrolment.waited || enrolment.created_at + TELL_AFTER < now {

@@ -311,7 +311,8 @@ impl Enrolments {
             password_hash: &pending.applicant.password_hash,
         };
         let mut attempt = tx.begin().await?;
-        match accounts::db::claim(&mut attempt, &new, &indexes, &pending.consents, now).await? {
+        let consents = self.texts.entries(&pending.consents);
+        match accounts::db::claim(&mut attempt, &new, &indexes, &consents, now).await? {
             Claim::Won => attempt.commit().await?,
             Claim::Taken { account_id } => {
                 attempt.rollback().await?;

@@ -1,12 +1,13 @@
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::feed::v1::{PullRequest, SnapshotRequest, SnapshotResponse};
-use zhiyuan_contracts::identity::v1::AccountChanged;
 use zhiyuan_contracts::identity::v1::feed_service_server::FeedService;
+use zhiyuan_contracts::identity::v1::{AccountChanged, ConsentsChanged};
 use zhiyuan_feed::{Publisher, PullStream, SnapshotRow, name_of};
 use zhiyuan_rpc::CallerIdentity;
 
-use super::{account, db};
+use super::{account, consents as told_consents, db};
+use crate::consents;
 use crate::error::Error;
 
 /// `zhiyuan.identity.v1.FeedService`.
@@ -21,10 +22,20 @@ impl Feed {
     }
 
     async fn page(&self, request: &SnapshotRequest) -> Result<SnapshotResponse, Error> {
-        let snapshot = self.publisher.snapshot(request, &[name_of::<AccountChanged>()]).await?;
+        let types = [name_of::<AccountChanged>(), name_of::<ConsentsChanged>()];
+        let snapshot = self.publisher.snapshot(request, &types).await?;
         let after = snapshot.after_key(|key| Uuid::try_parse(key).ok())?;
         let mut conn = self.publisher.pool().acquire().await?;
         let after = after.unwrap_or_default();
+        if request.r#type == name_of::<ConsentsChanged>() {
+            let (partition, fetch) = (snapshot.partition, snapshot.fetch());
+            let rows = consents::db::snapshot(&mut conn, partition, after, fetch).await?;
+            let rows = rows.into_iter().map(|row| {
+                let id = row.account_id;
+                SnapshotRow::new(id.to_string(), row.revision, &told_consents(id, &row.given))
+            });
+            return Ok(snapshot.answer(rows.collect()));
+        }
         let rows = db::accounts(&mut conn, snapshot.partition, after, snapshot.fetch()).await?;
         let rows = rows.into_iter().map(|row| {
             let id = row.account_id;

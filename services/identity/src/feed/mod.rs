@@ -4,10 +4,13 @@ pub(crate) mod db;
 pub(crate) mod grpc;
 
 use uuid::Uuid;
-use zhiyuan_contracts::identity::v1::{AccountChanged, AccountState, EnrolmentChanged};
+use zhiyuan_contracts::identity::v1::{
+    AccountChanged, AccountState, Consent, ConsentsChanged, EnrolmentChanged,
+};
 use zhiyuan_domain::Partition;
 use zhiyuan_feed::NewEvent;
 
+use crate::consents::Purpose;
 use crate::enrolments::State;
 
 /// An enrolment whose row is locked has another state.
@@ -19,6 +22,19 @@ pub(crate) fn enrolment_changed(id: Uuid, revision: i64, state: State) -> NewEve
 /// An account whose row is locked is active, or proved by another level.
 pub(crate) fn account_changed(id: Uuid, revision: i64, level: i16) -> NewEvent {
     NewEvent::new(Partition::of(id), id.to_string(), revision, &account(id, level))
+}
+
+/// The consents of an account, whose row is locked, are these.
+pub(crate) fn consents_changed(id: Uuid, revision: i64, given: &[(Purpose, String)]) -> NewEvent {
+    NewEvent::new(Partition::of(id), id.to_string(), revision, &consents(id, given))
+}
+
+fn consents(id: Uuid, given: &[(Purpose, String)]) -> ConsentsChanged {
+    let consent = |(purpose, version): &(Purpose, String)| Consent {
+        purpose: purpose.to_wire().into(),
+        version: version.clone(),
+    };
+    ConsentsChanged { account_id: id.to_string(), given: given.iter().map(consent).collect() }
 }
 
 fn account(id: Uuid, level: i16) -> AccountChanged {

@@ -12,6 +12,7 @@ mod account;
 mod audit;
 mod challenges;
 mod codes;
+mod consents;
 mod credentials;
 mod ending;
 mod guesses;

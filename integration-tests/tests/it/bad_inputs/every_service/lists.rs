@@ -62,6 +62,8 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
     };
     match way.policy.method.name() {
         "ListConsentTexts" => vec!["consents".to_owned()],
+        "ListMyConsents" => vec!["my_consents".to_owned()],
+        "ListMyConsentEntries" => vec!["consent_entries".to_owned()],
         "ListSessions" => vec!["sessions".to_owned()],
         "ListMyRecords" => vec!["records".to_owned()],
         "ListSigningKeys" => vec!["signing_keys".to_owned()],

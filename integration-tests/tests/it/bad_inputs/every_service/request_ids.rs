@@ -13,8 +13,8 @@ const MADE_BY_CALLERS: [&str; 2] = ["request_id", "enrolment_id"];
 
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
-/// sent again for.
-const WITHOUT: [&str; 24] = [
+/// sent again for; or they say how something is to be, which sent again it is.
+const WITHOUT: [&str; 28] = [
     "ChangePassword",
     "ChangePhone",
     "Check",
@@ -24,8 +24,11 @@ const WITHOUT: [&str; 24] = [
     "GetOrganizationStatistics",
     "GetRegion",
     "ListClaimedEnrolments",
+    "GiveConsent",
     "ListConsentTexts",
     "ListGrants",
+    "ListMyConsentEntries",
+    "ListMyConsents",
     "ListMyGrants",
     "ListMyRecords",
     "ListOrganizations",
@@ -39,6 +42,7 @@ const WITHOUT: [&str; 24] = [
     "SendSmsCode",
     "SignIn",
     "SignOut",
+    "WithdrawConsent",
 ];
 
 fn id_of(way: &Way) -> Option<Place> {
