@@ -81,7 +81,9 @@ impl Replica {
         let (stop, (signal, wait)) = (Stop::new(), Ready::channel());
         let running =
             tokio::spawn(zhiyuan_orgtree::run(config, deps, listener, stop.clone(), signal));
-        wait.wait().await.unwrap();
+        if wait.wait().await.is_err() {
+            panic!("{:?}", running.await);
+        }
         Self { address, stop, running }
     }
 
