@@ -42,10 +42,8 @@ pub(super) async fn enumerations(site: &Site) {
             }
             if way.protocol == Protocol::Json {
                 let mut json = serde_json::to_value(way.sample()).unwrap();
-                let name = place.field().json_name().to_owned();
-                let at =
-                    if json.get(&name).is_some() { &mut json } else { &mut json["consents"][0] };
-                at[&name] = "CANARY".into();
+                let at = format!("/{}", place.name().replace("[0]", "/0").replace('.', "/"));
+                *json.pointer_mut(&at).unwrap() = "CANARY".into();
                 let told = way.send(&[], json.to_string()).await;
                 assert_refused(&told, Code::InvalidArgument, "MALFORMED_REQUEST", &way);
                 assert!(!told.repeats(b"CANARY"), "{way}");
