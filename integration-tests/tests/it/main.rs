@@ -13,6 +13,7 @@
 )]
 
 mod access;
+mod administrators;
 mod architecture;
 mod audit;
 mod bad_inputs;

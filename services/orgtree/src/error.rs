@@ -1,9 +1,15 @@
 //! What can go wrong in orgtree, and what the caller is told.
 
+use std::time::Duration;
+
+use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::ErrorReason as Reason;
+use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
-use zhiyuan_postgres::{DatabaseFault, classify};
+use zhiyuan_postgres::{DatabaseFault, classify, lost};
 use zhiyuan_rpc::{Code, Error as RpcError};
+
+use crate::authority::Permission;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +26,42 @@ pub(crate) enum Error {
     /// The cut is not exact.
     #[error("the cut at this time is not exact")]
     CutNotExact,
+    /// The caller administers the organization, and not with this permission.
+    #[error("the caller lacks {0:?}")]
+    PermissionMissing(Permission),
+    /// There is no such grant, or it is hidden from this caller.
+    #[error("there is no such grant")]
+    GrantNotFound,
+    /// Somebody gives a role to oneself.
+    #[error("a role is given to oneself")]
+    GrantToSelf,
+    /// The role has more permissions than its giver.
+    #[error("the role has permissions that its giver lacks")]
+    RoleAboveOwn,
+    /// The account has the role there already.
+    #[error("the account has this role already")]
+    GrantExists {
+        /// By this grant.
+        id: Uuid,
+    },
+    /// The root would have no administrator, or not for as long.
+    #[error("the last administrator of the root")]
+    LastAdministrator,
+    /// The grant is revoked, and may still have effect for so long.
+    #[error("the revocation is recorded, and not over yet")]
+    RevocationInProgress {
+        /// Until it is over.
+        wait: Duration,
+    },
+    /// The organization is closed.
+    #[error("the organization is closed")]
+    OrganizationClosed {
+        /// Who followed.
+        successor: Option<String>,
+    },
+    /// The request id was used with another request.
+    #[error("the request id was used with another request")]
+    RequestIdReused,
     /// The page token holds no key of the list.
     #[error("the page token holds no key of the list")]
     PageToken,
@@ -37,6 +79,38 @@ pub(crate) enum Error {
 impl From<RpcError> for Error {
     fn from(error: RpcError) -> Self {
         Self::Request(Box::new(error))
+    }
+}
+
+impl Error {
+    /// Whether a transaction lost against another one: done again, it may win.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self, Self::Database(error) if lost(error))
+    }
+
+    /// Why the caller may not have what it asked for, as the contract calls it; none if it
+    /// was not for that.
+    pub(crate) fn refusal(&self) -> Option<&'static str> {
+        let reason = match self {
+            Self::OrganizationNotFound => Reason::OrganizationNotFound.wire(),
+            Self::PermissionMissing(_) => Common::PermissionMissing.wire(),
+            Self::GrantNotFound => Reason::GrantNotFound.wire(),
+            Self::GrantToSelf => Reason::GrantToSelf.wire(),
+            Self::RoleAboveOwn => Reason::RoleAboveOwn.wire(),
+            Self::LastAdministrator => Reason::LastAdministrator.wire(),
+            Self::RegionNotFound
+            | Self::CutNotFound
+            | Self::CutNotExact
+            | Self::GrantExists { .. }
+            | Self::RevocationInProgress { .. }
+            | Self::OrganizationClosed { .. }
+            | Self::RequestIdReused
+            | Self::PageToken
+            | Self::Database(_)
+            | Self::Inconsistent(_)
+            | Self::Request(_) => return None,
+        };
+        Some(reason)
     }
 }
 
@@ -60,6 +134,53 @@ impl From<Error> for RpcError {
                 Code::Precondition,
                 Reason::CutNotExact,
                 "这一时刻的统计截面不完整，请改用前一日或后一日的零点",
+            ),
+            Error::PermissionMissing(permission) => Self::permission_missing(permission.into()),
+            Error::GrantNotFound => {
+                Self::new(Code::NotFound, Reason::GrantNotFound, "没有这项授权，请刷新列表后重试")
+            }
+            Error::GrantToSelf => Self::new(
+                Code::Forbidden,
+                Reason::GrantToSelf,
+                "不能给自己授权，请由本组织或上级组织的其他管理员办理",
+            ),
+            Error::RoleAboveOwn => Self::new(
+                Code::Forbidden,
+                Reason::RoleAboveOwn,
+                "不能授予超出自己权限的角色，请由上级组织的管理员办理",
+            ),
+            Error::GrantExists { id } => Self::new(
+                Code::AlreadyExists,
+                Reason::GrantExists,
+                "该账号在此组织已有这一角色，无需重复授权",
+            )
+            .with_metadata("grant_id", id.to_string()),
+            Error::LastAdministrator => Self::new(
+                Code::Precondition,
+                Reason::LastAdministrator,
+                "这是最上级组织最后一位长期有效的管理员，请先授权接任者再撤销",
+            ),
+            Error::RevocationInProgress { wait } => Self::new(
+                Code::Unavailable,
+                Reason::RevocationInProgress,
+                "撤销已登记，正在等待全部服务生效，请稍后用同一请求重试以确认",
+            )
+            .with_retry_after(wait),
+            Error::OrganizationClosed { successor } => {
+                let error = Self::new(
+                    Code::Precondition,
+                    Reason::OrganizationClosed,
+                    "该组织已撤销或合并，请改在承接的组织授权",
+                );
+                match successor {
+                    Some(code) => error.with_metadata("successor_code", code),
+                    None => error,
+                }
+            }
+            Error::RequestIdReused => Self::new(
+                Code::AlreadyExists,
+                Reason::RequestIdReused,
+                "该请求标识已用于另一项操作，请重新生成后再提交",
             ),
             Error::PageToken => Self::new(
                 Code::InvalidInput,
@@ -92,15 +213,35 @@ mod tests {
         for (error, code, reason) in [
             (Error::RegionNotFound, Code::NotFound, "REGION_NOT_FOUND"),
             (Error::OrganizationNotFound, Code::NotFound, "ORGANIZATION_NOT_FOUND"),
+            (Error::CutNotFound, Code::NotFound, "CUT_NOT_FOUND"),
+            (Error::CutNotExact, Code::Precondition, "CUT_NOT_EXACT"),
+            (Error::PermissionMissing(Permission::Grant), Code::Forbidden, "PERMISSION_MISSING"),
+            (Error::GrantNotFound, Code::NotFound, "GRANT_NOT_FOUND"),
+            (Error::GrantToSelf, Code::Forbidden, "GRANT_TO_SELF"),
+            (Error::RoleAboveOwn, Code::Forbidden, "ROLE_ABOVE_OWN"),
+            (Error::GrantExists { id: Uuid::nil() }, Code::AlreadyExists, "GRANT_EXISTS"),
+            (Error::LastAdministrator, Code::Precondition, "LAST_ADMINISTRATOR"),
+            (
+                Error::RevocationInProgress { wait: Duration::from_secs(5) },
+                Code::Unavailable,
+                "REVOCATION_IN_PROGRESS",
+            ),
+            (
+                Error::OrganizationClosed { successor: None },
+                Code::Precondition,
+                "ORGANIZATION_CLOSED",
+            ),
+            (Error::RequestIdReused, Code::AlreadyExists, "REQUEST_ID_REUSED"),
             (Error::PageToken, Code::InvalidInput, "PAGE_TOKEN_INVALID"),
             (Error::Database(sqlx::Error::PoolTimedOut), Code::Unavailable, "UNAVAILABLE"),
             (Error::Database(sqlx::Error::RowNotFound), Code::Internal, "INTERNAL"),
             (Error::Inconsistent("t"), Code::Internal, "INTERNAL"),
             (Error::from(RpcError::method_not_found()), Code::Unimplemented, "METHOD_NOT_FOUND"),
         ] {
-            let shown = format!("{error:?}");
+            let (shown, refusal) = (format!("{error:?}"), error.refusal());
             let told = RpcError::from(error);
             assert_eq!((told.code(), told.reason()), (code, reason), "{shown}");
+            assert!(refusal.is_none_or(|refusal| refusal == reason), "{shown}");
         }
     }
 }

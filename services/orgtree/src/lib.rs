@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
+mod authority;
 mod config;
 mod counts;
 mod error;
 mod migrate;
 mod organizations;
 mod regions;
+mod requests;
 mod run;
 
+pub use authority::{GrantError, Operation, OperatorGrant, Role, grant};
 pub use config::{Config, ConfigError, CountsConfig, Seed};
 pub use migrate::{MigrateError, migrate};
 pub use organizations::{Fault, LoadError, Problem};

@@ -10,11 +10,11 @@ use zhiyuan_domain::SystemClock;
 use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::DatabaseConfig;
 
-use crate::MIGRATOR;
 use crate::config::{Config, Seed};
 use crate::organizations::{self, LoadError, Told};
 use crate::regions::{self, DataError};
 use crate::run::NAME;
+use crate::{MIGRATOR, authority};
 
 /// Why the schema or the data could not be brought up to date.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,8 @@ pub enum MigrateError {
 
 /// Applies the migrations, loads the regions of the whole country, and the
 /// organizations of `seed_organizations`. All as the owner of the schema; may be
-/// repeated at any time.
+/// repeated at any time. When organizations moved, it ends when nothing can take effect any
+/// more that was allowed to who administered them from above.
 ///
 /// # Errors
 /// When the database can't be reached, a migration fails, or a file is wrong. What
@@ -74,8 +75,13 @@ pub async fn migrate(config: &Config) -> Result<(), MigrateError> {
             Some(organizations::load(&mut connection, &told, BufReader::new(file)).await?)
         }
     };
-    if let Some(changed) = loaded {
-        tracing::info!(changed, "organizations are loaded");
+    if let Some(loaded) = loaded {
+        tracing::info!(changed = loaded.changed, "organizations are loaded");
+        // Whoever administered them from above may have been allowed something just before.
+        if loaded.moved && authority::is_given(&mut connection).await? {
+            tracing::info!("organizations moved: waiting until no lease of before counts");
+            tokio::time::sleep(authority::OVER_AFTER).await;
+        }
     }
     drop(connection);
     pool.close().await;

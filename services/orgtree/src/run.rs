@@ -7,8 +7,11 @@ use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
-use zhiyuan_audit::{Head, InvalidKeys, Sealer};
+use zhiyuan_audit::{Head, InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{InvalidCallers, Sessions, TrustedCallers};
+use zhiyuan_contracts::orgtree::v1::authority_service_server::{
+    AuthorityServiceServer, SERVICE_NAME as AUTHORITY,
+};
 use zhiyuan_contracts::orgtree::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
@@ -29,15 +32,20 @@ use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
+use crate::authority::{self, Authority, Operation};
 use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
 use crate::organizations::{Feed, Organizations};
 use crate::regions::Regions;
+use crate::requests;
 use crate::{DEFAULTS, MIGRATOR, migrate};
 
 /// The name that other services call orgtree by.
 pub(crate) const NAME: &str = "orgtree";
+
+/// How often requests are deleted that nobody sends again any more.
+const PURGE_EVERY: Duration = Duration::from_hours(1);
 
 /// What orgtree is handed in.
 #[derive(Debug, Clone)]
@@ -125,8 +133,9 @@ pub async fn run(
             .await;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
     let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
+    let trail = Trail::new(NAME, deps.clock.clone());
     let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
-    let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS, FEED])
+    let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS, AUTHORITY, FEED])
         .await
         .map_err(|error| RunError::Serve(error.into()))?
         .add_service(RegionServiceServer::new(Regions::new(pool.clone())))
@@ -134,6 +143,11 @@ pub async fn run(
         .add_service(StatisticsServiceServer::new(Statistics::new(
             pool.clone(),
             deps.clock.clone(),
+        )))
+        .add_service(AuthorityServiceServer::new(Authority::new(
+            pool.clone(),
+            deps.clock.clone(),
+            trail,
         )))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let callers = TrustedCallers::new(&config.callers)?;
@@ -154,6 +168,8 @@ pub async fn run(
     tasks.start("revocations", revocations::watch(ended, sessions, served.clone()));
     sealer.start(&tasks);
     start_counts(&tasks, &config, &deps, &pool);
+    let old = requests::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
+    tasks.start("requests", old);
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
     served.cancel();
@@ -199,6 +215,11 @@ impl zhiyuan_process::Program for Program {
     const NAME: &'static str = NAME;
     const DEFAULTS: &'static str = DEFAULTS;
     type Config = Config;
+    type Operation = Operation;
+
+    async fn operate(config: Config, operation: Operation) -> anyhow::Result<Vec<String>> {
+        Ok(authority::operate(&config, Arc::new(SystemClock), operation).await?)
+    }
 
     fn telemetry(config: &Config) -> &TelemetryConfig {
         &config.telemetry

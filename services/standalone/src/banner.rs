@@ -8,7 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use zhiyuan_standalone::RunningSuite;
+use zhiyuan_standalone::{Administrator, RunningSuite};
 
 /// A line of progress.
 pub(crate) fn step(what: &str) {
@@ -49,8 +49,6 @@ pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
 
     cargo run --{port} follow registration        or orgtree
     cargo run --{port} count AH                   how many volunteers, of the province and below
-
-  Ctrl-C stops everything, PostgreSQL included; `--fresh` forgets what was kept.
 "#,
         identity = addresses.identity,
         orgtree = addresses.orgtree,
@@ -64,4 +62,37 @@ pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
         },
         log = log.display(),
     );
+}
+
+/// Who administers the province, and how they sign in; or why nobody does.
+pub(crate) fn administrator(suite: &RunningSuite, made: anyhow::Result<Administrator>) {
+    match made {
+        Ok(administrator) => {
+            let Administrator { phone, password, organization, .. } = &administrator;
+            let (gateway, simulators) = (suite.addresses().gateway, suite.addresses().simulators);
+            println!(
+                r#"  The first administrator of the province ({organization}) was registered like anybody else:
+
+    phone {phone}   password {password}
+
+  Administrators sign in with password and code: ask for one (one a minute), read it, send both.
+
+    curl -s http://{gateway}/zhiyuan.identity.v1.SmsCodeService/SendSmsCode \
+      -H 'content-type: application/json' \
+      -d '{{"phone":"{phone}","purpose":"SMS_PURPOSE_SIGN_IN"}}'
+    curl -s 'http://{simulators}/sms?phone={phone}'
+    curl -s http://{gateway}/zhiyuan.identity.v1.SignInService/SignIn \
+      -H 'content-type: application/json' \
+      -d '{{"identifier":"{phone}","password":"{password}","smsChallengeId":"…","smsCode":"…"}}'
+
+  With `authorization: Bearer` and the access token of the answer, zhiyuan.orgtree.v1.AuthorityService
+  lists, makes and ends grants: ListMyGrants, ListGrants, CreateGrant, RevokeGrant.
+"#
+            );
+        }
+        Err(error) => {
+            println!("  There is no administrator yet, the next start tries again: {error:#}\n")
+        }
+    }
+    println!("  Ctrl-C stops everything, PostgreSQL included; `--fresh` forgets what was kept.\n");
 }

@@ -53,6 +53,11 @@ impl ConfigFiles {
         self.folder.join(format!("{service}.toml"))
     }
 
+    /// Who administers first, and how they sign in.
+    pub(crate) fn administrator(&self) -> PathBuf {
+        self.data_dir.join("accounts").join("administrator.json")
+    }
+
     /// The private key of the demonstration account, an Ed25519 seed in base64.
     pub fn key(&self) -> PathBuf {
         key_of(&self.data_dir, ACCOUNT)
@@ -84,7 +89,7 @@ pub(crate) fn write(data_dir: &Path, plan: &Plan<'_>) -> anyhow::Result<ConfigFi
 }
 
 /// Writes a file that nobody else reads.
-fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+pub(crate) fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create(true)
@@ -235,7 +240,13 @@ fn orgtree(plan: &Plan<'_>) -> anyhow::Result<String> {
     );
     text += &head(plan, plan.addresses.orgtree);
     text += &database("database", &urls(plan.server, secrets, "orgtree")?, plan.durable);
-    text += &callers(secrets, &[(ACCOUNT, &["orgtree.feed", "orgtree.statistics"])])?;
+    text += &callers(
+        secrets,
+        &[
+            ("registration", &["orgtree.authority"]),
+            (ACCOUNT, &["orgtree.feed", "orgtree.statistics"]),
+        ],
+    )?;
     text += &audit(secrets, "orgtree")?;
     text += &feed(plan);
     Ok(text)

@@ -100,7 +100,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let suite = Suite::start(options).await?;
     signals::watch(&suite.stop_handle())?;
+    let administrator = suite.administrator().await;
     banner::ready(&suite, &log, began.elapsed());
+    banner::administrator(&suite, administrator);
     suite.until_asked_to_stop().await;
     banner::step("stopping");
     let ended = suite.stop().await;

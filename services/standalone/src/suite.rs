@@ -13,6 +13,7 @@ use zhiyuan_domain::{SharedClock, SystemClock};
 use zhiyuan_lifecycle::{Ready, ReadySignal, ReadyWait, Stop, Tasks};
 use zhiyuan_postgres::private::{Options as PrivateOptions, PrivateServer};
 
+use crate::administrator::{Administrator, Making};
 use crate::configuration::{self, Addresses, ConfigFiles, Plan};
 use crate::database;
 use crate::secrets::Secrets;
@@ -72,6 +73,7 @@ pub struct Surroundings {
     tasks: Tasks,
     stop: Stop,
     server: PrivateServer,
+    simulators: Simulators,
     addresses: Addresses,
     files: ConfigFiles,
 }
@@ -169,8 +171,10 @@ async fn prepare(options: &Options) -> anyhow::Result<(Surroundings, Listeners)>
     progress("loading regions and the organizations of Anhui");
     zhiyuan_orgtree::migrate(&load("orgtree", zhiyuan_orgtree::DEFAULTS, &files)?).await?;
 
-    tasks.start("simulators", Simulators::start(simulators, stop.soft()));
-    Ok((Surroundings { tasks, stop, server, addresses, files }, listeners))
+    let port = simulators;
+    let simulators = Simulators::new(Arc::new(SystemClock), stop.soft());
+    tasks.start("simulators", simulators.clone().serve(port));
+    Ok((Surroundings { tasks, stop, server, simulators, addresses, files }, listeners))
 }
 
 async fn listen(port: u16, flag: &str) -> anyhow::Result<TcpListener> {
@@ -196,6 +200,7 @@ fn load<T: DeserializeOwned>(
 pub struct RunningSuite {
     tasks: Tasks,
     surroundings: Surroundings,
+    clock: SharedClock,
 }
 
 /// The suite.
@@ -221,7 +226,7 @@ impl Suite {
             failure = tasks.failed() => return Err(failure.into()),
             ready = tokio::time::timeout(READY_WITHIN, all) => ready.context("not ready in time")?,
         }
-        Ok(RunningSuite { tasks, surroundings })
+        Ok(RunningSuite { tasks, surroundings, clock: options.clock })
     }
 }
 
@@ -281,6 +286,22 @@ impl RunningSuite {
     /// The configuration files of the services.
     pub fn files(&self) -> &ConfigFiles {
         &self.surroundings.files
+    }
+
+    /// The first administrator of the province, who is made if there is none yet.
+    ///
+    /// # Errors
+    /// When they can't register, or can't be given the role.
+    pub async fn administrator(&self) -> anyhow::Result<Administrator> {
+        let surroundings = &self.surroundings;
+        Administrator::of(Making {
+            gateway: format!("http://{}", surroundings.addresses.gateway),
+            simulators: &surroundings.simulators,
+            files: &surroundings.files,
+            orgtree: load("orgtree", zhiyuan_orgtree::DEFAULTS, &surroundings.files)?,
+            clock: self.clock.clone(),
+        })
+        .await
     }
 
     /// Asks for the end, or hears of it: a signal handler holds this.

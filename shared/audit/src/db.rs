@@ -14,12 +14,13 @@ pub(crate) async fn append(
     at: OffsetDateTime,
     record: &Record,
     trace_id: Option<String>,
+    lease_ends_at: Option<OffsetDateTime>,
 ) -> Result<(), sqlx::Error> {
     let (keys, values): (Vec<&str>, Vec<&str>) =
         record.details.iter().map(|(key, value)| (*key, value.as_str())).unzip();
     sqlx::query(sql(
-        "INSERT INTO {s}.audit_pending ({content})
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO {s}.audit_pending ({content}, lease_ends_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         schema,
     ))
     .bind(at)
@@ -33,9 +34,15 @@ pub(crate) async fn append(
     .bind(keys)
     .bind(values)
     .bind(trace_id)
+    .bind(lease_ends_at)
     .execute(transaction)
     .await
     .map(drop)
+}
+
+/// The time by the clock of the database, as it goes on within a transaction too.
+pub(crate) async fn time(transaction: &mut PgConnection) -> Result<OffsetDateTime, sqlx::Error> {
+    sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(transaction).await
 }
 
 /// The role that a session was opened with.

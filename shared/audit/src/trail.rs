@@ -1,10 +1,12 @@
 //! Where acts are recorded, and read by the people they were about.
 
 use std::fmt;
+use std::time::Instant;
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
 use zhiyuan_domain::{AccountId, SharedClock};
+use zhiyuan_rpc::authority::Lease;
 use zhiyuan_telemetry::propagation::current_trace_id;
 
 use crate::db::{self, SubjectRow};
@@ -18,7 +20,7 @@ pub struct Trail {
 }
 
 impl Trail {
-    /// The audit in a schema that has the tables of `sql/audit.sql`.
+    /// The audit in a schema that has the tables of `sql/audit.sql` and `sql/leases.sql`.
     #[must_use]
     pub fn new(schema: &'static str, clock: SharedClock) -> Self {
         Self { schema, clock }
@@ -35,9 +37,41 @@ impl Trail {
         transaction: &mut PgConnection,
         record: &Record,
     ) -> Result<(), sqlx::Error> {
+        self.append_until(transaction, record, None).await
+    }
+
+    /// Records an act that an administrator was allowed under a lease, with the grant that
+    /// allows it (`grant_id`). From then on the transaction commits within 2 s of the lease's
+    /// end, or fails as one that lost against another (40001): the net under
+    /// [`Lease::check`], which comes last before the commit all the same, and which a pause
+    /// of the process could come after.
+    ///
+    /// # Errors
+    /// Those of [`append`](Self::append).
+    pub async fn append_under(
+        &self,
+        transaction: &mut PgConnection,
+        record: Record,
+        lease: &Lease,
+    ) -> Result<(), sqlx::Error> {
+        let record = record.with("grant_id", lease.grant_id);
+        // The clock of the database first, and *then* ours: the other way round, a pause
+        // between the two would lengthen the lease.
+        let shown = db::time(transaction).await?;
+        let ends_at = lease.end_by(shown, Instant::now());
+        self.append_until(transaction, &record, Some(ends_at)).await
+    }
+
+    async fn append_until(
+        &self,
+        transaction: &mut PgConnection,
+        record: &Record,
+        lease_ends_at: Option<OffsetDateTime>,
+    ) -> Result<(), sqlx::Error> {
         record.check().map_err(|fault| sqlx::Error::Protocol(fault.to_string()))?;
         let trace_id = current_trace_id();
-        db::append(transaction, self.schema, self.clock.now(), record, trace_id).await
+        let now = self.clock.now();
+        db::append(transaction, self.schema, now, record, trace_id, lease_ends_at).await
     }
 
     /// What was done to a person's account and data, the latest first: what is pending, and

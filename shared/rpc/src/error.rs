@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tonic::Status;
 use tonic_types::{ErrorDetails, FieldViolation, LocalizedMessage, StatusExt as _};
+use zhiyuan_contracts::orgtree::v1::Permission;
 use zhiyuan_contracts::reason::Reason;
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_domain::Violation;
@@ -202,6 +203,14 @@ impl Error {
     pub fn overloaded(retry_after: Duration) -> Self {
         Self::new(Code::Exhausted, Common::Overloaded, "当前访问人数较多，请稍后重试")
             .with_retry_after(retry_after)
+    }
+
+    /// The caller administers the organization, and not with a role that may do this.
+    pub fn permission_missing(permission: Permission) -> Self {
+        let name = permission.as_str_name();
+        let message = "您在此组织的角色没有这项权限，请联系本组织或上级组织的管理员";
+        Self::new(Code::Forbidden, Common::PermissionMissing, message)
+            .with_metadata("permission", name.strip_prefix("PERMISSION_").unwrap_or(name))
     }
 
     /// The deadline has passed.

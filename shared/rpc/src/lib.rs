@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod arrival;
+pub mod authority;
 pub mod client;
 pub mod deadline;
 mod error;

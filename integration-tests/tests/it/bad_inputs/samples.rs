@@ -28,7 +28,9 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
     for field in desc.fields() {
         let value = match field.kind() {
             Kind::Message(inner) if inner.full_name() == "google.protobuf.Timestamp" => {
-                Value::Message(timestamp(&inner, now().unix_timestamp(), 0))
+                // What ends, ends later.
+                let wait = if field.name() == "expire_time" { 86_400 } else { 0 };
+                Value::Message(timestamp(&inner, now().unix_timestamp() + wait, 0))
             }
             Kind::Message(inner) if inner.full_name() == FIELD_MASK => {
                 Value::Message(mask(&inner, &changeable(desc)))
@@ -71,7 +73,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
     let person = person(n);
     let (message, name) = (field.parent_message().name().to_owned(), field.name().to_owned());
     match (message.as_str(), name.as_str()) {
-        (_, "request_id" | "sms_challenge_id") => Uuid::new_v4().to_string(),
+        (_, "request_id" | "sms_challenge_id" | "grant_id") => Uuid::new_v4().to_string(),
         (_, "enrolment_id" | "account_id") => new_id(&SystemClock).to_string(),
         // Of a record that nobody has changed yet.
         (_, "etag") => "1".to_owned(),

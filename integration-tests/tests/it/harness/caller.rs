@@ -6,18 +6,24 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD as URL_SAFE_NO_PAD;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+use uuid::Uuid;
 use zhiyuan_auth::AssertionSigner;
 use zhiyuan_contracts::access::v1::SessionEffect;
-use zhiyuan_contracts::identity::v1::{SignInRequest, SignInResponse};
+use zhiyuan_contracts::identity::v1::{
+    SendSmsCodeRequest, SendSmsCodeResponse, SignInRequest, SignInResponse, SmsPurpose,
+};
 use zhiyuan_contracts::policy::{Caller, MethodPolicy};
 use zhiyuan_crypto::SigningKey;
-use zhiyuan_domain::{SharedClock, SystemClock};
+use zhiyuan_domain::{OrganizationCode, SharedClock, SystemClock};
+use zhiyuan_orgtree::{OperatorGrant, Role};
 use zhiyuan_standalone::ACCOUNT;
 use zhiyuan_testkit::{Person, person};
 
-use super::client::{PASSWORD, SIGN_IN, patiently};
+use super::client::{PASSWORD, SEND_SMS_CODE, SIGN_IN, patiently};
 use super::{Client, Site};
 
 /// The header that proves which service calls.
@@ -40,7 +46,7 @@ pub(crate) fn sign(caller: &str, key: &SigningKey, clock: SharedClock, audience:
     signer(caller, key, clock).sign(audience)
 }
 
-fn signer(caller: &str, key: &SigningKey, clock: SharedClock) -> AssertionSigner {
+pub(crate) fn signer(caller: &str, key: &SigningKey, clock: SharedClock) -> AssertionSigner {
     let copy = SigningKey::from_base64(&key.to_base64()).unwrap();
     AssertionSigner::new(caller, copy, clock)
 }
@@ -108,51 +114,148 @@ pub(crate) async fn signed_in(site: &Site) -> String {
 
 /// Somebody new, registered at the gateway.
 pub(crate) async fn registered(site: &Site) -> Person {
-    let client = Client::of(site);
-    let person = person(NEXT.fetch_add(1, Ordering::Relaxed));
-    let form = client.apply(&client.json, &person).await;
-    client.register_to_the_end(&client.json, &form).await.unwrap();
-    person
+    Member::registered(site).await.person
 }
 
-/// Signs somebody in at the gateway: `Bearer …`.
+/// Signs somebody in at the gateway, by password alone: `Bearer …`.
 pub(crate) async fn sign_in(site: &Site, person: &Person) -> String {
+    begin_session(site, by_password(&person.mobile, PASSWORD)).await
+}
+
+/// Signs somebody in at the gateway by password and code, for whom a code can be sent now:
+/// `Bearer …`, and what the code was sent by.
+pub(crate) async fn sign_in_with_both(site: &Site, phone: &str, password: &str) -> (String, Uuid) {
     let client = Client::of(site);
-    let request = SignInRequest {
-        identifier: person.mobile.clone(),
-        password: PASSWORD.to_owned(),
+    let ask = SendSmsCodeRequest {
+        phone: phone.to_owned(),
+        purpose: SmsPurpose::SignIn.into(),
         ..Default::default()
     };
+    let sent = patiently(|| client.json.call::<_, SendSmsCodeResponse>(SEND_SMS_CODE, &ask)).await;
+    let sms_challenge_id = sent.unwrap().challenge_id;
+    let challenge_id = sms_challenge_id.parse().unwrap();
+    let sms_code = client.simulators.code(phone).await;
+    let both = SignInRequest { sms_challenge_id, sms_code, ..by_password(phone, password) };
+    (begin_session(site, both).await, challenge_id)
+}
+
+fn by_password(phone: &str, password: &str) -> SignInRequest {
+    SignInRequest {
+        identifier: phone.to_owned(),
+        password: password.to_owned(),
+        ..Default::default()
+    }
+}
+
+async fn begin_session(site: &Site, request: SignInRequest) -> String {
+    let client = Client::of(site);
     let answer = patiently(|| client.json.call::<_, SignInResponse>(SIGN_IN, &request)).await;
     format!("Bearer {}", answer.unwrap().tokens.unwrap().access_token)
 }
 
+/// Somebody who has registered.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) person: Person,
+    pub(crate) account_id: Uuid,
+    password: String,
+    /// What the last code was sent by.
+    challenge_id: Uuid,
+}
+
+impl Member {
+    /// Somebody new, registered at the gateway.
+    pub(crate) async fn registered(site: &Site) -> Self {
+        let client = Client::of(site);
+        let person = person(NEXT.fetch_add(1, Ordering::Relaxed));
+        let form = client.apply(&client.json, &person).await;
+        let volunteer = client.register_to_the_end(&client.json, &form).await.unwrap();
+        Self {
+            person,
+            account_id: volunteer.id.parse().unwrap(),
+            password: form.password,
+            challenge_id: form.sms_challenge_id.parse().unwrap(),
+        }
+    }
+
+    /// Signs in with both factors: `Bearer …`.
+    pub(crate) async fn sign_in_with_both(&mut self, site: &Site) -> String {
+        self.forget_the_last_code(site).await;
+        let (bearer, challenge_id) =
+            sign_in_with_both(site, &self.person.mobile, &self.password).await;
+        self.challenge_id = challenge_id;
+        bearer
+    }
+
+    /// Lets the minute pass that a phone waits for its next code.
+    async fn forget_the_last_code(&self, site: &Site) {
+        let forgotten = sqlx::query(
+            "UPDATE identity.sms_phone SET sent_at = '{}' WHERE phone_index =
+                 (SELECT phone_index FROM identity.sms_challenge WHERE challenge_id = $1)",
+        )
+        .bind(self.challenge_id)
+        .execute(&mut site.main_database().await)
+        .await
+        .unwrap();
+        assert_eq!(forgotten.rows_affected(), 1);
+    }
+
+    /// Gives them the province, as the operator does.
+    pub(crate) async fn make_administrator(&self, site: &Site) {
+        let wanted = OperatorGrant {
+            account_id: self.account_id,
+            organization: OrganizationCode::parse("AH").unwrap(),
+            role: Role::Administrator,
+            again: true,
+        };
+        let clock = Arc::new(SystemClock);
+        zhiyuan_orgtree::grant(&site.orgtree(), clock, &wanted).await.unwrap();
+    }
+}
+
 /// Somebody who calls one method.
-struct Member {
-    person: Person,
+struct CallerOfOne {
+    member: Member,
     bearer: Option<(Instant, String)>,
 }
 
 /// `Bearer …` of somebody who may call a method, and calls no other: what a method does to
 /// the sessions of its caller is done to nobody else.
 pub(crate) async fn bearer(site: &Site, policy: &MethodPolicy) -> String {
-    type Members = BTreeMap<(SocketAddr, String), Member>;
-    static MEMBERS: LazyLock<Mutex<Members>> = LazyLock::new(Mutex::default);
-    let mut members = MEMBERS.lock().await;
+    type Callers = BTreeMap<(SocketAddr, String), CallerOfOne>;
+    static CALLERS: LazyLock<Mutex<Callers>> = LazyLock::new(Mutex::default);
+    let mut callers = CALLERS.lock().await;
     let key = (site.addresses.gateway, policy.path.clone());
-    if !members.contains_key(&key) {
-        members.insert(key.clone(), Member { person: registered(site).await, bearer: None });
+    let administrates = matches!(policy.caller, Caller::SignedIn { second_factor: true, .. });
+    if !callers.contains_key(&key) {
+        let member = Member::registered(site).await;
+        if administrates {
+            member.make_administrator(site).await;
+        }
+        callers.insert(key.clone(), CallerOfOne { member, bearer: None });
     }
-    let member = members.get_mut(&key).unwrap();
-    if let Some((at, bearer)) = &member.bearer
+    let caller = callers.get_mut(&key).unwrap();
+    if let Some((at, bearer)) = &caller.bearer
         && at.elapsed() < FRESH
     {
         return bearer.clone();
     }
-    let bearer = sign_in(site, &member.person).await;
+    let bearer = if administrates {
+        caller.member.sign_in_with_both(site).await
+    } else {
+        sign_in(site, &caller.member.person).await
+    };
     // Where the session ends with the call, the next one needs another.
     if policy.session != SessionEffect::Ends {
-        member.bearer = Some((Instant::now(), bearer.clone()));
+        caller.bearer = Some((Instant::now(), bearer.clone()));
     }
     bearer
+}
+
+/// The account of whoever a `Bearer …` is.
+pub(crate) fn account_of(bearer: &str) -> String {
+    let claims = bearer.split('.').nth(1).unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    claims["sub"].as_str().unwrap().to_owned()
 }

@@ -52,6 +52,13 @@ impl Site {
         std::fs::read_to_string(self.files.of(service)).unwrap().parse().unwrap()
     }
 
+    /// The configuration of orgtree, read as the service reads it.
+    pub(crate) fn orgtree(&self) -> zhiyuan_orgtree::Config {
+        let (file, none) = (self.files.of("orgtree"), <[(String, String); 0]>::default());
+        let defaults = zhiyuan_orgtree::DEFAULTS;
+        zhiyuan_settings::load_from("orgtree", defaults, Some(&file), none).unwrap()
+    }
+
     /// Where the gateway or a service listens.
     pub(crate) fn address_of(&self, service: &str) -> std::net::SocketAddr {
         match service {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{OnceLock, mpsc};
 
 use zhiyuan_domain::SharedClock;
-use zhiyuan_standalone::{Options, RunningSuite, Suite};
+use zhiyuan_standalone::{Administrator, Options, RunningSuite, Suite};
 
 use super::{Site, scratch};
 
@@ -67,6 +67,11 @@ impl Own {
         };
         let site = Site::new(suite.addresses(), suite.postgres(), suite.files(), &folder);
         Self { site, suite, folder }
+    }
+
+    /// The first administrator, made at the first call.
+    pub(crate) async fn administrator(&self) -> Administrator {
+        self.suite.administrator().await.unwrap()
     }
 
     /// Stops it; every part must end in time and well.

@@ -148,7 +148,7 @@ pub(super) async fn append_deltas(
 /// Keeps the tree as it is until the transaction ends; any number may at once. Who
 /// changes the tree takes the lock alone ([`crate::organizations`]).
 #[tracing::instrument(name = "db.tree.keep", skip_all)]
-pub(super) async fn keep_tree(transaction: &mut PgConnection) -> Result<()> {
+pub(crate) async fn keep_tree(transaction: &mut PgConnection) -> Result<()> {
     sqlx::query!(
         "SELECT pg_advisory_xact_lock_shared(hashtextextended('orgtree.tree', 0)) AS kept"
     )

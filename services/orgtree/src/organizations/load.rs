@@ -55,9 +55,18 @@ pub(crate) struct Told {
     pub(crate) trail: Trail,
 }
 
+/// What a load did.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Loaded {
+    /// Rows that changed.
+    pub(crate) changed: u64,
+    /// Whether something lies below others than before: who administers those has lost it.
+    pub(crate) moved: bool,
+}
+
 /// Inserts the organizations that are new and updates those that differ, and tells of
-/// them; the audit has who did it. What the file doesn't name stays, and moves along when the one above it moves.
-/// Returns how many rows changed.
+/// them; the audit has who did it. What the file doesn't name stays, and moves along when
+/// the one above it moves.
 ///
 /// # Errors
 /// [`LoadError`]; nothing was changed then.
@@ -65,7 +74,7 @@ pub(crate) async fn load(
     connection: &mut PgConnection,
     told: &Told,
     source: impl Read,
-) -> Result<u64, LoadError> {
+) -> Result<Loaded, LoadError> {
     let (entries, mut faults) = file::read(source)?;
     let mut tx = connection.begin().await?;
     db::lock(&mut tx).await?;
@@ -108,7 +117,10 @@ pub(crate) async fn load(
     }
     tx.commit().await?;
     told.outbox.wake();
-    Ok(changed)
+    let elsewhere = |old: &Existing| {
+        places.get(old.code.as_str()).is_some_and(|place| place.ancestors != old.ancestors)
+    };
+    Ok(Loaded { changed, moved: existing.iter().any(elsewhere) })
 }
 
 /// Those of which something is different that is told, in the order of partition and

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "whatever fails here fails the test")]
 
 mod audit;
+mod authority;
 mod feed;
 mod following;
 mod harness;

@@ -21,7 +21,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use zhiyuan_domain::{SharedClock, SystemClock};
+use zhiyuan_domain::SharedClock;
 
 use faults::Faults;
 use real_name::Register;
@@ -71,13 +71,13 @@ impl Simulators {
         }))
     }
 
-    /// Serves new simulators on `listener` until `stop`.
+    /// Serves on `listener` until the stop.
     ///
     /// # Errors
     /// The server fails.
-    pub async fn start(listener: TcpListener, stop: CancellationToken) -> io::Result<()> {
-        let router = Self::new(Arc::new(SystemClock), stop.clone()).router();
-        let serving = axum::serve(listener, router)
+    pub async fn serve(self, listener: TcpListener) -> io::Result<()> {
+        let stop = self.0.stop.clone();
+        let serving = axum::serve(listener, self.router())
             .with_graceful_shutdown(stop.clone().cancelled_owned())
             .into_future();
         let late = async {
@@ -103,6 +103,12 @@ impl Simulators {
             .fallback(|| async { Fault(StatusCode::NOT_FOUND, "没有这个地址") })
             .layer(DefaultBodyLimit::max(BODY))
             .with_state(self.clone())
+    }
+
+    /// The last code that a phone (11 digits) was sent, as its owner reads it.
+    #[must_use]
+    pub fn last_code(&self, phone: &str) -> Option<String> {
+        lock(&self.0.inbox).of(phone).into_iter().find_map(|message| message.code)
     }
 
     /// Lets `duration` pass, less if the process stops.

@@ -230,7 +230,8 @@ async fn serves_until_it_is_stopped_even_with_a_check_in_flight() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let stop = CancellationToken::new();
-    let server = Simulators::start(listener, stop.clone());
+    let simulators = Simulators::new(Arc::new(ManualClock::new(AT)), stop.clone());
+    let server = simulators.serve(listener);
     let client = async {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();

@@ -7,6 +7,7 @@ use zhiyuan_rpc::page::Page;
 
 use super::{assert_field_refused, assert_refused, ways};
 use crate::bad_inputs::Way;
+use crate::harness::caller::account_of;
 use crate::harness::client::LIST_ORGANIZATIONS;
 use crate::harness::{Door, Site, shared};
 
@@ -54,7 +55,7 @@ async fn every_service_31_page_size() {
 }
 
 /// What a list is made by, as its service names it in a token.
-fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
+async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
     let text = |name: &str| {
         let value = message.get_field_by_name(name).unwrap().into_owned();
         value.as_str().map(str::to_owned).unwrap()
@@ -74,9 +75,19 @@ fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
             let registrable = "registrable".to_owned();
             vec!["organizations".to_owned(), text("parent_code"), text("query"), registrable]
         }
+        // These differ by who asks.
+        "ListMyGrants" => vec!["my_grants".to_owned(), asker(way).await],
+        "ListGrants" => {
+            vec!["grants".to_owned(), asker(way).await, text("organization_code")]
+        }
         "Snapshot" => vec![text("type"), "0".to_owned()],
         unknown => panic!("say what the list of {unknown} is made by"),
     }
+}
+
+/// The account of who asks.
+async fn asker(way: &Way) -> String {
+    account_of(&way.proof.header(&way.policy).await.unwrap().1)
 }
 
 /// A token of a list, which says to go on after a key.
@@ -89,7 +100,7 @@ fn token(filters: &[String], key: &str) -> String {
 pub(super) async fn forged(site: &Site) {
     for way in lists(site) {
         let message = way.sample();
-        let filters = filters(&way, &message);
+        let filters = filters(&way, &message).await;
         let good = token(&filters, "340100");
         let mut altered = good.clone();
         let other = if altered.starts_with('A') { "B" } else { "A" };

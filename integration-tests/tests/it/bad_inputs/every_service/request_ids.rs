@@ -14,9 +14,10 @@ const MADE_BY_CALLERS: [&str; 2] = ["request_id", "enrolment_id"];
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 30] = [
+const WITHOUT: [&str; 33] = [
     "ChangePassword",
     "ChangePhone",
+    "Check",
     "CloseMyAccount",
     "EndOtherSessions",
     "EndSession",
@@ -28,10 +29,12 @@ const WITHOUT: [&str; 30] = [
     "ListClaimedEnrolments",
     "GiveConsent",
     "ListConsentTexts",
+    "ListGrants",
     "ListMyConsentEntries",
     "ListMyConsents",
     "ListMyNotices",
     "ListMyOrganizations",
+    "ListMyGrants",
     "ListMyRecords",
     "ListOrganizations",
     "ListRegions",

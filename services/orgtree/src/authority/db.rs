@@ -1,0 +1,337 @@
+//! The SQL of grants. A grant counts while it is neither revoked nor expired.
+
+use sqlx::{PgConnection, PgExecutor};
+use time::OffsetDateTime;
+use uuid::Uuid;
+
+use super::{Grant, Permission, Role};
+use crate::error::{Error, Result};
+use crate::organizations::State;
+
+struct Row {
+    grant_id: Uuid,
+    account_id: Uuid,
+    organization_code: String,
+    role: i16,
+    created_at: OffsetDateTime,
+    expires_at: Option<OffsetDateTime>,
+    granted_by: Option<Uuid>,
+}
+
+impl TryFrom<Row> for Grant {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        Ok(Self {
+            id: row.grant_id,
+            account_id: row.account_id,
+            organization_code: row.organization_code,
+            role: role(row.role)?,
+            created_at: row.created_at,
+            expires_at: row.expires_at,
+            granted_by: row.granted_by,
+        })
+    }
+}
+
+fn role(number: i16) -> Result<Role> {
+    Role::of_number(number).ok_or(Error::Inconsistent("orgtree.authority_grant"))
+}
+
+fn all(rows: Vec<Row>) -> Result<Vec<Grant>> {
+    rows.into_iter().map(Grant::try_from).collect()
+}
+
+/// The grants of an account that count at an organization, the nearest first.
+macro_rules! reaching {
+    ($locked:literal, $account:expr, $code:expr, $now:expr) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                    g.expires_at, g.granted_by
+             FROM orgtree.organization o
+             JOIN orgtree.authority_grant g
+               ON orgtree.is_within(o.code, o.ancestors, g.organization_code)
+             WHERE o.code = $2 AND g.account_id = $1
+               AND g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $3)
+             ORDER BY array_position(o.ancestors || o.code, g.organization_code) DESC,
+                      g.grant_id "
+                + $locked,
+            $account,
+            $code,
+            $now
+        )
+    };
+}
+
+/// The grants of an account that count at an organization, the nearest first; none if
+/// there is no such organization.
+#[tracing::instrument(name = "db.grant.reaching", skip_all)]
+pub(super) async fn reaching(
+    executor: impl PgExecutor<'_>,
+    account_id: Uuid,
+    code: &str,
+    now: OffsetDateTime,
+) -> Result<Vec<Grant>> {
+    all(reaching!("", account_id, code, now).fetch_all(executor).await?)
+}
+
+/// The same, and keeps them as they are until the transaction ends: whoever revokes one
+/// waits for what is done under it.
+#[tracing::instrument(name = "db.grant.hold", skip_all)]
+pub(super) async fn hold(
+    transaction: &mut PgConnection,
+    account_id: Uuid,
+    code: &str,
+    now: OffsetDateTime,
+) -> Result<Vec<Grant>> {
+    all(reaching!("FOR SHARE OF g", account_id, code, now).fetch_all(transaction).await?)
+}
+
+/// Makes another change of grants wait: two that see each other's administrators would
+/// leave the root with none.
+#[tracing::instrument(name = "db.grant.lock", skip_all)]
+pub(super) async fn lock(transaction: &mut PgConnection) -> Result<()> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('orgtree.authority', 0)) AS alone")
+        .fetch_one(transaction)
+        .await?;
+    Ok(())
+}
+
+/// The grants of an account that count, after one; in the order of their ids.
+#[tracing::instrument(name = "db.grant.of_account", skip_all)]
+pub(super) async fn of_account(
+    executor: impl PgExecutor<'_>,
+    account_id: Uuid,
+    now: OffsetDateTime,
+    after: Option<Uuid>,
+    limit: i64,
+) -> Result<Vec<Grant>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT grant_id, account_id, organization_code, role, created_at, expires_at, granted_by
+         FROM orgtree.authority_grant
+         WHERE account_id = $1
+           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+           AND ($3::uuid IS NULL OR grant_id > $3)
+         ORDER BY grant_id LIMIT $4",
+        account_id,
+        now,
+        after,
+        limit,
+    )
+    .fetch_all(executor)
+    .await?;
+    all(rows)
+}
+
+/// Which grants are listed, and for whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed<'a> {
+    pub(super) reader: Uuid,
+    /// At this organization and below it; `None` for wherever the reader may.
+    pub(super) below: Option<&'a str>,
+    pub(super) after: Option<Uuid>,
+    pub(super) limit: i64,
+}
+
+/// The grants that count where the reader may read them, in the order of their ids. One
+/// statement: no change of the tree or of grants comes between what the reader may see and
+/// what is seen.
+#[tracing::instrument(name = "db.grant.list", skip_all)]
+pub(super) async fn list(
+    executor: impl PgExecutor<'_>,
+    listed: Listed<'_>,
+    now: OffsetDateTime,
+) -> Result<Vec<Grant>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                g.expires_at, g.granted_by
+         FROM orgtree.authority_grant g
+         JOIN orgtree.organization o ON o.code = g.organization_code
+         WHERE g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $2)
+           AND ($3::text IS NULL OR orgtree.is_within(o.code, o.ancestors, $3))
+           AND EXISTS (SELECT FROM orgtree.authority_grant mine
+                       WHERE mine.account_id = $1 AND mine.role = ANY($6::smallint[])
+                         AND mine.revoked_at IS NULL
+                         AND (mine.expires_at IS NULL OR mine.expires_at > $2)
+                         AND orgtree.is_within(o.code, o.ancestors, mine.organization_code))
+           AND ($4::uuid IS NULL OR g.grant_id > $4)
+         ORDER BY g.grant_id LIMIT $5",
+        listed.reader,
+        now,
+        listed.below,
+        listed.after,
+        listed.limit,
+        &Role::with(Permission::Audit),
+    )
+    .fetch_all(executor)
+    .await?;
+    all(rows)
+}
+
+/// Whether anybody has a role anywhere.
+#[tracing::instrument(name = "db.grant.is_given", skip_all)]
+pub(crate) async fn is_given(connection: &mut PgConnection) -> sqlx::Result<bool> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM orgtree.authority_grant WHERE revoked_at IS NULL)
+               AS "given!""#
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// What a grant can be given at.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) open: bool,
+    pub(super) successor_code: Option<String>,
+}
+
+/// Finds an organization.
+#[tracing::instrument(name = "db.grant.find_place", skip_all)]
+pub(super) async fn find_place(
+    transaction: &mut PgConnection,
+    code: &str,
+) -> Result<Option<Place>> {
+    let row = sqlx::query!(
+        "SELECT state, successor_code FROM orgtree.organization WHERE code = $1",
+        code,
+    )
+    .fetch_optional(transaction)
+    .await?;
+    Ok(row.map(|row| Place {
+        open: row.state == State::Active.number(),
+        successor_code: row.successor_code,
+    }))
+}
+
+/// The grants of a role at an organization that count.
+#[tracing::instrument(name = "db.grant.at", skip_all)]
+pub(super) async fn at(
+    transaction: &mut PgConnection,
+    code: &str,
+    role: Role,
+    now: OffsetDateTime,
+) -> Result<Vec<Grant>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT grant_id, account_id, organization_code, role, created_at, expires_at, granted_by
+         FROM orgtree.authority_grant
+         WHERE organization_code = $1 AND role = $2
+           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
+         ORDER BY grant_id",
+        code,
+        role.number(),
+        now,
+    )
+    .fetch_all(transaction)
+    .await?;
+    all(rows)
+}
+
+/// Inserts a grant, and reads it as it is kept.
+#[tracing::instrument(name = "db.grant.insert", skip_all)]
+pub(super) async fn insert(transaction: &mut PgConnection, grant: &Grant) -> Result<Grant> {
+    sqlx::query_as!(
+        Row,
+        "INSERT INTO orgtree.authority_grant
+             (grant_id, account_id, organization_code, role, granted_by, created_at, expires_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
+                   granted_by",
+        grant.id,
+        grant.account_id,
+        grant.organization_code,
+        grant.role.number(),
+        grant.granted_by,
+        grant.created_at,
+        grant.expires_at,
+    )
+    .fetch_one(transaction)
+    .await?
+    .try_into()
+}
+
+/// A grant that may have ended.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) grant: Grant,
+    pub(super) revoked: bool,
+    /// Whether nothing that was allowed by it can take effect any more.
+    pub(super) settled: bool,
+    /// Whether its organization has none above.
+    pub(super) at_root: bool,
+}
+
+/// Finds a grant, whether it counts or not.
+#[tracing::instrument(name = "db.grant.find", skip_all)]
+pub(super) async fn find(transaction: &mut PgConnection, id: Uuid) -> Result<Option<Kept>> {
+    let row = sqlx::query!(
+        "SELECT g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                g.expires_at, g.granted_by, g.revoked_at, g.settled_at, o.parent_code
+         FROM orgtree.authority_grant g
+         JOIN orgtree.organization o ON o.code = g.organization_code
+         WHERE g.grant_id = $1",
+        id,
+    )
+    .fetch_optional(transaction)
+    .await?;
+    row.map(|row| {
+        Ok(Kept {
+            grant: Grant {
+                id: row.grant_id,
+                account_id: row.account_id,
+                organization_code: row.organization_code,
+                role: role(row.role)?,
+                created_at: row.created_at,
+                expires_at: row.expires_at,
+                granted_by: row.granted_by,
+            },
+            revoked: row.revoked_at.is_some(),
+            settled: row.settled_at.is_some(),
+            at_root: row.parent_code.is_none(),
+        })
+    })
+    .transpose()
+}
+
+/// Ends a grant. No statement that begins after the commit lets anything be done by it.
+#[tracing::instrument(name = "db.grant.revoke", skip_all)]
+pub(super) async fn revoke(
+    transaction: &mut PgConnection,
+    id: Uuid,
+    by: Uuid,
+    now: OffsetDateTime,
+) -> Result<()> {
+    let revoked = sqlx::query!(
+        "UPDATE orgtree.authority_grant SET revoked_at = $2, revoked_by = $3
+         WHERE grant_id = $1 AND revoked_at IS NULL",
+        id,
+        now,
+        by,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(zhiyuan_postgres::ensure_affected(&revoked, 1)?)
+}
+
+/// Notes that somebody waited until nothing that was allowed by a revoked grant could take
+/// effect any more.
+#[tracing::instrument(name = "db.grant.settle", skip_all)]
+pub(super) async fn settle(
+    executor: impl PgExecutor<'_>,
+    id: Uuid,
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE orgtree.authority_grant SET settled_at = $2
+         WHERE grant_id = $1 AND settled_at IS NULL",
+        id,
+        now,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}

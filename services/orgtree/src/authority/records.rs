@@ -1,0 +1,91 @@
+//! What the audit has of grants: who, about whom, within which organization, and by which
+//! right, or for which reason not.
+
+use uuid::Uuid;
+use zhiyuan_audit::{Actor, Record};
+use zhiyuan_domain::AccountId;
+
+use super::{Grant, Role};
+
+/// What the audit calls the giving of a role.
+const GIVEN: &str = "orgtree.grant.given";
+/// What it calls the end of a grant before its time.
+const REVOKED: &str = "orgtree.grant.revoked";
+
+/// By which right somebody changes a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Right {
+    /// By this grant of their own.
+    Grant(Uuid),
+    /// It is theirs, and they give it up.
+    Own,
+    /// They have the configuration of the service.
+    Operator,
+}
+
+impl Right {
+    fn told(self) -> String {
+        match self {
+            Self::Grant(id) => id.to_string(),
+            Self::Own => "own".to_owned(),
+            Self::Operator => "operator".to_owned(),
+        }
+    }
+}
+
+/// A person who is signed in.
+pub(super) fn person(account_id: Uuid) -> Actor {
+    Actor::Person(AccountId::from(account_id))
+}
+
+/// A role was given.
+pub(super) fn given(actor: Actor, grant: &Grant, right: Right) -> Record {
+    let record = about(Record::done(actor, GIVEN), grant).with("allowed_by", right.told());
+    match grant.expires_at {
+        Some(end) => record.with("expires_at", end.unix_timestamp()),
+        None => record,
+    }
+}
+
+/// A grant was ended.
+pub(super) fn revoked(actor: Actor, grant: &Grant, right: Right) -> Record {
+    about(Record::done(actor, REVOKED), grant).with("allowed_by", right.told())
+}
+
+/// Somebody wanted to give a role and may not, for a reason of the contract.
+pub(super) fn not_given(
+    actor: Actor,
+    account_id: Uuid,
+    code: &str,
+    role: Role,
+    reason: &'static str,
+) -> Record {
+    Record::refused(actor, GIVEN)
+        .about(AccountId::from(account_id))
+        .within(code)
+        .with("role", role.name())
+        .with("reason", reason)
+}
+
+/// Somebody wanted to end a grant and may not; there may be none of this id.
+pub(super) fn not_revoked(
+    actor: Actor,
+    id: Uuid,
+    grant: Option<&Grant>,
+    reason: &'static str,
+) -> Record {
+    let refused = Record::refused(actor, REVOKED);
+    let refused = match grant {
+        Some(grant) => about(refused, grant),
+        None => refused.with("grant_id", id),
+    };
+    refused.with("reason", reason)
+}
+
+fn about(record: Record, grant: &Grant) -> Record {
+    record
+        .about(AccountId::from(grant.account_id))
+        .within(grant.organization_code.as_str())
+        .with("grant_id", grant.id)
+        .with("role", grant.role.name())
+}

@@ -1,0 +1,315 @@
+//! Who administers what: orgtree, people with tokens, and services that ask.
+
+mod granting;
+mod operator;
+mod recording;
+mod revoking;
+mod scope;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use time::OffsetDateTime;
+use time::macros::datetime;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::{Channel, Server, server::TcpIncoming};
+use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
+use zhiyuan_auth::{AssertionSigner, CallerConfig, SignedIn, token};
+use zhiyuan_contracts::identity::v1::session_service_server::{
+    SessionService, SessionServiceServer,
+};
+use zhiyuan_contracts::identity::v1::{
+    EndOtherSessionsRequest, EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse,
+    ListRevocationsRequest, ListRevocationsResponse, ListSessionsRequest, ListSessionsResponse,
+    ListSigningKeysRequest, ListSigningKeysResponse,
+};
+use zhiyuan_contracts::orgtree::v1::authority_service_client::AuthorityServiceClient;
+use zhiyuan_contracts::orgtree::v1::{
+    CheckRequest, CheckResponse, CreateGrantRequest, Grant, ListGrantsRequest, ListMyGrantsRequest,
+    Permission, RevokeGrantRequest, Role, Verdict,
+};
+use zhiyuan_crypto::SigningKey;
+use zhiyuan_domain::{Clock as _, ManualClock, OrganizationCode};
+use zhiyuan_orgtree::{Config, OperatorGrant, Role as TypedRole, Seed};
+use zhiyuan_rpc::SuiteChannel;
+use zhiyuan_rpc::authority::Authority;
+use zhiyuan_testkit::TestDatabase;
+
+use crate::harness::{Service, config, empty, load, told};
+
+const HEADER: &str = "code,name,kind,parent_code,region_code,state,successor_code";
+const BEGIN: OffsetDateTime = datetime!(2026-11-23 0:00 UTC);
+/// Longer than a revocation takes.
+const LONG: Duration = Duration::from_secs(10);
+
+/// The services that ask, and their scopes; only the first one may.
+const ASKING: [(&str, &str); 2] =
+    [("registration", "orgtree.authority"), ("stranger", "orgtree.feed")];
+
+/// A province of two cities, each with a township; one township was merged into another.
+const PROVINCE: &str = "\
+A,省,PROVINCIAL,,,,
+A-1,市一,MUNICIPAL,A,,,
+A-1-1,镇一一,TOWNSHIP,A-1,,,
+A-1-9,镇一九,TOWNSHIP,A-1-1,,CLOSED,A-1-1
+A-2,市二,MUNICIPAL,A,,,
+A-2-1,镇二一,TOWNSHIP,A-2,,,";
+
+/// Plays identity: tells which key signs tokens, and that no session ended.
+struct Played(SigningKey);
+
+type Answer<T> = Result<Response<T>, Status>;
+
+#[async_trait]
+impl SessionService for Played {
+    async fn list_revocations(
+        &self,
+        _request: Request<ListRevocationsRequest>,
+    ) -> Answer<ListRevocationsResponse> {
+        let signing_keys = vec![self.0.verifying_key().as_bytes().to_vec()];
+        Ok(Response::new(ListRevocationsResponse { signing_keys, ..Default::default() }))
+    }
+
+    async fn list_sessions(
+        &self,
+        _request: Request<ListSessionsRequest>,
+    ) -> Answer<ListSessionsResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn end_session(
+        &self,
+        _request: Request<EndSessionRequest>,
+    ) -> Answer<EndSessionResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn end_other_sessions(
+        &self,
+        _request: Request<EndOtherSessionsRequest>,
+    ) -> Answer<EndOtherSessionsResponse> {
+        Err(Status::unimplemented(""))
+    }
+
+    async fn list_signing_keys(
+        &self,
+        _request: Request<ListSigningKeysRequest>,
+    ) -> Answer<ListSigningKeysResponse> {
+        Err(Status::unimplemented(""))
+    }
+}
+
+fn copy(key: &SigningKey) -> SigningKey {
+    SigningKey::from_base64(&key.to_base64()).unwrap()
+}
+
+/// Orgtree, with an identity that says whose tokens count, and a service that may ask.
+struct Suite {
+    database: TestDatabase,
+    config: Config,
+    clock: Arc<ManualClock>,
+    service: Service,
+    tokens: SigningKey,
+    /// Of who asks, by name.
+    asking: BTreeMap<&'static str, SigningKey>,
+    identity: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Suite {
+    /// On the province above.
+    async fn on_province() -> Self {
+        let database = empty().await;
+        load(&database, &format!("{HEADER}\n{PROVINCE}\n")).await.unwrap();
+        Self::start(database).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "ended with the suite")]
+    async fn start(database: TestDatabase) -> Self {
+        let tokens = SigningKey::generate();
+        let asking = BTreeMap::from(ASKING.map(|(name, _)| (name, SigningKey::generate())));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let identity = listener.local_addr().unwrap();
+        let played = Server::builder()
+            .add_service(SessionServiceServer::new(Played(copy(&tokens))))
+            .serve_with_incoming(TcpIncoming::from(listener));
+        let played = tokio::spawn(played);
+        let mut config = config(&database, Seed::None);
+        config.identity_address = format!("http://{identity}");
+        for (name, scope) in ASKING {
+            let public_keys = vec![asking.get(name).unwrap().verifying_key().to_base64()];
+            let caller = CallerConfig { public_keys, scopes: vec![scope.to_owned()] };
+            config.callers.insert(name.to_owned(), caller);
+        }
+        let clock = Arc::new(ManualClock::new(BEGIN));
+        let service = Service::start_with(config.clone(), clock.clone()).await;
+        let suite = Self { database, config, clock, service, tokens, asking, identity: played };
+        suite.until_informed(&suite.service).await;
+        suite
+    }
+
+    /// Another process of the same service.
+    async fn replica(&self) -> Service {
+        let service = Service::start_with(self.config.clone(), self.clock.clone()).await;
+        self.until_informed(&service).await;
+        service
+    }
+
+    /// Until the service has heard which keys count.
+    async fn until_informed(&self, service: &Service) {
+        let mut client = self.person_at(service, account(0), true);
+        let waiting = async {
+            while client.list_my_grants(ListMyGrantsRequest::default()).await.is_err() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting).await.unwrap();
+    }
+
+    /// Somebody who has signed in with a second factor.
+    fn person(&self, account_id: Uuid) -> Person {
+        self.person_at(&self.service, account_id, true)
+    }
+
+    fn person_at(&self, service: &Service, account_id: Uuid, second_factor: bool) -> Person {
+        let session_id = Uuid::new_v4();
+        let person = SignedIn { account_id, session_id, second_factor };
+        let token =
+            token::issue(&self.tokens, &person, self.clock.now().unix_timestamp(), i64::MAX);
+        let bearer = format!("Bearer {token}").parse().unwrap();
+        AuthorityServiceClient::with_interceptor(service.channel.clone(), Bearer(bearer))
+    }
+
+    /// The channel of a service that asks.
+    fn channel(&self, name: &str, service: &Service) -> SuiteChannel {
+        let signer =
+            AssertionSigner::new(name, copy(self.asking.get(name).unwrap()), self.clock.clone());
+        SuiteChannel::new(service.channel.clone(), "orgtree", Arc::new(signer))
+    }
+
+    /// What other services ask with.
+    fn authority(&self, service: &Service) -> Authority {
+        Authority::new(self.channel("registration", service))
+    }
+
+    /// Asks orgtree itself.
+    async fn check(&self, account_id: Uuid, code: &str, permission: Permission) -> CheckResponse {
+        let channel = self.channel("registration", &self.service);
+        let mut client = AuthorityServiceClient::new(channel);
+        client.check(asks(account_id, code, permission)).await.unwrap().into_inner()
+    }
+
+    async fn verdict(&self, account_id: Uuid, code: &str, permission: Permission) -> Verdict {
+        self.check(account_id, code, permission).await.verdict()
+    }
+
+    /// Makes somebody something, as the operator does.
+    async fn make(&self, account_id: Uuid, code: &str, role: TypedRole) -> Uuid {
+        let wanted = OperatorGrant {
+            account_id,
+            organization: OrganizationCode::parse(code).unwrap(),
+            role,
+            again: true,
+        };
+        zhiyuan_orgtree::grant(&self.config, self.clock.clone(), &wanted).await.unwrap()
+    }
+
+    /// A time from now, as the contract says it.
+    fn clock_in(&self, wait: Duration) -> prost_types::Timestamp {
+        zhiyuan_rpc::wire::timestamp(self.clock.now() + wait)
+    }
+
+    async fn stop(self) {
+        self.service.stop().await;
+        self.identity.abort();
+    }
+}
+
+type Person = AuthorityServiceClient<InterceptedService<Channel, Bearer>>;
+
+#[derive(Clone)]
+struct Bearer(tonic::metadata::MetadataValue<tonic::metadata::Ascii>);
+
+impl tonic::service::Interceptor for Bearer {
+    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
+        request.metadata_mut().insert("authorization", self.0.clone());
+        Ok(request)
+    }
+}
+
+/// The account of somebody.
+fn account(n: u128) -> Uuid {
+    Uuid::from_u128(0x0193_8a6e_7c00_7abc_8def_0000_0000_0000 + n)
+}
+
+fn asks(account_id: Uuid, code: &str, permission: Permission) -> CheckRequest {
+    CheckRequest {
+        account_id: account_id.to_string(),
+        organization_code: code.to_owned(),
+        permission: permission.into(),
+    }
+}
+
+fn gives(account_id: Uuid, code: &str, role: Role) -> CreateGrantRequest {
+    CreateGrantRequest {
+        request_id: Uuid::new_v4().to_string(),
+        account_id: account_id.to_string(),
+        organization_code: code.to_owned(),
+        role: role.into(),
+        expire_time: None,
+    }
+}
+
+fn revokes(grant_id: impl ToString) -> RevokeGrantRequest {
+    let request_id = Uuid::new_v4().to_string();
+    RevokeGrantRequest { request_id, grant_id: grant_id.to_string() }
+}
+
+/// With the time that a revocation takes.
+fn patiently<T>(message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(LONG);
+    request
+}
+
+async fn give(person: &mut Person, request: CreateGrantRequest) -> Result<Grant, Status> {
+    Ok(person.create_grant(request).await?.into_inner().grant.unwrap())
+}
+
+/// Every page of a list.
+async fn list(person: &mut Person, below: &str, page_size: i32) -> Result<Vec<Grant>, Status> {
+    let (mut all, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let organization_code = below.to_owned();
+        let request = ListGrantsRequest { organization_code, page_size, page_token };
+        let page = person.list_grants(request).await?.into_inner();
+        assert!(page_size == 0 || page.grants.len() <= usize::try_from(page_size).unwrap());
+        all.extend(page.grants);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+async fn mine(person: &mut Person, page_size: i32) -> Vec<Grant> {
+    let (mut all, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListMyGrantsRequest { page_size, page_token };
+        let page = person.list_my_grants(request).await.unwrap().into_inner();
+        all.extend(page.grants);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return all;
+        }
+    }
+}
+
+/// The code and the reason.
+fn refusal(status: &Status) -> (tonic::Code, String) {
+    let (code, reason, _) = told(status);
+    (code, reason)
+}
