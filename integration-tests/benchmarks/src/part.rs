@@ -128,6 +128,7 @@ impl Program for WithoutHash {
     const NAME: &'static str = zhiyuan_identity::Program::NAME;
     const DEFAULTS: &'static str = zhiyuan_identity::Program::DEFAULTS;
     type Config = zhiyuan_identity::Config;
+    type Operation = zhiyuan_process::NoOperation;
 
     fn telemetry(config: &Self::Config) -> &TelemetryConfig {
         zhiyuan_identity::Program::telemetry(config)

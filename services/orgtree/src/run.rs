@@ -195,6 +195,7 @@ impl zhiyuan_process::Program for Program {
     const NAME: &'static str = NAME;
     const DEFAULTS: &'static str = DEFAULTS;
     type Config = Config;
+    type Operation = zhiyuan_process::NoOperation;
 
     fn telemetry(config: &Config) -> &TelemetryConfig {
         &config.telemetry

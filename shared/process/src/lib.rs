@@ -20,6 +20,9 @@ pub trait Program: 'static {
     const DEFAULTS: &'static str;
     /// The configuration.
     type Config: DeserializeOwned + Send;
+    /// What an operator may do besides, by commands of their own; [`NoOperation`] if
+    /// nothing. What it has as `about` is told as that of the binary.
+    type Operation: Subcommand + Send;
 
     /// The section that telemetry is set up from.
     fn telemetry(config: &Self::Config) -> &TelemetryConfig;
@@ -50,6 +53,18 @@ pub trait Program: 'static {
         async { anyhow::bail!("{} keeps nothing that could be verified", Self::NAME) }
     }
 
+    /// Does what an operator asks for, and tells what was done, a line each.
+    ///
+    /// # Errors
+    /// When it can't be done, or the service has no such operation.
+    fn operate(
+        config: Self::Config,
+        operation: Self::Operation,
+    ) -> impl Future<Output = anyhow::Result<Vec<String>>> + Send {
+        drop((config, operation));
+        async { anyhow::bail!("{} has no such operation", Self::NAME) }
+    }
+
     /// Serves until `stop`.
     ///
     /// # Errors
@@ -57,17 +72,23 @@ pub trait Program: 'static {
     fn serve(config: Self::Config, stop: Stop) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 
+/// No operation besides those of every service.
+#[derive(Debug, Clone, Copy, Subcommand)]
+// Else the line above would be told as what the binary is for.
+#[command(about = None::<&str>)]
+pub enum NoOperation {}
+
 #[derive(Debug, Parser)]
-struct Arguments {
+struct Arguments<O: Subcommand> {
     #[command(subcommand)]
-    command: Command,
+    command: Command<O>,
     /// A TOML file that goes over the defaults; the environment goes over both.
     #[arg(long, global = true)]
     config: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Subcommand)]
-enum Command {
+#[derive(Debug, Subcommand)]
+enum Command<O: Subcommand> {
     /// Serve until SIGTERM or SIGINT.
     Serve,
     /// Bring the schema up to date, and end.
@@ -81,11 +102,13 @@ enum Command {
     },
     /// Check the configuration, and end.
     CheckConfig,
+    #[command(flatten)]
+    Operation(O),
 }
 
 /// Runs a binary: what its `main` does.
 pub fn run<P: Program>() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::<P::Operation>::parse();
     let config =
         zhiyuan_settings::load::<P::Config>(P::NAME, P::DEFAULTS, arguments.config.as_deref())
             .map_err(anyhow::Error::from)
@@ -115,7 +138,7 @@ pub fn run<P: Program>() -> ExitCode {
     }
 }
 
-async fn work<P: Program>(command: Command, config: P::Config) -> anyhow::Result<()> {
+async fn work<P: Program>(command: Command<P::Operation>, config: P::Config) -> anyhow::Result<()> {
     let telemetry = zhiyuan_telemetry::init(P::NAME, P::telemetry(&config)).context("telemetry")?;
     let ended = match command {
         Command::Serve => {
@@ -133,6 +156,11 @@ async fn work<P: Program>(command: Command, config: P::Config) -> anyhow::Result
             }
             say(P::NAME, "everything is as it should be");
             Ok(())
+        }),
+        Command::Operation(operation) => P::operate(config, operation).await.map(|lines| {
+            for line in &lines {
+                say(P::NAME, line);
+            }
         }),
         Command::CheckConfig => Ok(()),
     };
