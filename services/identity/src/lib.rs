@@ -14,6 +14,7 @@ mod feed;
 mod keys;
 mod notices;
 mod run;
+mod service_accounts;
 mod sessions;
 mod sign_in;
 mod signing_keys;
@@ -25,6 +26,10 @@ pub use config::{
     KeysError, RulesConfig, SessionsConfig, SmsConfig,
 };
 pub use run::{Deps, Program, RunError, key_migrator, migrate, run};
+pub use service_accounts::Kind;
+pub use service_accounts::operator::{
+    Add, AddKey, Change, Command as ServiceAccountCommand, Operation, OperatorError,
+};
 pub use vendors::{
     Body, BreakerConfig, CaptchaConfig, CaptchaOutcome, ClientConfig, ConfigError, ContentType,
     Method, RealNameConfig, RequestShape, ResponseShape, SmsOutcome, SmsVendorConfig, Verdict,

@@ -56,6 +56,7 @@ use crate::feed::grpc::Feed;
 use crate::keys::{self, PostgresKeyStore, Vault};
 use crate::notices;
 use crate::notices::job::Notices;
+use crate::service_accounts::{self, operator::Operation};
 use crate::sessions;
 use crate::sessions::grpc::SessionRpc;
 use crate::sessions::issuer::Issuer;
@@ -363,7 +364,20 @@ impl zhiyuan_process::Program for Program {
     const NAME: &'static str = NAME;
     const DEFAULTS: &'static str = DEFAULTS;
     type Config = Config;
-    type Operation = zhiyuan_process::NoOperation;
+    type Operation = Operation;
+
+    async fn operate(config: Config, operation: Operation) -> anyhow::Result<Vec<String>> {
+        let Operation::ServiceAccount(command) = operation;
+        // As the owner, whom the audit names, and not as the role of the service.
+        let url = owner_url(&config.database).to_owned();
+        let database = DatabaseConfig { url, ..config.database };
+        let pool = zhiyuan_postgres::connect(&database, "zhiyuan-identity-operator").await?;
+        zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
+        let clock: SharedClock = Arc::new(SystemClock);
+        let done = service_accounts::operate(&pool, &clock, &command).await;
+        zhiyuan_postgres::close(&pool).await;
+        Ok(done?)
+    }
 
     fn telemetry(config: &Config) -> &TelemetryConfig {
         &config.telemetry
