@@ -12,6 +12,7 @@ mod enrolments;
 mod error;
 mod feed;
 mod keys;
+mod look_ups;
 mod notices;
 mod run;
 mod service_accounts;
@@ -23,7 +24,7 @@ mod vendors;
 
 pub use config::{
     AgeReached, ChallengeBitsError, ChallengeConfig, Config, HashingConfig, JobsConfig, KeysConfig,
-    KeysError, RulesConfig, SessionsConfig, SmsConfig,
+    KeysError, LookUpsConfig, RulesConfig, SessionsConfig, SmsConfig,
 };
 pub use run::{Deps, Program, RunError, key_migrator, migrate, run};
 pub use service_accounts::Kind;

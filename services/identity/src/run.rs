@@ -24,6 +24,9 @@ use zhiyuan_contracts::identity::v1::enrolment_service_server::{
 use zhiyuan_contracts::identity::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
+use zhiyuan_contracts::identity::v1::look_up_service_server::{
+    LookUpServiceServer, SERVICE_NAME as LOOK_UPS,
+};
 use zhiyuan_contracts::identity::v1::session_service_server::{
     SERVICE_NAME as SESSIONS, SessionServiceServer,
 };
@@ -54,6 +57,7 @@ use crate::enrolments::begin::Rules;
 use crate::enrolments::{self, EnrolmentRpc, Enrolments};
 use crate::feed::grpc::Feed;
 use crate::keys::{self, PostgresKeyStore, Vault};
+use crate::look_ups::{LookUpRpc, LookUps};
 use crate::notices;
 use crate::notices::job::Notices;
 use crate::service_accounts::{self, operator::Operation};
@@ -328,12 +332,20 @@ async fn routes(
         minute_budget: config.sms.minute_budget,
         challenges: services.sign_in.gate.challenges.clone(),
     };
-    let names = [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, AUDIT, FEED];
+    let names =
+        [SMS_CODES, CONSENTS, ENROLMENTS, SIGN_IN, SESSIONS, CREDENTIALS, LOOK_UPS, AUDIT, FEED];
     let standard = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Start(error.to_string()))?;
     let Services { enrolments, sign_in } = services;
     let credentials = Credentials { sign_in: sign_in.clone() };
+    let look_ups = LookUps {
+        pool: publisher.pool().clone(),
+        vault: vault.clone(),
+        clock: deps.clock.clone(),
+        trail: sign_in.issuer.trail.clone(),
+        per_day: config.look_ups.per_day,
+    };
     Ok(standard
         .add_service(SmsCodeServiceServer::new(SmsCodes::new(sender)))
         .add_service(ConsentServiceServer::new(Consents::new(texts()?)))
@@ -342,6 +354,7 @@ async fn routes(
             sign_in.issuer.pool.clone(),
             sign_in.issuer.trail.clone(),
         )))
+        .add_service(LookUpServiceServer::new(LookUpRpc::new(look_ups)))
         .add_service(SessionServiceServer::new(SessionRpc::new(sign_in.issuer.clone())))
         .add_service(SignInServiceServer::new(SignInRpc::new(sign_in)))
         .add_service(CredentialServiceServer::new(CredentialRpc::new(credentials)))

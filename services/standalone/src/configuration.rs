@@ -189,6 +189,7 @@ codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }
         &[
             ("registration", &["identity.enrolments", "identity.feed", "identity.revocations"]),
             ("orgtree", &["identity.revocations"]),
+            (ACCOUNT, &["identity.look_ups", "identity.external_ids"]),
         ],
     )?;
     text += &audit(secrets, "identity")?;
@@ -209,7 +210,10 @@ fn registration(plan: &Plan<'_>) -> anyhow::Result<String> {
     text += &database("database", &urls(plan.server, secrets, "registration")?, plan.durable);
     text += &callers(
         secrets,
-        &[("orgtree", &["registration.feed"]), (ACCOUNT, &["registration.feed"])],
+        &[
+            ("orgtree", &["registration.feed"]),
+            (ACCOUNT, &["registration.feed", "registration.volunteers"]),
+        ],
     )?;
     text += &audit(secrets, "registration")?;
     text += &feed(plan);

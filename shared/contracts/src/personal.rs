@@ -2,10 +2,11 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
+use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
-    BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, PhoneProof,
-    RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest, SignInResponse,
-    Tokens,
+    BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, LookUpVolunteerRequest,
+    PhoneProof, RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest,
+    SignInResponse, Tokens,
 };
 use crate::registration::v1::RegisterRequest;
 
@@ -51,6 +52,24 @@ silent!(
     PhoneProof,
     ChangePhoneRequest
 );
+
+impl Debug for LookUpVolunteerRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("LookUpVolunteerRequest")
+            .field("purpose", &self.purpose)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for Subject {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::IdNumber(_) => "IdNumber(***)",
+            Self::Phone(_) => "Phone(***)",
+            Self::ExternalId(_) => "ExternalId(***)",
+        })
+    }
+}
 
 impl Debug for RegisterRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

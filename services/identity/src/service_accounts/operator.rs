@@ -168,12 +168,12 @@ pub enum OperatorError {
         /// Which.
         key_id: String,
     },
-    /// Something else.
-    #[error(transparent)]
-    Failed(#[from] Error),
+    /// Another command was faster; this one may be typed again.
+    #[error("lost against another change")]
+    Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The database.
     #[error("database")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The contracts.
     #[error("access policy")]
     Policy(#[from] zhiyuan_contracts::policy::Error),
@@ -181,11 +181,19 @@ pub enum OperatorError {
 
 impl OperatorError {
     fn is_lost(&self) -> bool {
-        match self {
-            Self::Failed(error) => error.is_lost(),
-            Self::Database(error) => zhiyuan_postgres::lost(error),
-            _ => false,
-        }
+        matches!(self, Self::Lost(_))
+    }
+}
+
+impl From<Error> for OperatorError {
+    fn from(error: Error) -> Self {
+        if error.is_lost() { Self::Lost(error.into()) } else { Self::Database(error.into()) }
+    }
+}
+
+impl From<sqlx::Error> for OperatorError {
+    fn from(error: sqlx::Error) -> Self {
+        Error::from(error).into()
     }
 }
 

@@ -107,34 +107,37 @@ pub(crate) fn parse(request: &ReportServiceAccountUsesRequest) -> Result<Vec<Use
     }
     let mut uses = Vec::with_capacity(request.uses.len());
     for (index, told) in request.uses.iter().enumerate() {
-        match parse_one(told) {
-            Some(told) => uses.push(told),
-            None => fields.refuse(
-                &format!("uses[{index}]"),
-                "USE_INVALID",
-                "服务账号的名称、密钥编号或使用时间格式不正确",
-            ),
-        }
+        uses.extend(parse_one(&mut fields, index, told));
     }
     fields.finish()?;
     Ok(uses)
 }
 
-fn parse_one(told: &ServiceAccountUse) -> Option<Use> {
-    let is_name = |text: &str| {
-        (1..=64).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    if !is_name(&told.account) || told.keys.len() > MOST_KEYS_TOLD {
+fn parse_one(fields: &mut Fields, index: usize, told: &ServiceAccountUse) -> Option<Use> {
+    if !is_name(&told.account) {
+        let message = "服务账号的名称格式不正确";
+        fields.refuse(&format!("uses[{index}].account"), "ACCOUNT_NAME_FORMAT", message);
+    }
+    if told.keys.len() > MOST_KEYS_TOLD {
+        let message = "一个服务账号一次最多上报 8 个密钥";
+        fields.refuse(&format!("uses[{index}].keys"), "KEYS_TOO_MANY", message);
         return None;
     }
-    let keys = told.keys.iter().map(|key| {
-        let at = key.last_use_time.as_ref().and_then(from_timestamp)?;
-        is_name(&key.key_id).then(|| (key.key_id.as_str().into(), at.unix_timestamp()))
-    });
-    Some(Use {
-        account: told.account.as_str().into(),
-        calls: told.calls,
-        keys: keys.collect::<Option<_>>()?,
-    })
+    let mut keys = Vec::with_capacity(told.keys.len());
+    for (number, key) in told.keys.iter().enumerate() {
+        let field = |name| format!("uses[{index}].keys[{number}].{name}");
+        if !is_name(&key.key_id) {
+            fields.refuse(&field("key_id"), "KEY_ID_FORMAT", "密钥编号格式不正确");
+        }
+        match key.last_use_time.as_ref().and_then(from_timestamp) {
+            Some(at) => keys.push((key.key_id.as_str().into(), at.unix_timestamp())),
+            None => fields.refuse(&field("last_use_time"), "TIME_INVALID", "使用时间格式不正确"),
+        }
+    }
+    Some(Use { account: told.account.as_str().into(), calls: told.calls, keys })
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

@@ -14,7 +14,9 @@ const MADE_BY_CALLERS: [&str; 2] = ["request_id", "enrolment_id"];
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for.
-const WITHOUT: [&str; 21] = [
+const WITHOUT: [&str; 27] = [
+    "BatchGetVolunteers",
+    "BindExternalId",
     "ChangePassword",
     "ChangePhone",
     "EndOtherSessions",
@@ -30,12 +32,16 @@ const WITHOUT: [&str; 21] = [
     "ListRevocations",
     "ListSessions",
     "ListSigningKeys",
+    "LookUpVolunteer",
+    "LookUpVolunteerNumber",
     "Pull",
     "RefreshSession",
+    "ReportServiceAccountUses",
     "ResetPassword",
     "SendSmsCode",
     "SignIn",
     "SignOut",
+    "UnbindExternalId",
 ];
 
 fn id_of(way: &Way) -> Option<Place> {
