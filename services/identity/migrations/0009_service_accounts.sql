@@ -58,3 +58,7 @@ CREATE TABLE identity.external_id (
     FOREIGN KEY (partition, account_id) REFERENCES identity.account ON DELETE CASCADE
 );
 CREATE INDEX external_id_account ON identity.external_id (partition, account_id);
+
+-- The platform on whose page the person registers that the code was sent to: the code is good
+-- there alone.
+ALTER TABLE identity.sms_challenge ADD COLUMN via text COLLATE "C";

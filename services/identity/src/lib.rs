@@ -26,7 +26,7 @@ pub use config::{
     AgeReached, ChallengeBitsError, ChallengeConfig, Config, HashingConfig, JobsConfig, KeysConfig,
     KeysError, LookUpsConfig, RulesConfig, SessionsConfig, SmsConfig,
 };
-pub use run::{Deps, Program, RunError, key_migrator, migrate, run};
+pub use run::{Deps, Program, RunError, key_migrator, migrate, operate, run};
 pub use service_accounts::Kind;
 pub use service_accounts::operator::{
     Add, AddKey, Change, Command as ServiceAccountCommand, Operation, OperatorError,

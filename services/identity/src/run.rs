@@ -230,6 +230,29 @@ pub async fn run(
     Ok(())
 }
 
+/// Does what an operator typed, and tells what was done, a line each.
+///
+/// # Errors
+/// When the database can't be reached, is behind, or it can't be done.
+pub async fn operate(
+    config: &Config,
+    clock: SharedClock,
+    operation: Operation,
+) -> anyhow::Result<Vec<String>> {
+    let Operation::ServiceAccount(command) = operation;
+    // As the owner, whom the audit names, and not as the role of the service.
+    let url = owner_url(&config.database).to_owned();
+    let database = DatabaseConfig { url, ..config.database.clone() };
+    let pool = zhiyuan_postgres::connect(&database, "zhiyuan-identity-operator").await?;
+    let done = async {
+        zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
+        Ok(service_accounts::operate(&pool, &clock, &command).await?)
+    };
+    let done = done.await;
+    zhiyuan_postgres::close(&pool).await;
+    done
+}
+
 /// Refuses to start without a key that is active: it would let a number in twice.
 async fn begin_index_keys(
     pool: &PgPool,
@@ -380,16 +403,7 @@ impl zhiyuan_process::Program for Program {
     type Operation = Operation;
 
     async fn operate(config: Config, operation: Operation) -> anyhow::Result<Vec<String>> {
-        let Operation::ServiceAccount(command) = operation;
-        // As the owner, whom the audit names, and not as the role of the service.
-        let url = owner_url(&config.database).to_owned();
-        let database = DatabaseConfig { url, ..config.database };
-        let pool = zhiyuan_postgres::connect(&database, "zhiyuan-identity-operator").await?;
-        zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
-        let clock: SharedClock = Arc::new(SystemClock);
-        let done = service_accounts::operate(&pool, &clock, &command).await;
-        zhiyuan_postgres::close(&pool).await;
-        Ok(done?)
+        operate(&config, Arc::new(SystemClock), operation).await
     }
 
     fn telemetry(config: &Config) -> &TelemetryConfig {

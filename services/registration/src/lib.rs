@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod following;
+mod look_ups;
 mod registering;
 mod run;
 mod volunteers;

@@ -15,6 +15,9 @@ use zhiyuan_contracts::registration::v1::feed_service_server::{
 use zhiyuan_contracts::registration::v1::registration_service_server::{
     RegistrationServiceServer, SERVICE_NAME as REGISTRATIONS,
 };
+use zhiyuan_contracts::registration::v1::volunteer_service_server::{
+    SERVICE_NAME as VOLUNTEERS, VolunteerServiceServer,
+};
 use zhiyuan_domain::{SharedClock, SystemClock};
 use zhiyuan_feed::{Publisher, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
@@ -24,6 +27,7 @@ use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::config::{Config, ConfigError};
 use crate::following::{FEED as FROM_IDENTITY, FromIdentity};
+use crate::look_ups::VolunteerRpc;
 use crate::registering::enrolments::Enrolments;
 use crate::registering::grpc::Registrations;
 use crate::registering::job;
@@ -108,10 +112,11 @@ pub async fn run(
         age_rule: config.rules.age.into(),
         outbox: publisher.outbox(),
     };
-    let routes = server::standard_routes(&[REGISTRATIONS, FEED])
+    let routes = server::standard_routes(&[REGISTRATIONS, VOLUNTEERS, FEED])
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
+        .add_service(VolunteerServiceServer::new(VolunteerRpc::new(pool.clone())))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let sessions = Sessions::new();
     let callers = TrustedCallers::new(&config.callers)?;

@@ -189,7 +189,10 @@ codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }
         &[
             ("registration", &["identity.enrolments", "identity.feed", "identity.revocations"]),
             ("orgtree", &["identity.revocations"]),
-            (ACCOUNT, &["identity.look_ups", "identity.external_ids"]),
+            (
+                ACCOUNT,
+                &["identity.look_ups", "identity.external_ids", "identity.registration_codes"],
+            ),
         ],
     )?;
     text += &audit(secrets, "identity")?;
@@ -212,7 +215,7 @@ fn registration(plan: &Plan<'_>) -> anyhow::Result<String> {
         secrets,
         &[
             ("orgtree", &["registration.feed"]),
-            (ACCOUNT, &["registration.feed", "registration.volunteers"]),
+            (ACCOUNT, &["registration.feed", "registration.volunteers", "registration.on_behalf"]),
         ],
     )?;
     text += &audit(secrets, "registration")?;

@@ -5,8 +5,8 @@ use std::fmt::{Debug, Formatter, Result};
 use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
     BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, LookUpVolunteerRequest,
-    PhoneProof, RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest,
-    SignInResponse, Tokens,
+    PhoneProof, RefreshSessionRequest, ResetPasswordRequest, SendRegistrationCodeRequest,
+    SendSmsCodeRequest, SignInRequest, SignInResponse, Tokens,
 };
 use crate::registration::v1::RegisterRequest;
 
@@ -44,6 +44,7 @@ macro_rules! silent {
 }
 
 silent!(
+    SendRegistrationCodeRequest,
     SignInRequest,
     Tokens,
     RefreshSessionRequest,

@@ -79,6 +79,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         // Of an account that nobody made, and with a key that nobody has.
         (_, "account") => "platform".to_owned(),
         (_, "key_id") => "0123456789abcdef".to_owned(),
+        (_, "registered_via") => "platform".to_owned(),
         (_, "external_id") => format!("u-{n}"),
         (_, "volunteer_id" | "volunteer_ids") => new_id(&SystemClock).to_string(),
         // Well formed, and nobody's.

@@ -59,6 +59,12 @@ impl Kind {
     }
 }
 
+/// Whether a text is the name of a caller or of a key, as far as its form tells.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 /// A name that a service account may have.
 fn name(text: &str) -> Result<String, &'static str> {
     let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_lowercase());

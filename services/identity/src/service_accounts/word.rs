@@ -17,7 +17,7 @@ use zhiyuan_postgres::again;
 use zhiyuan_rpc::Fields;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 
-use super::{Account, Key, db};
+use super::{Account, Key, db, is_name};
 use crate::error::{Error, Result};
 
 /// More keys than an account uses between two reports.
@@ -135,9 +135,4 @@ fn parse_one(fields: &mut Fields, index: usize, told: &ServiceAccountUse) -> Opt
         }
     }
     Some(Use { account: told.account.as_str().into(), calls: told.calls, keys })
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }

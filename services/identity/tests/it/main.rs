@@ -15,6 +15,7 @@ mod codes;
 mod ending;
 mod harness;
 mod look_ups;
+mod on_behalf;
 mod race;
 mod refusals;
 mod sealed;

@@ -15,10 +15,7 @@ use zhiyuan_contracts::identity::v1::{
 };
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::Clock as _;
-use zhiyuan_identity::{
-    Add, AddKey, Change, Kind, Operation, Program, ServiceAccountCommand as Command,
-};
-use zhiyuan_process::Program as _;
+use zhiyuan_identity::{Add, AddKey, Change, Kind, Operation, ServiceAccountCommand as Command};
 use zhiyuan_rpc::wire::timestamp;
 use zhiyuan_rpc::{SuiteChannel, connect_lazy};
 
@@ -35,10 +32,13 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    pub(crate) fn client(&self) -> LookUpServiceClient<SuiteChannel> {
+    pub(crate) fn channel(&self) -> SuiteChannel {
         let channel = connect_lazy(&self.address).unwrap();
-        let signer = Arc::clone(&self.signer);
-        LookUpServiceClient::new(SuiteChannel::new(channel, "identity", signer))
+        SuiteChannel::new(channel, "identity", Arc::clone(&self.signer))
+    }
+
+    pub(crate) fn client(&self) -> LookUpServiceClient<SuiteChannel> {
+        LookUpServiceClient::new(self.channel())
     }
 
     pub(crate) async fn look_up(
@@ -87,16 +87,16 @@ pub(crate) fn add(name: &str, scopes: &[&str]) -> Add {
 
 impl Identity {
     pub(crate) async fn operate(&self, command: Command) -> anyhow::Result<Vec<String>> {
-        Program::operate(self.config.clone(), Operation::ServiceAccount(command)).await
+        let operation = Operation::ServiceAccount(command);
+        zhiyuan_identity::operate(&self.config, self.clock.clone(), operation).await
     }
 
-    /// A key that counts from the beginning of the test on, by the clock of the test.
     async fn give_key(&self, name: &str, key: &SigningKey) -> anyhow::Result<String> {
         self.operate(Command::AddKey(AddKey {
             name: name.to_owned(),
             public_key: key.verifying_key(),
-            use_from: Some(self.clock.now()),
-            expires: Some(self.clock.now() + time::Duration::days(365)),
+            use_from: None,
+            expires: None,
         }))
         .await?;
         Ok(key.key_id())
@@ -335,7 +335,6 @@ async fn an_operator_is_told_what_can_not_be_done_and_what_was_done_is_recorded(
         (Command::Enable { name: name() }, "there is no service account"),
         (Command::RemoveKey { name: name(), key_id: "1".into() }, "there is no service account"),
         (Command::AddKey(key_of("nobody", now, now + day)), "there is no service account"),
-        // The clock of operators is that of the machine, days later.
         (Command::AddKey(key_of("another", now - day, now - hour)), "must expire after"),
         (Command::AddKey(key_of("another", now + day + hour, now + day)), "must expire after"),
         (Command::AddKey(key_of("another", now, now + 365 * day)), "is known already"),

@@ -41,7 +41,7 @@ impl VolunteerRpc {
             .filter_map(|(index, id)| {
                 fields.take(&format!("volunteer_ids[{index}]"), VolunteerId::parse(id))
             })
-            .map(VolunteerId::as_uuid)
+            .map(|id: VolunteerId| id.as_uuid())
             .collect();
         fields.finish()?;
         let found = db::by_ids(&self.pool, &ids).await?;

@@ -13,6 +13,7 @@ mod end;
 mod fake_identity;
 mod fake_orgtree;
 mod harness;
+mod platforms;
 mod privacy;
 mod recovery;
 mod refusals;

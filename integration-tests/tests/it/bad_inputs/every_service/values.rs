@@ -43,8 +43,11 @@ pub(super) async fn enumerations(site: &Site) {
             if way.protocol == Protocol::Json {
                 let mut json = serde_json::to_value(way.sample()).unwrap();
                 let name = place.field().json_name().to_owned();
-                let at =
-                    if json.get(&name).is_some() { &mut json } else { &mut json["consents"][0] };
+                let at = match way.policy.method.name() {
+                    "RegisterOnBehalf" => &mut json["registration"]["consents"][0],
+                    _ if json.get(&name).is_some() => &mut json,
+                    _ => &mut json["consents"][0],
+                };
                 at[&name] = "CANARY".into();
                 let told = way.send(&[], json.to_string()).await;
                 assert_refused(&told, Code::InvalidArgument, "MALFORMED_REQUEST", &way);
