@@ -22,6 +22,9 @@ pub struct Quota {
     pub per_day: u32,
 }
 
+/// Ids of keys, and when each was used last, in seconds since 1970.
+pub(crate) type LastUses = Vec<(Arc<str>, i64)>;
+
 /// Which of the two is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Window {
@@ -138,11 +141,7 @@ impl Counter {
         self.day.hear(count.day, count.in_day);
     }
 
-    pub(crate) fn untold(
-        &mut self,
-        now: Instant,
-        after: Duration,
-    ) -> Option<(u32, Vec<(Arc<str>, i64)>)> {
+    pub(crate) fn untold(&mut self, now: Instant, after: Duration) -> Option<(u32, LastUses)> {
         let waits = |tried| now.saturating_duration_since(tried) < after;
         if self.untold == 0 || self.tried.is_some_and(waits) {
             return None;

@@ -142,7 +142,10 @@ impl Place {
             let index = if field.is_list() { "[0]" } else { "" };
             name += &format!("{}{index}.", field.name());
         }
-        name + last.name()
+        // Of a list that holds no messages, the entry that is tried.
+        let index =
+            if last.is_list() && !matches!(last.kind(), Kind::Message(_)) { "[0]" } else { "" };
+        name + last.name() + index
     }
 
     /// Puts a value there.

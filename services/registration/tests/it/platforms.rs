@@ -87,11 +87,8 @@ async fn a_number_is_somebody_s_or_nobody_s_and_the_answer_has_one_shape() {
         async move { client.look_up_volunteer_number(request).await }
     };
     let told = ask(volunteer.volunteer_number).await.unwrap().into_inner();
-    let expected = LookUpVolunteerNumberResponse {
-        registered: true,
-        volunteer_id: volunteer.id,
-        level: 1,
-    };
+    let expected =
+        LookUpVolunteerNumberResponse { registered: true, volunteer_id: volunteer.id, level: 1 };
     assert_eq!(told, expected);
     let nobody = VolunteerNumber::new(RegionCode::parse(RESIDENCE).unwrap(), 77).unwrap();
     let told = ask(nobody.to_string()).await.unwrap().into_inner();
