@@ -36,5 +36,5 @@ async fn a_platform_in_python_looks_somebody_up_binds_an_id_and_follows_the_feed
     let (gateway, key) = (site.addresses.gateway.to_string(), site.files.key());
     let key = key.to_str().unwrap();
     let arguments = ["--gateway", &gateway, "--key", key, "--phone", &person.mobile];
-    example("platform.py", &arguments, "followed ").await;
+    example("look_up.py", &arguments, "followed ").await;
 }

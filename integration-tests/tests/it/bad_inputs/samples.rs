@@ -151,6 +151,8 @@ impl Place {
     /// Puts a value there.
     pub(crate) fn set(&self, message: &mut DynamicMessage, value: Value) {
         let (last, above) = self.0.split_last().unwrap();
+        let in_list = last.is_list() && !matches!(value, Value::List(_));
+        let value = if in_list { Value::List(vec![value]) } else { value };
         let mut at = message;
         for field in above {
             let below = at.get_field_mut(field);

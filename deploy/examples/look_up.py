@@ -2,7 +2,7 @@
 """What a platform does: proves who it is, asks whether somebody is registered, follows who is.
 
     python3 -m venv /tmp/venv && /tmp/venv/bin/pip install 'pyjwt[crypto]' grpcio grpcio-reflection
-    /tmp/venv/bin/python deploy/examples/platform.py --key ~/.local/share/zhiyuan/accounts/platform.key \
+    /tmp/venv/bin/python deploy/examples/look_up.py --key ~/.local/share/zhiyuan/accounts/platform.key \
         --phone 13800000001
 
 Against the suite of `cargo run`, whose demonstration account is called `platform`.
