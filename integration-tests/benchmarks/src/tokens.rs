@@ -32,7 +32,9 @@ pub(crate) fn measure(time: Duration) -> anyhow::Result<Findings> {
     let token = token::issue(&key, &person, now, i64::MAX);
     let sessions = Sessions::new();
     let ended = (0..ENDED).map(|_| new_id(&SystemClock)).collect();
-    sessions.hear(Word { keys: vec![key.verifying_key()], ended }, Instant::now());
+    let keys = vec![key.verifying_key()];
+    let word = Word { keys, ended, accounts: None, counts: Default::default() };
+    sessions.hear(word, Instant::now());
     let verifier = TokenVerifier::new(sessions, Arc::new(SystemClock));
     let (message, _) = token.rsplit_once('.').unwrap_or_default();
     let signature = key.sign(message.as_bytes());

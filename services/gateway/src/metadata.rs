@@ -132,7 +132,7 @@ mod tests {
             "te",
         ];
         assert_eq!(names(&Caller::Any), anybody);
-        let account = |at_gateway| Caller::Service { scope: "s".into(), at_gateway };
+        let account = |at_gateway| Caller::Service { scope: "s".into(), at_gateway, strict: false };
         assert_eq!(names(&account(false)), anybody);
         let mut with_assertion: Vec<&str> = anybody.into();
         with_assertion.push("zhiyuan-assertion");
@@ -141,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_call_of_a_service_account_has_one_assertion() {
-        let account = Caller::Service { scope: "s".into(), at_gateway: true };
+        let account = Caller::Service { scope: "s".into(), at_gateway: true, strict: false };
         let code =
             |pairs: &[_]| of_connect(&headers(pairs), &account, None).map_err(|error| error.code());
         let assertion = ("zhiyuan-assertion", "signed");

@@ -46,6 +46,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// How long people stay signed in.
     pub sessions: SessionsConfig,
+    /// Look-ups of people by platforms.
+    pub look_ups: LookUpsConfig,
     /// Background work.
     pub jobs: JobsConfig,
     /// The feed of enrolments and accounts.
@@ -197,6 +199,15 @@ impl SessionsConfig {
     pub(crate) fn key_life(&self) -> time::Duration {
         time::Duration::hours(self.key_hours.into())
     }
+}
+
+/// Look-ups of people by platforms.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LookUpsConfig {
+    /// By ID number or phone, a day and platform that `[callers]` names; a service account has
+    /// a number of its own.
+    pub per_day: i32,
 }
 
 /// How often background work looks, in milliseconds.

@@ -93,6 +93,15 @@ pub(crate) enum Error {
     /// The clocks of this process and of the database are apart.
     #[error("the clock of this process is {seconds} s away from the database's")]
     ClockOff { seconds: i64 },
+    /// A platform has looked up as many people as it may today.
+    #[error("the platform has looked up as many people as it may today")]
+    LookUpsExhausted { wait: Duration },
+    /// The id of a platform is bound to another volunteer.
+    #[error("the external id is bound to another volunteer")]
+    ExternalIdTaken,
+    /// Nobody who is registered has this id.
+    #[error("there is no such volunteer")]
+    VolunteerNotFound,
     /// No key signs just now.
     #[error("no key signs access tokens just now")]
     NoSigningKey,
@@ -164,6 +173,9 @@ impl Error {
             | Self::ConsentOutdated { .. }
             | Self::ConsentRequired
             | Self::PhoneProofMissing
+            | Self::LookUpsExhausted { .. }
+            | Self::ExternalIdTaken
+            | Self::VolunteerNotFound
             | Self::Hashing(_)
             | Self::Sealed(_)
             | Self::KeyStore(KeyStoreError::Unwrap(_) | KeyStoreError::Destroyed)
@@ -301,6 +313,20 @@ impl From<Error> for RpcError {
                 Reason::PhoneProofMissing,
                 "更换手机号需要原手机号和新手机号的短信验证码",
             ),
+            Error::LookUpsExhausted { wait } => Self::new(
+                Code::Exhausted,
+                Reason::LookUpsExhausted,
+                "今日的查询次数已达上限，请明天再试，或联系平台管理员调整额度",
+            )
+            .with_retry_after(wait),
+            Error::ExternalIdTaken => Self::new(
+                Code::AlreadyExists,
+                Reason::ExternalIdTaken,
+                "该平台编号已关联其他志愿者，请核对，或先解除原有关联",
+            ),
+            Error::VolunteerNotFound => {
+                Self::new(Code::NotFound, Reason::VolunteerNotFound, "没有这位志愿者，请核对编号")
+            }
             Error::NoSigningKey | Error::ClockOff { .. } => Self::unavailable(error),
             Error::HashingBusy => Self::overloaded(Duration::from_secs(1)),
             Error::Sealed(source) => Self::data_corrupt(source),
@@ -385,6 +411,9 @@ mod tests {
                 "CONSENT_OUTDATED",
             ),
             (Error::ConsentRequired, Code::Precondition, "CONSENT_REQUIRED"),
+            (Error::LookUpsExhausted { wait }, Code::Exhausted, "LOOK_UPS_EXHAUSTED"),
+            (Error::ExternalIdTaken, Code::AlreadyExists, "EXTERNAL_ID_TAKEN"),
+            (Error::VolunteerNotFound, Code::NotFound, "VOLUNTEER_NOT_FOUND"),
             (Error::NoSigningKey, Code::Unavailable, "UNAVAILABLE"),
             (Error::ClockOff { seconds: 90 }, Code::Unavailable, "UNAVAILABLE"),
             (PasswordError::Busy.into(), Code::Exhausted, "OVERLOADED"),

@@ -14,8 +14,10 @@ mod enrolments;
 mod error;
 mod feed;
 mod keys;
+mod look_ups;
 mod notices;
 mod run;
+mod service_accounts;
 mod sessions;
 mod sign_in;
 mod signing_keys;
@@ -24,9 +26,13 @@ mod vendors;
 
 pub use config::{
     AgeReached, ChallengeBitsError, ChallengeConfig, Config, HashingConfig, JobsConfig, KeysConfig,
-    KeysError, RulesConfig, SessionsConfig, SmsConfig,
+    KeysError, LookUpsConfig, RulesConfig, SessionsConfig, SmsConfig,
 };
-pub use run::{Deps, Program, RunError, key_migrator, migrate, run};
+pub use run::{Deps, Program, RunError, key_migrator, migrate, operate, run};
+pub use service_accounts::Kind;
+pub use service_accounts::operator::{
+    Add, AddKey, Change, Command as ServiceAccountCommand, Operation, OperatorError,
+};
 pub use vendors::{
     Body, BreakerConfig, CaptchaConfig, CaptchaOutcome, ClientConfig, ConfigError, ContentType,
     Method, RealNameConfig, RequestShape, ResponseShape, SmsOutcome, SmsVendorConfig, Verdict,

@@ -28,6 +28,9 @@ use zhiyuan_contracts::identity::v1::enrolment_service_server::{
 use zhiyuan_contracts::identity::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
+use zhiyuan_contracts::identity::v1::look_up_service_server::{
+    LookUpServiceServer, SERVICE_NAME as LOOK_UPS,
+};
 use zhiyuan_contracts::identity::v1::notice_service_server::{
     NoticeServiceServer, SERVICE_NAME as NOTICES,
 };
@@ -64,8 +67,10 @@ use crate::enrolments::begin::Rules;
 use crate::enrolments::{self, EnrolmentRpc, Enrolments};
 use crate::feed::grpc::Feed;
 use crate::keys::{self, PostgresKeyStore, Vault};
+use crate::look_ups::{LookUpRpc, LookUps};
 use crate::notices::job::Notices;
 use crate::notices::{self, NoticeRpc};
+use crate::service_accounts::{self, operator::Operation};
 use crate::sessions;
 use crate::sessions::grpc::SessionRpc;
 use crate::sessions::issuer::Issuer;
@@ -244,6 +249,29 @@ pub async fn run(
     Ok(())
 }
 
+/// Does what an operator typed, and tells what was done, a line each.
+///
+/// # Errors
+/// When the database can't be reached, is behind, or it can't be done.
+pub async fn operate(
+    config: &Config,
+    clock: SharedClock,
+    operation: Operation,
+) -> anyhow::Result<Vec<String>> {
+    let Operation::ServiceAccount(command) = operation;
+    // As the owner, whom the audit names, and not as the role of the service.
+    let url = owner_url(&config.database).to_owned();
+    let database = DatabaseConfig { url, ..config.database.clone() };
+    let pool = zhiyuan_postgres::connect(&database, "zhiyuan-identity-operator").await?;
+    let done = async {
+        zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
+        Ok(service_accounts::operate(&pool, &clock, &command).await?)
+    };
+    let done = done.await;
+    zhiyuan_postgres::close(&pool).await;
+    done
+}
+
 /// Refuses to start without a key that is active: it would let a number in twice.
 async fn begin_index_keys(
     pool: &PgPool,
@@ -358,6 +386,7 @@ async fn routes(
         ACCOUNTS,
         AUDIT,
         NOTICES,
+        LOOK_UPS,
         FEED,
     ];
     let standard = server::standard_routes(&names)
@@ -371,6 +400,13 @@ async fn routes(
         outbox: publisher.outbox(),
         trail: sign_in.issuer.trail.clone(),
         texts: texts()?,
+    };
+    let look_ups = LookUps {
+        pool: publisher.pool().clone(),
+        vault: vault.clone(),
+        clock: deps.clock.clone(),
+        trail: sign_in.issuer.trail.clone(),
+        per_day: config.look_ups.per_day,
     };
     Ok(standard
         .add_service(SmsCodeServiceServer::new(SmsCodes::new(sender)))
@@ -386,6 +422,7 @@ async fn routes(
             sign_in.issuer.trail.clone(),
         )))
         .add_service(NoticeServiceServer::new(NoticeRpc::new(publisher.pool().clone())))
+        .add_service(LookUpServiceServer::new(LookUpRpc::new(look_ups)))
         .add_service(SessionServiceServer::new(SessionRpc::new(sign_in.issuer.clone())))
         .add_service(SignInServiceServer::new(SignInRpc::new(sign_in)))
         .add_service(CredentialServiceServer::new(CredentialRpc::new(credentials)))
@@ -408,7 +445,11 @@ impl zhiyuan_process::Program for Program {
     const NAME: &'static str = NAME;
     const DEFAULTS: &'static str = DEFAULTS;
     type Config = Config;
-    type Operation = zhiyuan_process::NoOperation;
+    type Operation = Operation;
+
+    async fn operate(config: Config, operation: Operation) -> anyhow::Result<Vec<String>> {
+        operate(&config, Arc::new(SystemClock), operation).await
+    }
 
     fn telemetry(config: &Config) -> &TelemetryConfig {
         &config.telemetry

@@ -3,6 +3,7 @@
 mod config;
 mod error;
 mod following;
+mod look_ups;
 mod profiles;
 mod registering;
 mod requests;

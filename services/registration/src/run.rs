@@ -19,6 +19,9 @@ use zhiyuan_contracts::registration::v1::profile_service_server::{
 use zhiyuan_contracts::registration::v1::registration_service_server::{
     RegistrationServiceServer, SERVICE_NAME as REGISTRATIONS,
 };
+use zhiyuan_contracts::registration::v1::volunteer_service_server::{
+    SERVICE_NAME as VOLUNTEERS, VolunteerServiceServer,
+};
 use zhiyuan_domain::{SharedClock, SystemClock};
 use zhiyuan_feed::{Publisher, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
@@ -28,6 +31,7 @@ use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::config::{Config, ConfigError};
 use crate::following::{FEED as FROM_IDENTITY, FromIdentity};
+use crate::look_ups::VolunteerRpc;
 use crate::profiles::Profiles;
 use crate::profiles::accounts::Accounts;
 use crate::profiles::grpc::ProfileRpc;
@@ -125,11 +129,12 @@ pub async fn run(
         outbox: publisher.outbox(),
         trail: Trail::new(NAME, deps.clock.clone()),
     };
-    let routes = server::standard_routes(&[REGISTRATIONS, PROFILES, FEED])
+    let routes = server::standard_routes(&[REGISTRATIONS, PROFILES, VOLUNTEERS, FEED])
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
         .add_service(ProfileServiceServer::new(ProfileRpc::new(profiles)))
+        .add_service(VolunteerServiceServer::new(VolunteerRpc::new(pool.clone())))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let sessions = Sessions::new();
     let callers = TrustedCallers::new(&config.callers)?;

@@ -202,6 +202,10 @@ codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }
                 ],
             ),
             ("orgtree", &["identity.revocations"]),
+            (
+                ACCOUNT,
+                &["identity.look_ups", "identity.external_ids", "identity.registration_codes"],
+            ),
         ],
     )?;
     text += &audit(secrets, "identity")?;
@@ -222,7 +226,10 @@ fn registration(plan: &Plan<'_>) -> anyhow::Result<String> {
     text += &database("database", &urls(plan.server, secrets, "registration")?, plan.durable);
     text += &callers(
         secrets,
-        &[("orgtree", &["registration.feed"]), (ACCOUNT, &["registration.feed"])],
+        &[
+            ("orgtree", &["registration.feed"]),
+            (ACCOUNT, &["registration.feed", "registration.volunteers", "registration.on_behalf"]),
+        ],
     )?;
     text += &audit(secrets, "registration")?;
     text += &feed(plan);

@@ -11,16 +11,24 @@ use zhiyuan_crypto::signature::InvalidKey;
 /// A service that calls, known by its signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// The name of the service.
+    /// The name of the service, or of the service account.
     pub name: Arc<str>,
     /// What it may do here.
     pub scopes: Arc<BTreeSet<String>>,
+    /// The id of the key by which it was known, if it is a service account that identity
+    /// keeps; none, if the configuration names it.
+    pub account_key: Option<Arc<str>>,
 }
 
 impl Caller {
     /// Tells whether the caller was given this very scope; there are no wildcards.
     pub fn has_scope(&self, scope: &str) -> bool {
         self.scopes.contains(scope)
+    }
+
+    /// Tells whether it is a service account, a system of somebody else.
+    pub fn is_account(&self) -> bool {
+        self.account_key.is_some()
     }
 }
 
@@ -92,8 +100,8 @@ impl TrustedCallers {
         if config.public_keys.is_empty() {
             return Err(InvalidCallers::NoKey { caller: name.to_owned() });
         }
-        let caller =
-            Caller { name: name.into(), scopes: Arc::new(config.scopes.iter().cloned().collect()) };
+        let scopes = Arc::new(config.scopes.iter().cloned().collect());
+        let caller = Caller { name: name.into(), scopes, account_key: None };
         for text in &config.public_keys {
             let key = VerifyingKey::from_base64(text)
                 .map_err(|source| InvalidCallers::Key { caller: name.to_owned(), source })?;
@@ -106,6 +114,11 @@ impl TrustedCallers {
             };
         }
         Ok(())
+    }
+
+    /// Whether somebody of this name is configured.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.keys.values().any(|(_, caller)| *caller.name == *name)
     }
 
     /// Returns the key of this id and whose it is.

@@ -8,12 +8,18 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 use zhiyuan_crypto::VerifyingKey;
 
+use crate::accounts::{Accounts, ServiceAccount};
 use crate::jws::SKEW;
+use crate::quota::Count;
 use crate::token::LIFETIME;
 
 /// How old the last word may be before what must not be served to an ended session is
 /// refused.
 pub const STALE_AFTER: Duration = Duration::from_secs(5);
+
+/// How old it may be before a service account is refused whatever it asks for: as long as an
+/// access token of a person goes on.
+pub const ACCOUNTS_KNOWN_FOR: Duration = Duration::from_secs(LIFETIME.unsigned_abs());
 
 /// An ended session is remembered until no token of it can be valid: a token's life, and
 /// the clocks of issuer and verifier each wrong by as much as is borne, and some more.
@@ -26,11 +32,18 @@ pub struct Word {
     pub keys: Vec<VerifyingKey>,
     /// Sessions that ended.
     pub ended: Vec<Uuid>,
+    /// All service accounts that may call; none if they are those of the word before.
+    pub accounts: Option<Vec<ServiceAccount>>,
+    /// How often service accounts called, those that did today.
+    pub counts: Vec<(Arc<str>, Count)>,
 }
 
 /// Shared by all calls of a process.
 #[derive(Clone, Debug, Default)]
-pub struct Sessions(Arc<RwLock<Known>>);
+pub struct Sessions {
+    known: Arc<RwLock<Known>>,
+    accounts: Accounts,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -50,7 +63,11 @@ impl Sessions {
 
     /// Takes in what identity answered to a question that was sent at `asked`.
     pub fn hear(&self, word: Word, asked: Instant) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(accounts) = word.accounts {
+            self.accounts.hear(accounts);
+        }
+        self.accounts.count(word.counts);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.keys = word.keys.into_iter().map(|key| (key.key_id(), key)).collect();
         known.ended.extend(word.ended.into_iter().map(|session| (session, asked)));
         known.asked = known.asked.max(Some(asked));
@@ -63,34 +80,50 @@ impl Sessions {
 
     /// Takes over which keys count, where they are made. Says nothing of what ended.
     pub fn trust(&self, keys: impl IntoIterator<Item = VerifyingKey>) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.keys = keys.into_iter().map(|key| (key.key_id(), key)).collect();
     }
 
     /// Ends a session here at once, before identity says so.
     pub fn end(&self, session_id: Uuid, now: Instant) {
-        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         known.ended.insert(session_id, now);
+    }
+
+    /// The service accounts, of which identity tells in the same word.
+    pub fn accounts(&self) -> &Accounts {
+        &self.accounts
     }
 
     /// Whether the last word is not older than [`STALE_AFTER`]. Its age is counted from when it
     /// was asked for: an answer says nothing of what ended while it travelled.
     pub fn is_fresh(&self, now: Instant) -> bool {
-        let asked = self.0.read().unwrap_or_else(PoisonError::into_inner).asked;
-        asked.is_some_and(|asked| now.saturating_duration_since(asked) <= STALE_AFTER)
+        self.is_younger(STALE_AFTER, now)
+    }
+
+    /// Whether the last word is young enough for service accounts to go by it where nothing
+    /// strict is asked for. Their assertions are new each minute, so that nothing else would
+    /// end them.
+    pub fn knows_accounts(&self, now: Instant) -> bool {
+        self.is_younger(ACCOUNTS_KNOWN_FOR, now)
+    }
+
+    fn is_younger(&self, age: Duration, now: Instant) -> bool {
+        let asked = self.known.read().unwrap_or_else(PoisonError::into_inner).asked;
+        asked.is_some_and(|asked| now.saturating_duration_since(asked) <= age)
     }
 
     /// Whether there was any word yet.
     pub fn is_informed(&self) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).asked.is_some()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).asked.is_some()
     }
 
     pub(crate) fn key(&self, key_id: &str) -> Option<VerifyingKey> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).keys.get(key_id).cloned()
+        self.known.read().unwrap_or_else(PoisonError::into_inner).keys.get(key_id).cloned()
     }
 
     pub(crate) fn is_over(&self, session_id: Uuid) -> bool {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).ended.contains_key(&session_id)
+        self.known.read().unwrap_or_else(PoisonError::into_inner).ended.contains_key(&session_id)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Every way to present something else than an assertion of one's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ fn callers(list: &[(&str, &[u8], &[&str])]) -> Result<TrustedCallers, InvalidCal
 fn verifier(clock: Arc<ManualClock>) -> AssertionVerifier {
     let list: [(&str, &[u8], &[&str]); 2] =
         [("registration", &[1, 2], &["identity.enrol"]), ("orgtree", &[3], &["identity.read"])];
-    AssertionVerifier::new("identity", callers(&list).unwrap(), clock)
+    AssertionVerifier::new("identity", callers(&list).unwrap(), Accounts::default(), clock)
 }
 
 fn verify(token: &str) -> Result<String, AssertionError> {
@@ -114,7 +114,7 @@ fn both_keys_of_a_caller_count_while_they_overlap() {
         assert_eq!(verify(&token), Ok("registration".to_owned()));
     }
     let after = callers(&[("registration", &[2], &[])]).unwrap();
-    let after = AssertionVerifier::new("identity", after, clock());
+    let after = AssertionVerifier::new("identity", after, Accounts::default(), clock());
     let old = AssertionSigner::new("registration", key(1), clock()).sign("identity");
     assert_eq!(after.verify(&old), Err(AssertionError::UnknownKey));
 }
@@ -390,4 +390,35 @@ fn every_refusal_has_a_reason_of_its_own() {
     ];
     let reasons: std::collections::BTreeSet<_> = all.iter().map(|e| e.reason()).collect();
     assert_eq!(reasons.len(), all.len());
+}
+
+#[test]
+fn a_service_account_that_identity_tells_of_is_admitted_but_takes_no_name_or_key_of_a_service() {
+    let list: [(&str, &[u8], &[&str]); 1] = [("registration", &[1], &["identity.enrol"])];
+    let accounts = Accounts::default();
+    let by_configuration = callers(&list).unwrap();
+    let verifier = AssertionVerifier::new("identity", by_configuration, accounts.clone(), clock());
+    let account = |name: &str, byte: u8| ServiceAccount {
+        name: name.into(),
+        scopes: Arc::new(BTreeSet::from(["identity.enrol".to_owned()])),
+        keys: vec![AccountKey {
+            key: key(byte).verifying_key(),
+            use_at: NOW - 100,
+            expire_at: NOW + 100,
+        }],
+        quota: Quota::default(),
+    };
+    let token = |byte, name| AssertionSigner::new(name, key(byte), clock()).sign("identity");
+    let unknown = Err(AssertionError::UnknownKey);
+    let verify = |byte, name| verifier.verify(&token(byte, name));
+    assert_eq!(verify(7, "platform"), unknown);
+    accounts.hear(vec![account("platform", 7), account("registration", 8), account("other", 1)]);
+    let admitted = verify(7, "platform").unwrap();
+    assert!(admitted.is_account() && &*admitted.name == "platform");
+    assert_eq!(verify(7, "registration"), Err(AssertionError::Issuer));
+    assert_eq!(verify(8, "registration"), unknown);
+    assert_eq!(verify(1, "other"), Err(AssertionError::Issuer));
+    assert!(!verify(1, "registration").unwrap().is_account());
+    accounts.hear(Vec::new());
+    assert_eq!(verify(7, "platform"), unknown);
 }

@@ -1,7 +1,9 @@
 //! Admits assertions.
 
+use zhiyuan_crypto::VerifyingKey;
 use zhiyuan_domain::clock::SharedClock;
 
+use crate::accounts::Accounts;
 use crate::callers::{Caller, TrustedCallers};
 use crate::jws::{self, ALGORITHM, Claims, Header, LIFETIME, LONGEST, Parts, SKEW, TYPE};
 
@@ -67,13 +69,20 @@ impl AssertionError {
 pub struct AssertionVerifier {
     audience: String,
     callers: TrustedCallers,
+    accounts: Accounts,
     clock: SharedClock,
 }
 
 impl AssertionVerifier {
-    /// Verifies for the service `audience`.
-    pub fn new(audience: &str, callers: TrustedCallers, clock: SharedClock) -> Self {
-        Self { audience: audience.to_owned(), callers, clock }
+    /// Verifies for the service `audience`, which trusts these callers by configuration, and
+    /// besides them the service accounts that it hears of.
+    pub fn new(
+        audience: &str,
+        callers: TrustedCallers,
+        accounts: Accounts,
+        clock: SharedClock,
+    ) -> Self {
+        Self { audience: audience.to_owned(), callers, accounts, clock }
     }
 
     /// Returns who made the assertion, and what that caller may do here.
@@ -92,7 +101,7 @@ impl AssertionVerifier {
         if header.typ != TYPE {
             return Err(AssertionError::Type);
         }
-        let (key, caller) = self.callers.find(&header.kid).ok_or(AssertionError::UnknownKey)?;
+        let (key, caller) = self.find(&header.kid).ok_or(AssertionError::UnknownKey)?;
         let signature = jws::decode(parts.signature).ok_or(AssertionError::Malformed)?;
         // Nothing of the payload is read before it is known whose it is.
         key.verify(parts.signed.as_bytes(), &signature).map_err(|_| AssertionError::Signature)?;
@@ -104,7 +113,16 @@ impl AssertionVerifier {
             return Err(AssertionError::Audience);
         }
         self.check_times(&claims)?;
-        Ok(caller.clone())
+        Ok(caller)
+    }
+
+    /// The configuration goes first: no account takes the key or the name of a service.
+    fn find(&self, key_id: &str) -> Option<(VerifyingKey, Caller)> {
+        if let Some(configured) = self.callers.find(key_id) {
+            return Some(configured.clone());
+        }
+        let found = self.accounts.find(key_id, self.clock.now().unix_timestamp());
+        found.filter(|(_, caller)| !self.callers.has_name(&caller.name))
     }
 
     fn check_times(&self, claims: &Claims) -> Result<(), AssertionError> {

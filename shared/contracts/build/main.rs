@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 13] = [
+const PERSONAL: [&str; 15] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.BeginEnrolmentRequest",
     ".zhiyuan.identity.v1.SignInRequest",
@@ -22,6 +22,8 @@ const PERSONAL: [&str; 13] = [
     ".zhiyuan.identity.v1.PhoneProof",
     ".zhiyuan.identity.v1.ChangePhoneRequest",
     ".zhiyuan.identity.v1.CloseMyAccountRequest",
+    ".zhiyuan.identity.v1.LookUpVolunteerRequest",
+    ".zhiyuan.identity.v1.SendRegistrationCodeRequest",
     ".zhiyuan.registration.v1.RegisterRequest",
 ];
 

@@ -2,10 +2,12 @@
 
 use std::fmt::{Debug, Formatter, Result};
 
+use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
     BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, CloseMyAccountRequest,
-    PhoneProof, RefreshSessionRequest, ResetPasswordRequest, SendSmsCodeRequest, SignInRequest,
-    SignInResponse, SignOutRequest, Tokens,
+    LookUpVolunteerRequest, PhoneProof, RefreshSessionRequest, ResetPasswordRequest,
+    SendRegistrationCodeRequest, SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest,
+    Tokens,
 };
 use crate::registration::v1::RegisterRequest;
 
@@ -43,6 +45,7 @@ macro_rules! silent {
 }
 
 silent!(
+    SendRegistrationCodeRequest,
     SignInRequest,
     Tokens,
     RefreshSessionRequest,
@@ -53,6 +56,24 @@ silent!(
     ChangePhoneRequest,
     CloseMyAccountRequest
 );
+
+impl Debug for LookUpVolunteerRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("LookUpVolunteerRequest")
+            .field("purpose", &self.purpose)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for Subject {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.write_str(match self {
+            Self::IdNumber(_) => "IdNumber(***)",
+            Self::Phone(_) => "Phone(***)",
+            Self::ExternalId(_) => "ExternalId(***)",
+        })
+    }
+}
 
 impl Debug for RegisterRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

@@ -22,6 +22,8 @@ pub enum Caller {
         scope: String,
         /// Whether service accounts reach it through the gateway.
         at_gateway: bool,
+        /// Whether service accounts are refused while it is not known which there are.
+        strict: bool,
     },
     /// A person who has signed in, through the gateway.
     SignedIn {
@@ -126,9 +128,11 @@ fn read(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<MethodPolicy
     let (limit_class, session) = (policy.limit_class(), policy.session());
     let caller = match policy.caller? {
         WireCaller::Any(_) => Caller::Any,
-        WireCaller::Service(service) => {
-            Caller::Service { scope: service.scope, at_gateway: service.at_gateway }
-        }
+        WireCaller::Service(service) => Caller::Service {
+            scope: service.scope,
+            at_gateway: service.at_gateway,
+            strict: service.strict,
+        },
         WireCaller::SignedIn(person) => {
             Caller::SignedIn { strict: person.strict, second_factor: person.second_factor }
         }
@@ -177,7 +181,11 @@ mod tests {
         let begin = policies.find("/zhiyuan.identity.v1.EnrolmentService/BeginEnrolment").unwrap();
         assert_eq!(
             begin.caller,
-            Caller::Service { scope: "identity.enrolments".into(), at_gateway: false }
+            Caller::Service {
+                scope: "identity.enrolments".into(),
+                at_gateway: false,
+                strict: false
+            }
         );
         assert!(policies.find("//zhiyuan.registration.v1.RegistrationService/Register").is_none());
     }

@@ -9,6 +9,8 @@ use crate::error::{Error, FieldFault};
 #[derive(Debug, Default)]
 pub struct Fields {
     faults: Vec<FieldFault>,
+    /// What the names of all fields begin with.
+    within: &'static str,
 }
 
 impl Fields {
@@ -17,12 +19,22 @@ impl Fields {
         Self::default()
     }
 
+    /// Starts with no faults, for the fields of a message within another one: `within` is
+    /// where, such as `registration.`.
+    pub fn within(within: &'static str) -> Self {
+        Self { faults: Vec::new(), within }
+    }
+
+    fn note(&mut self, field: &str, violation: impl Into<Violation>) {
+        self.faults.push(FieldFault::new(format!("{}{field}", self.within), violation));
+    }
+
     /// Keeps the value, or notes what is wrong with it.
     pub fn take<T, E: Into<Violation>>(&mut self, field: &str, parsed: Result<T, E>) -> Option<T> {
         match parsed {
             Ok(value) => Some(value),
             Err(error) => {
-                self.faults.push(FieldFault::new(field, error));
+                self.note(field, error);
                 None
             }
         }
@@ -30,7 +42,7 @@ impl Fields {
 
     /// Notes a fault that is found by hand.
     pub fn refuse(&mut self, field: &str, reason: &'static str, message: impl Into<String>) {
-        self.faults.push(FieldFault::new(field, Violation { reason, message: message.into() }));
+        self.note(field, Violation { reason, message: message.into() });
     }
 
     /// The error that tells all faults, if there are any.

@@ -15,7 +15,10 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument as _;
-use zhiyuan_auth::{AssertionVerifier, Sessions, SignedIn, TokenVerifier, TrustedCallers};
+use zhiyuan_auth::quota::{self, Spent};
+use zhiyuan_auth::{
+    AssertionError, AssertionVerifier, Sessions, SignedIn, TokenVerifier, TrustedCallers,
+};
 use zhiyuan_contracts::access::v1::LimitClass;
 use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
@@ -65,6 +68,7 @@ pub struct Verifiers {
     pub assertions: AssertionVerifier,
     /// People who have signed in.
     pub tokens: TokenVerifier,
+    clock: SharedClock,
 }
 
 impl Verifiers {
@@ -76,9 +80,19 @@ impl Verifiers {
         clock: SharedClock,
     ) -> Self {
         Self {
-            assertions: AssertionVerifier::new(name, callers, clock.clone()),
-            tokens: TokenVerifier::new(sessions, clock),
+            assertions: AssertionVerifier::new(
+                name,
+                callers,
+                sessions.accounts().clone(),
+                clock.clone(),
+            ),
+            tokens: TokenVerifier::new(sessions, clock.clone()),
+            clock,
         }
+    }
+
+    fn sessions(&self) -> &Sessions {
+        self.tokens.sessions()
     }
 }
 
@@ -133,8 +147,8 @@ impl Rules {
         }
         match &policy.caller {
             Caller::Any => {}
-            Caller::Service { scope, .. } => {
-                let caller = self.service(request.headers(), scope)?;
+            Caller::Service { scope, strict, .. } => {
+                let caller = self.service(request.headers(), scope, *strict)?;
                 request.extensions_mut().insert(CallerIdentity(caller));
             }
             Caller::SignedIn { strict, second_factor } => {
@@ -152,15 +166,35 @@ impl Rules {
         Ok(policy)
     }
 
-    fn service(&self, headers: &HeaderMap, scope: &str) -> Result<zhiyuan_auth::Caller, Error> {
+    fn service(
+        &self,
+        headers: &HeaderMap,
+        scope: &str,
+        strict: bool,
+    ) -> Result<zhiyuan_auth::Caller, Error> {
+        let sessions = self.verifiers.sessions();
         let caller = self.verifiers.assertions.verify(assertion(headers)?).map_err(|error| {
+            // It may be that of an account of which identity has not told yet: that is not the
+            // caller's fault.
+            if error == AssertionError::UnknownKey && !sessions.is_informed() {
+                return stale();
+            }
             tracing::warn!(error = %error, "assertion refused");
             unauthenticated()
         })?;
+        if caller.is_account() {
+            let now = std::time::Instant::now();
+            let known = if strict { sessions.is_fresh(now) } else { sessions.knows_accounts(now) };
+            if !known {
+                return Err(stale());
+            }
+        }
         if !caller.has_scope(scope) {
             return Err(Error::new(Code::Forbidden, Common::ScopeMissing, "没有调用此接口的权限")
                 .with_metadata("scope", scope));
         }
+        let now = self.verifiers.clock.now().unix_timestamp();
+        sessions.accounts().spend(&caller, now).map_err(spent)?;
         Ok(caller)
     }
 
@@ -186,7 +220,20 @@ impl Rules {
     }
 }
 
-/// It is not known just now which sessions ended.
+/// A service account has called as often as it may.
+fn spent(spent: Spent) -> Error {
+    let (window, message) = match spent.window {
+        quota::Window::Minute => ("minute", "本分钟的调用次数已达上限，请稍后再试"),
+        quota::Window::Day => {
+            ("day", "今日的调用次数已达上限，请明天再试，或联系平台管理员调整额度")
+        }
+    };
+    Error::new(Code::Exhausted, Common::QuotaExhausted, message)
+        .with_metadata("window", window)
+        .with_retry_after(spent.wait)
+}
+
+/// It is not known just now which sessions ended, or which service accounts there are.
 fn stale() -> Error {
     Error::new(Code::Unavailable, Common::RevocationsStale, "暂时无法确认登录状态，请稍后重试")
         .with_retry_after(std::time::Duration::from_secs(1))
@@ -262,6 +309,8 @@ where
     let leaving = Leaving::of(request.extensions());
     let streamed = policy.method.is_server_streaming();
     let caller = request.extensions().get::<CallerIdentity>();
+    let accounts = rules.verifiers.sessions().accounts();
+    let over = caller.and_then(|CallerIdentity(caller)| accounts.over(caller));
     let caller = caller.map(|CallerIdentity(caller)| Arc::clone(&caller.name));
     let enter = || match &caller {
         Some(caller) => rules.limits.enter_as(policy.limit_class, caller),
@@ -298,7 +347,8 @@ where
         // Others end soon enough by themselves.
         _ => Leaving::never(),
     };
-    Ok(response.map(|body| Body::new(Streamed::new(body, deadline, place, leaving))))
+    Ok(response
+        .map(|body| Body::new(Streamed::new(body, deadline, place, leaving, Leaving::when(over)))))
 }
 
 /// Whether a request says that its messages are compressed, which none is taken as.

@@ -12,6 +12,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tracing::Span;
 
+use crate::client::unauthenticated;
 use crate::deadline;
 use crate::error::Error;
 use crate::limits::Permit;
@@ -20,24 +21,34 @@ use crate::server::Leaving;
 type Part = Option<Result<Frame<Bytes>, Status>>;
 
 /// Passes a streamed answer on. It ends with `DEADLINE_EXCEEDED` at the deadline of its
-/// call, with `DRAINING` when its connection is asked to leave, and gives the place of the call back when the last of it was taken.
+/// call, with `DRAINING` when its connection is asked to leave, with `UNAUTHENTICATED` when its
+/// caller is none any more, and gives the place of the call back when the last of it was
+/// taken.
 pub(crate) struct Streamed {
     inner: Body,
     at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     leaving: Leaving,
+    over: Leaving,
     span: Span,
     ended: bool,
     _place: Permit,
 }
 
 impl Streamed {
-    pub(crate) fn new(inner: Body, at: Option<Instant>, place: Permit, leaving: Leaving) -> Self {
+    pub(crate) fn new(
+        inner: Body,
+        at: Option<Instant>,
+        place: Permit,
+        leaving: Leaving,
+        over: Leaving,
+    ) -> Self {
         Self {
             inner,
             at,
             timer: at.map(|at| Box::pin(tokio::time::sleep_until(at))),
             leaving,
+            over,
             span: Span::current(),
             ended: false,
             _place: place,
@@ -86,6 +97,10 @@ impl http_body::Body for Streamed {
         // hearing the timer.
         if this.at.is_some_and(|at| at <= Instant::now()) {
             return this.end(Error::deadline_exceeded());
+        }
+        // Also of a stream that always has something to say.
+        if Pin::new(&mut this.over).poll(cx).is_ready() {
+            return this.end(unauthenticated());
         }
         let polled = this.poll_inner(cx);
         match &polled {

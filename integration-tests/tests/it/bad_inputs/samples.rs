@@ -7,7 +7,7 @@ use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value,
 };
 use uuid::Uuid;
-use zhiyuan_domain::{SystemClock, new_id};
+use zhiyuan_domain::{RegionCode, SystemClock, VolunteerNumber, new_id};
 use zhiyuan_testkit::person;
 
 use crate::harness::client::{ORGANIZATION, PASSWORD, REGION, now};
@@ -44,6 +44,9 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
             Kind::Int32 if field.name() == "page_size" => Value::I32(10),
             Kind::Int32 => Value::I32(0),
             Kind::Int64 => Value::I64(0),
+            Kind::Uint32 => Value::U32(0),
+            // Whatever it is the version of, it is another one.
+            Kind::Bytes => Value::Bytes(vec![7; 32].into()),
             Kind::String => Value::String(text(&field, n)),
             kind => panic!("say what a good {kind:?} is: {}", field.full_name()),
         };
@@ -101,6 +104,17 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "captcha_ticket") => "t03".to_owned(),
         (_, "nonce") => "0".to_owned(),
         (_, "query") => "团".to_owned(),
+        // Of an account that nobody made, and with a key that nobody has.
+        (_, "account") => "platform".to_owned(),
+        (_, "key_id") => "0123456789abcdef".to_owned(),
+        (_, "registered_via") => "platform".to_owned(),
+        (_, "external_id") => format!("u-{n}"),
+        (_, "volunteer_id" | "volunteer_ids") => new_id(&SystemClock).to_string(),
+        // Well formed, and nobody's.
+        (_, "volunteer_number") => {
+            let region = RegionCode::parse("340203").unwrap();
+            VolunteerNumber::new(region, n).unwrap().to_string()
+        }
         // The first page; a cursor before the first event; what each service has differs.
         (_, "page_token" | "event_id" | "type") => String::new(),
         _ => panic!("the contracts have a new field: say what is right for {message}.{name}"),
@@ -174,6 +188,8 @@ impl Place {
     /// Puts a value there.
     pub(crate) fn set(&self, message: &mut DynamicMessage, value: Value) {
         let (last, above) = self.0.split_last().unwrap();
+        let in_list = last.is_list() && !matches!(value, Value::List(_));
+        let value = if in_list { Value::List(vec![value]) } else { value };
         let mut at = message;
         for field in above {
             let below = at.get_field_mut(field);

@@ -13,8 +13,8 @@ use zhiyuan_contracts::identity::v1::sms_code_service_server::{
 };
 use zhiyuan_contracts::identity::v1::{
     ListMyRecordsRequest, ListMyRecordsResponse, RefreshSessionRequest, RefreshSessionResponse,
-    SendSmsCodeRequest, SendSmsCodeResponse, SignInRequest, SignInResponse, SignOutRequest,
-    SignOutResponse, Tokens,
+    SendRegistrationCodeRequest, SendRegistrationCodeResponse, SendSmsCodeRequest,
+    SendSmsCodeResponse, SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, Tokens,
 };
 use zhiyuan_contracts::registration::v1 as registration;
 use zhiyuan_contracts::registration::v1::registration_service_server::{
@@ -70,6 +70,13 @@ impl SmsCodeService for Played {
             expire_time: Some(Timestamp { seconds: 1_767_225_600, nanos: 0 }),
             next_send_time: None,
         }))
+    }
+
+    async fn send_registration_code(
+        &self,
+        _request: Request<SendRegistrationCodeRequest>,
+    ) -> Result<Response<SendRegistrationCodeResponse>, Status> {
+        Err(rich(Code::ResourceExhausted))
     }
 }
 
@@ -159,6 +166,13 @@ impl RegistrationService for Played {
         &self,
         _request: Request<registration::RegisterRequest>,
     ) -> Result<Response<registration::RegisterResponse>, Status> {
+        Err(rich(Code::AlreadyExists))
+    }
+
+    async fn register_on_behalf(
+        &self,
+        _request: Request<registration::RegisterOnBehalfRequest>,
+    ) -> Result<Response<registration::RegisterOnBehalfResponse>, Status> {
         Err(rich(Code::AlreadyExists))
     }
 

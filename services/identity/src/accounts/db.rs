@@ -6,6 +6,7 @@ use zhiyuan_domain::Partition;
 use super::Claim;
 use crate::consents::{self, NewEntry};
 use crate::error::{Error, Result};
+use crate::keys::Indexes;
 
 /// A new account, its columns sealed.
 #[derive(Debug)]
@@ -190,8 +191,7 @@ pub(crate) struct Owner {
 #[tracing::instrument(name = "db.account.of_phone", skip_all)]
 pub(crate) async fn of_phone(
     conn: &mut PgConnection,
-    index_version: i16,
-    phone_index: &[u8],
+    phone: &Indexes,
     most: i64,
 ) -> Result<Vec<Owner>> {
     Ok(sqlx::query_as!(
@@ -201,11 +201,12 @@ pub(crate) async fn of_phone(
                   phone_index AS "phone_index!",
                   coalesce(phone_proven_at, claimed_at) AS "phone_proven_at!"
            FROM identity.account
-           WHERE index_version = $1 AND phone_index = $2 AND phone_attached
-             AND state IN ('ACTIVE', 'DISABLED')
+           WHERE (index_version, phone_index) IN
+                 (SELECT * FROM unnest($1::smallint[], $2::bytea[]))
+             AND phone_attached AND state IN ('ACTIVE', 'DISABLED')
            ORDER BY account_id LIMIT $3"#,
-        index_version,
-        phone_index,
+        &phone.versions,
+        &phone.indexes,
         most,
     )
     .fetch_all(conn)
@@ -214,11 +215,7 @@ pub(crate) async fn of_phone(
 
 /// The account that an ID number belongs to.
 #[tracing::instrument(name = "db.account.of_number", skip_all)]
-pub(crate) async fn of_number(
-    conn: &mut PgConnection,
-    index_version: i16,
-    number_index: &[u8],
-) -> Result<Option<Owner>> {
+pub(crate) async fn of_number(conn: &mut PgConnection, number: &Indexes) -> Result<Option<Owner>> {
     Ok(sqlx::query_as!(
         Owner,
         r#"SELECT a.account_id, a.state = 'ACTIVE' AS "active!",
@@ -226,10 +223,12 @@ pub(crate) async fn of_number(
                   a.phone AS "phone!", a.index_version, a.phone_index AS "phone_index!",
                   coalesce(a.phone_proven_at, a.claimed_at) AS "phone_proven_at!"
            FROM identity.number n JOIN identity.account a USING (partition, account_id)
-           WHERE n.index_version = $1 AND n.number_index = $2
-             AND a.state IN ('ACTIVE', 'DISABLED')"#,
-        index_version,
-        number_index,
+           WHERE (n.index_version, n.number_index) IN
+                 (SELECT * FROM unnest($1::smallint[], $2::bytea[]))
+             AND a.state IN ('ACTIVE', 'DISABLED')
+           LIMIT 1"#,
+        &number.versions,
+        &number.indexes,
     )
     .fetch_optional(conn)
     .await?)

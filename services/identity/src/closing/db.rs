@@ -19,6 +19,8 @@ pub(super) async fn close(
              DELETE FROM identity.number WHERE partition = $1 AND account_id = $2
          ), device AS (
              DELETE FROM identity.device WHERE partition = $1 AND account_id = $2
+         ), external_id AS (
+             DELETE FROM identity.external_id WHERE partition = $1 AND account_id = $2
          )
          UPDATE identity.enrolment SET phone_index = NULL WHERE account_id = $2",
         partition,

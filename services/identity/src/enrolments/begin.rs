@@ -35,6 +35,8 @@ pub(crate) struct Application {
     pub(crate) code: Code,
     pub(crate) password: Password,
     pub(crate) consents: Vec<Given>,
+    /// The platform on whose page the person registers.
+    pub(crate) via: Option<String>,
 }
 
 /// Enrolments, and what they need.
@@ -144,7 +146,10 @@ impl Enrolments {
         if inserted && refusal.is_none() {
             let sent = (&application.phone, SmsPurpose::Register);
             let (vault, code) = (&self.vault, &application.code);
-            let outcome = match sms_codes::challenge_of(&mut tx, vault, code, sent).await? {
+            let challenge = sms_codes::challenge_of(&mut tx, vault, code, sent).await?;
+            // A person who was told of one platform, or of none, has not agreed to another.
+            let challenge = challenge.filter(|challenge| challenge.via == application.via);
+            let outcome = match challenge {
                 Some(challenge) => {
                     sms_codes::evaluate(&mut tx, vault, code, challenge, now).await?
                 }

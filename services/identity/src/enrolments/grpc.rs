@@ -11,6 +11,7 @@ use super::begin::Application;
 use super::{Enrolment, Enrolments, Refusal, State, db};
 use crate::consents::{Given, Purpose};
 use crate::error::{Error, Result};
+use crate::service_accounts;
 use crate::sms_codes;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 
@@ -99,6 +100,10 @@ impl EnrolmentRpc {
             }
             _ => None,
         };
+        let via = Some(request.registered_via.clone()).filter(|via| !via.is_empty());
+        if via.as_deref().is_some_and(|via| !service_accounts::is_name(via)) {
+            fields.refuse("registered_via", "ACCOUNT_NAME_FORMAT", "平台名称格式不正确");
+        }
         let mut consents = Vec::new();
         for (index, consent) in request.consents.iter().enumerate() {
             match Purpose::from_wire(consent.purpose) {
@@ -127,7 +132,16 @@ impl EnrolmentRpc {
                 Some(password),
             ) => {
                 fields.finish()?;
-                Ok(Application { enrolment_id, name, id_number, phone, code, password, consents })
+                Ok(Application {
+                    enrolment_id,
+                    name,
+                    id_number,
+                    phone,
+                    code,
+                    password,
+                    consents,
+                    via,
+                })
             }
             _ => Err(fields.into_error()),
         }

@@ -23,6 +23,13 @@ pub(crate) async fn newest_index_key(conn: &mut PgConnection) -> Result<i16> {
     active(conn).await?.last().copied().ok_or(Error::Inconsistent("identity.index_key"))
 }
 
+/// Versions of the active index keys, newest last: a look-up tries all of them.
+#[tracing::instrument(name = "db.index_key.active", skip_all)]
+pub(crate) async fn active_index_keys(conn: &mut PgConnection) -> Result<Vec<i16>> {
+    let versions = active(conn).await?;
+    if versions.is_empty() { Err(Error::Inconsistent("identity.index_key")) } else { Ok(versions) }
+}
+
 async fn active(conn: &mut PgConnection) -> Result<Vec<i16>> {
     Ok(sqlx::query_scalar!("SELECT version FROM identity.index_key WHERE active ORDER BY version")
         .fetch_all(conn)

@@ -50,6 +50,20 @@ impl Column {
     }
 }
 
+/// The blind indexes of one subject, one for each active key.
+#[derive(Debug)]
+pub(crate) struct Indexes {
+    pub(crate) versions: Vec<i16>,
+    pub(crate) indexes: Vec<Vec<u8>>,
+}
+
+impl Indexes {
+    fn of(versions: Vec<i16>, index: impl Fn(i16) -> Result<[u8; 32]>) -> Result<Self> {
+        let indexes = versions.iter().map(|version| Ok(index(*version)?.to_vec()));
+        Ok(Self { indexes: indexes.collect::<Result<_>>()?, versions })
+    }
+}
+
 /// Keys in use.
 #[derive(Clone)]
 pub(crate) struct Vault {
@@ -121,6 +135,16 @@ impl Vault {
 
     pub(crate) fn number_index(&self, version: i16, number: &IdNumber) -> Result<[u8; 32]> {
         self.compute(version, "identity.number", number.as_str())
+    }
+
+    /// What an account may hold a phone under: while keys rotate, any of the active ones.
+    pub(crate) fn phone_indexes(&self, versions: Vec<i16>, phone: &Mobile) -> Result<Indexes> {
+        Indexes::of(versions, |version| self.phone_index(version, phone))
+    }
+
+    /// What an ID number may be held under.
+    pub(crate) fn number_indexes(&self, versions: Vec<i16>, number: &IdNumber) -> Result<Indexes> {
+        Indexes::of(versions, |version| self.number_index(version, number))
     }
 
     /// The key under which failed checks of a phone or a number are counted.

@@ -4,7 +4,8 @@ use zhiyuan_contracts::identity::v1::session_service_server::SessionService;
 use zhiyuan_contracts::identity::v1::{
     EndOtherSessionsRequest, EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse,
     ListRevocationsRequest, ListRevocationsResponse, ListSessionsRequest, ListSessionsResponse,
-    ListSigningKeysRequest, ListSigningKeysResponse, Session as WireSession, SigningKey,
+    ListSigningKeysRequest, ListSigningKeysResponse, ReportServiceAccountUsesRequest,
+    ReportServiceAccountUsesResponse, Session as WireSession, SigningKey,
 };
 use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::wire::timestamp;
@@ -14,6 +15,8 @@ use super::db::{self, Which};
 use super::issuer::Issuer;
 use super::{Session, word};
 use crate::error::Error;
+use crate::service_accounts;
+use crate::service_accounts::word::{accounts_to_wire, count_to_wire};
 use crate::signing_keys::{self, Stored};
 
 /// `zhiyuan.identity.v1.SessionService`.
@@ -104,11 +107,17 @@ impl SessionRpc {
                 Error::from(fields.into_error())
             })?,
         };
-        let (keys, ended) = word::read(&self.issuer.keys, from).await?;
+        let read = word::read(&self.issuer.keys, from).await?;
+        let (accounts, version) = accounts_to_wire(&read.accounts);
+        let known = version == request.service_accounts_version;
+        let ended = read.ended;
         Ok(ListRevocationsResponse {
-            signing_keys: keys.into_iter().map(|key| key.public_key).collect(),
+            signing_keys: read.keys.into_iter().map(|key| key.public_key).collect(),
             ended_sessions: ended.sessions.iter().map(|id| id.as_bytes().to_vec()).collect(),
             cursor: ended.cursor.to_string(),
+            service_accounts_version: version,
+            service_accounts: if known { Vec::new() } else { accounts },
+            service_account_counts: read.counts.into_iter().map(count_to_wire).collect(),
         })
     }
 }
@@ -168,5 +177,15 @@ impl SessionService for SessionRpc {
         request: Request<ListRevocationsRequest>,
     ) -> Result<Response<ListRevocationsResponse>, Status> {
         Ok(Response::new(self.revocations(request.get_ref()).await?))
+    }
+
+    async fn report_service_account_uses(
+        &self,
+        request: Request<ReportServiceAccountUsesRequest>,
+    ) -> Result<Response<ReportServiceAccountUsesResponse>, Status> {
+        let uses = service_accounts::word::parse(request.get_ref())?;
+        let Issuer { pool, clock, .. } = &self.issuer;
+        service_accounts::word::count(pool, &uses, clock.now()).await?;
+        Ok(Response::new(ReportServiceAccountUsesResponse {}))
     }
 }

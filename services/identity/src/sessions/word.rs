@@ -1,28 +1,46 @@
-//! Which sessions ended, read from the rows.
+//! Which sessions ended and which service accounts there are, read from the rows.
 
 use time::Duration;
+use zhiyuan_auth::accounts::Use;
+use zhiyuan_auth::quota::{Count, day_of};
 use zhiyuan_auth::sessions::Word;
 use zhiyuan_auth::token::LIFETIME;
 use zhiyuan_rpc::revocations::{RevocationSource, SourceError};
 
 use super::db::{self, Ended};
 use crate::error::Result;
+use crate::service_accounts::word::to_known;
+use crate::service_accounts::{self, Account};
 use crate::signing_keys::{self, SigningKeys, Stored};
 
 /// An end is of no interest any more when no token of the session can be valid, whatever
 /// clocks say within what is borne.
 pub(crate) const MATTERS: Duration = Duration::seconds(LIFETIME + 300);
 
-/// Reads keys and ended sessions, from the cursor of the reading before on.
+/// What the rows say.
+pub(crate) struct Reading {
+    pub(crate) keys: Vec<Stored>,
+    pub(crate) ended: Ended,
+    /// All service accounts that may call.
+    pub(crate) accounts: Vec<Account>,
+    /// How often those that did called today.
+    pub(crate) counts: Vec<(String, Count)>,
+}
+
+/// Reads all of it; ended sessions from the cursor of the reading before on.
 ///
 /// # Errors
 /// `ClockOff`: a process whose clock is wrong would say that keys are over which are not.
-pub(crate) async fn read(keys: &SigningKeys, from: i64) -> Result<(Vec<Stored>, Ended)> {
+pub(crate) async fn read(keys: &SigningKeys, from: i64) -> Result<Reading> {
     let mut conn = keys.pool.acquire().await?;
     let now = keys.agreed.now(&mut conn).await?;
-    let keys = signing_keys::db::list(&mut conn, now).await?;
-    let ended = db::ended(&mut conn, from, MATTERS).await?;
-    Ok((keys, ended))
+    let today = day_of(now.unix_timestamp());
+    Ok(Reading {
+        keys: signing_keys::db::list(&mut conn, now).await?,
+        ended: db::ended(&mut conn, from, MATTERS).await?,
+        accounts: service_accounts::db::active(&mut conn, now).await?,
+        counts: service_accounts::db::counts(&mut conn, today).await?,
+    })
 }
 
 /// What identity itself goes by: its own rows.
@@ -40,10 +58,17 @@ impl OwnWord {
 
 impl RevocationSource for OwnWord {
     async fn ask(&mut self) -> std::result::Result<Word, SourceError> {
-        let (stored, ended) = read(&self.keys, self.cursor).await?;
+        let Reading { keys: stored, ended, accounts, counts } =
+            read(&self.keys, self.cursor).await?;
         self.keys.adopt(&stored).await?;
         let keys = stored.iter().map(Stored::verifying_key).collect::<Result<Vec<_>>>()?;
+        let accounts = accounts.iter().map(to_known).collect::<Result<Vec<_>>>()?;
         self.cursor = ended.cursor;
-        Ok(Word { keys, ended: ended.sessions })
+        let counts = counts.into_iter().map(|(name, count)| (name.into(), count)).collect();
+        Ok(Word { keys, ended: ended.sessions, accounts: Some(accounts), counts })
+    }
+
+    async fn tell(&mut self, uses: &[Use]) -> std::result::Result<(), SourceError> {
+        Ok(service_accounts::word::count(&self.keys.pool, uses, self.keys.clock.now()).await?)
     }
 }

@@ -30,16 +30,17 @@ impl Owners {
     /// The accounts that a phone is attached to.
     pub(crate) async fn of_phone(&self, phone: &Mobile) -> Result<Vec<Owner>> {
         let mut conn = self.pool.acquire().await?;
-        let (version, index) = self.phone_index(&mut conn, phone).await?;
-        accounts::db::of_phone(&mut conn, version, &index, MOST_OF_PHONE).await
+        let versions = keys::db::active_index_keys(&mut conn).await?;
+        let indexes = self.vault.phone_indexes(versions, phone)?;
+        accounts::db::of_phone(&mut conn, &indexes, MOST_OF_PHONE).await
     }
 
     /// The account that an ID number belongs to.
     pub(crate) async fn of_number(&self, number: &IdNumber) -> Result<Option<Owner>> {
         let mut conn = self.pool.acquire().await?;
-        let version = keys::db::newest_index_key(&mut conn).await?;
-        let index = self.vault.number_index(version, number)?;
-        accounts::db::of_number(&mut conn, version, &index).await
+        let versions = keys::db::active_index_keys(&mut conn).await?;
+        let indexes = self.vault.number_indexes(versions, number)?;
+        accounts::db::of_number(&mut conn, &indexes).await
     }
 
     pub(crate) async fn phone_index(

@@ -94,8 +94,8 @@ pub(crate) async fn insert_challenge(
     sqlx::query!(
         "INSERT INTO identity.sms_challenge
              (challenge_id, index_version, phone_index, purpose, mac_version, code_mac, created_at,
-              expire_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+              expire_at, via)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         challenge_id,
         challenge.index_version,
         challenge.phone_index,
@@ -104,6 +104,7 @@ pub(crate) async fn insert_challenge(
         challenge.code_mac,
         now,
         challenge.expire_at,
+        challenge.via,
     )
     .execute(conn)
     .await?;
@@ -128,7 +129,7 @@ pub(crate) async fn lock_challenge(
     Ok(sqlx::query_as!(
         Challenge,
         "SELECT index_version, phone_index, purpose, mac_version, code_mac, expire_at, tries,
-                proof_tries, proven_at, used_at
+                proof_tries, proven_at, used_at, via
          FROM identity.sms_challenge WHERE challenge_id = $1 FOR UPDATE",
         challenge_id,
     )

@@ -1,14 +1,18 @@
 use tonic::{Request, Response, Status, async_trait};
 use zhiyuan_contracts::identity::v1::sms_code_service_server::SmsCodeService;
-use zhiyuan_contracts::identity::v1::{SendSmsCodeRequest, SendSmsCodeResponse, SmsPurpose};
+use zhiyuan_contracts::identity::v1::{
+    SendRegistrationCodeRequest, SendRegistrationCodeResponse, SendSmsCodeRequest,
+    SendSmsCodeResponse, SmsPurpose,
+};
 use zhiyuan_domain::{ChallengeId, Mobile};
-use zhiyuan_rpc::Fields;
+use zhiyuan_rpc::{CallerIdentity, Fields};
 
-use super::sending::Ask;
+use super::sending::{Ask, Via};
 use super::{Code, DIGITS, Sender};
 use crate::challenges::solution_field;
 use crate::devices::token_field;
 use crate::error::Error;
+use crate::service_accounts;
 use zhiyuan_rpc::wire::timestamp;
 
 /// `zhiyuan.identity.v1.SmsCodeService`.
@@ -38,8 +42,32 @@ impl SmsCodes {
             return Err(fields.into_error().into());
         };
         fields.finish()?;
-        let sent = self.sender.send(&Ask { phone, purpose, device, solution }).await?;
+        let sent = self.sender.send(&Ask { phone, purpose, device, solution, via: None }).await?;
         Ok(SendSmsCodeResponse {
+            challenge_id: sent.challenge_id.to_string(),
+            expire_time: Some(timestamp(sent.expire_at)),
+            next_send_time: Some(timestamp(sent.next_send_at)),
+        })
+    }
+
+    async fn send_via(
+        &self,
+        platform: String,
+        request: SendRegistrationCodeRequest,
+    ) -> Result<SendRegistrationCodeResponse, Error> {
+        let mut fields = Fields::new();
+        let phone = fields.take("phone", Mobile::parse(&request.phone));
+        let solution = solution_field(&mut fields, "solution", request.solution.as_ref());
+        let Some(phone) = phone else { return Err(fields.into_error().into()) };
+        fields.finish()?;
+        let account =
+            service_accounts::db::find(&mut *self.sender.pool.acquire().await?, &platform).await?;
+        // One by configuration has but its name.
+        let title = account.map_or_else(|| platform.clone(), |(title, _look_ups)| title);
+        let via = Some(Via { name: platform, title });
+        let purpose = SmsPurpose::Register;
+        let sent = self.sender.send(&Ask { phone, purpose, device: None, solution, via }).await?;
+        Ok(SendRegistrationCodeResponse {
             challenge_id: sent.challenge_id.to_string(),
             expire_time: Some(timestamp(sent.expire_at)),
             next_send_time: Some(timestamp(sent.next_send_at)),
@@ -70,5 +98,13 @@ impl SmsCodeService for SmsCodes {
         request: Request<SendSmsCodeRequest>,
     ) -> Result<Response<SendSmsCodeResponse>, Status> {
         Ok(Response::new(self.send(request.into_inner()).await?))
+    }
+
+    async fn send_registration_code(
+        &self,
+        request: Request<SendRegistrationCodeRequest>,
+    ) -> Result<Response<SendRegistrationCodeResponse>, Status> {
+        let platform = CallerIdentity::name_of(&request);
+        Ok(Response::new(self.send_via(platform, request.into_inner()).await?))
     }
 }

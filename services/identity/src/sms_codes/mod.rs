@@ -101,6 +101,8 @@ pub(crate) struct Challenge {
     pub(crate) proof_tries: i16,
     pub(crate) proven_at: Option<OffsetDateTime>,
     pub(crate) used_at: Option<OffsetDateTime>,
+    /// The platform on whose page the code is to be used; on none, if there is none.
+    pub(crate) via: Option<String>,
 }
 
 /// What became of a try.
@@ -168,6 +170,7 @@ mod tests {
             proof_tries: 0,
             proven_at: None,
             used_at: None,
+            via: None,
         }
     }
 

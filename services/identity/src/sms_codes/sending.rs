@@ -39,6 +39,28 @@ pub(crate) struct Ask {
     pub(crate) purpose: SmsPurpose,
     pub(crate) device: Option<DeviceToken>,
     pub(crate) solution: Option<Solution>,
+    /// On whose page the person is; nowhere but on ours, if there is none.
+    pub(crate) via: Option<Via>,
+}
+
+/// A platform on whose page somebody registers.
+#[derive(Debug)]
+pub(crate) struct Via {
+    /// The name of its account.
+    pub(crate) name: String,
+    /// What people call it.
+    pub(crate) title: String,
+}
+
+impl Ask {
+    /// What the person reads.
+    fn text(&self, code: &str) -> String {
+        let what = match &self.via {
+            Some(via) => format!("您正在通过「{}」注册志愿者，验证码是 {code}", via.title),
+            None => format!("您的{}验证码是 {code}", purpose_name(self.purpose)),
+        };
+        format!("{what}，5 分钟内有效。请勿告诉他人，如非本人操作请忽略。")
+    }
 }
 
 /// A code that is being sent.
@@ -83,11 +105,7 @@ impl Sender {
         let sending = self.prepare(ask, &code, now).await?;
         let solved = again(Error::is_lost, || self.reserve(&sending)).await?;
 
-        let purpose = purpose_name(ask.purpose);
-        let text = format!(
-            "您的{purpose}验证码是 {code}，5 分钟内有效。请勿告诉他人，如非本人操作请忽略。"
-        );
-        match self.vendor.send_code(&ask.phone, &text, &code).await {
+        match self.vendor.send_code(&ask.phone, &ask.text(&code), &code).await {
             // It may have arrived: the person waits for it, and asks again in a minute.
             Ok(()) | Err(SmsError::Unknown) => Ok(Sent {
                 challenge_id: sending.challenge_id,
@@ -131,6 +149,7 @@ impl Sender {
             proof_tries: 0,
             proven_at: None,
             used_at: None,
+            via: ask.via.as_ref().map(|via| via.name.clone()),
         };
         let exempt = device.is_some_and(|device| device.proved(&self.vault, &ask.phone));
         let mut sending = Sending { ask, challenge_id, challenge, exempt, load, now };

@@ -2,8 +2,8 @@
 
 use time::OffsetDateTime;
 use zhiyuan_contracts::registration::v1::{
-    GetRegistrationResponse, RegisterResponse, RegistrationState, Volunteer as WireVolunteer,
-    VolunteerState,
+    GetRegistrationResponse, RegisterOnBehalfResponse, RegisterResponse, RegistrationState,
+    Volunteer as WireVolunteer, VolunteerState,
 };
 
 use super::{Saga, Step, schedule};
@@ -64,6 +64,16 @@ impl Answer {
 }
 
 impl From<Answer> for RegisterResponse {
+    fn from(answer: Answer) -> Self {
+        Self {
+            state: answer.state.into(),
+            next_retry_time: answer.retry_at.map(timestamp),
+            volunteer: answer.volunteer,
+        }
+    }
+}
+
+impl From<Answer> for RegisterOnBehalfResponse {
     fn from(answer: Answer) -> Self {
         Self {
             state: answer.state.into(),

@@ -68,6 +68,7 @@ pub(crate) struct NewSaga<'a> {
     pub(crate) region: RegionCode,
     pub(crate) organization: &'a OrganizationCode,
     pub(crate) league_member: bool,
+    pub(crate) via: Option<&'a str>,
     pub(crate) next_step_at: OffsetDateTime,
 }
 
@@ -134,8 +135,8 @@ pub(crate) async fn insert(
     sqlx::query!(
         "INSERT INTO registration.registration
              (request_id, digest, digest_version, enrolment_id, region_code, organization_code,
-              league_member, step, next_step_at, last_call_at, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
+              league_member, step, next_step_at, last_call_at, created_at, registered_via)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10, $11)
          ON CONFLICT (request_id) DO NOTHING",
         new.request_id.as_uuid(),
         new.digest,
@@ -147,6 +148,7 @@ pub(crate) async fn insert(
         Step::Started.as_column(),
         new.next_step_at,
         now,
+        new.via,
     )
     .execute(executor)
     .await?;

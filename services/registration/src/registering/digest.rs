@@ -24,6 +24,9 @@ pub(crate) fn digest(form: &Form, keys: &KeyedDigest, version: i16) -> Result<[u
         .field("sms_code", form.sms_code.as_bytes())
         .field("password", form.password.expose().as_bytes())
         .field("league_member", &[u8::from(form.league_member)]);
+    if let Some(via) = &form.via {
+        builder = builder.field("via", via.as_bytes());
+    }
     for (purpose, version) in &form.consents {
         builder = builder
             .field("consents.purpose", purpose.as_str_name().as_bytes())

@@ -63,6 +63,7 @@ impl Enrolments {
             sms_code: form.sms_code.clone(),
             password: form.password.expose().to_owned(),
             consents,
+            registered_via: form.via.clone().unwrap_or_default(),
         };
         let answer = self.client.clone().begin_enrolment(request).await.map_err(Remote::from)?;
         told(answer.into_inner().enrolment)

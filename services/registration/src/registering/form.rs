@@ -2,7 +2,7 @@
 
 use time::OffsetDateTime;
 use zhiyuan_contracts::identity::v1::{Consent, ConsentPurpose};
-use zhiyuan_contracts::registration::v1::RegisterRequest;
+use zhiyuan_contracts::registration::v1::{RegisterOnBehalfRequest, RegisterRequest};
 use zhiyuan_domain::{
     AgeClass, AgeRule, ChallengeId, IdNumber, InvalidPassword, Mobile, OrganizationCode, Password,
     PersonName, PersonalDetails, RegionCode, RequestId, registration_age, shanghai_date,
@@ -36,6 +36,8 @@ pub(crate) struct Form {
     pub(crate) league_member: bool,
     /// By purpose, then version: their order on the form means nothing.
     pub(crate) consents: Vec<(ConsentPurpose, String)>,
+    /// The platform on whose page it was filled in; on none, if there is none.
+    pub(crate) via: Option<String>,
 }
 
 impl std::fmt::Debug for Form {
@@ -50,8 +52,30 @@ impl Form {
     /// # Errors
     /// `INVALID_FIELDS` with all faults at once.
     pub(crate) fn parse(request: &RegisterRequest, now: OffsetDateTime) -> Result<Self> {
+        Self::parse_fields(request, Fields::new(), now)
+    }
+
+    /// Parses the form that a platform passes on, a field of its request.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub(crate) fn parse_via(
+        request: &RegisterOnBehalfRequest,
+        platform: String,
+        now: OffsetDateTime,
+    ) -> Result<Self> {
+        // Without it, every field that it has to have is missing.
+        let form = request.registration.clone().unwrap_or_default();
+        let form = Self::parse_fields(&form, Fields::within("registration."), now)?;
+        Ok(Self { via: Some(platform), ..form })
+    }
+
+    fn parse_fields(
+        request: &RegisterRequest,
+        mut fields: Fields,
+        now: OffsetDateTime,
+    ) -> Result<Self> {
         let today = shanghai_date(now);
-        let mut fields = Fields::new();
         let request_id = fields.take("request_id", RequestId::parse(&request.request_id));
         let name = fields.take("name", PersonName::parse(&request.name));
         let id_number = fields.take("id_number", IdNumber::parse(&request.id_number, today));
@@ -107,6 +131,7 @@ impl Form {
                     password,
                     league_member: request.league_member,
                     consents,
+                    via: None,
                 })
             }
             _ => Err(fields.into_error().into()),

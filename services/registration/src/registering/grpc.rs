@@ -3,11 +3,12 @@
 use tonic::{Request, Response, Status, async_trait};
 use zhiyuan_contracts::registration::v1::registration_service_server::RegistrationService;
 use zhiyuan_contracts::registration::v1::{
-    GetRegistrationRequest, GetRegistrationResponse, RegisterRequest, RegisterResponse,
+    GetRegistrationRequest, GetRegistrationResponse, RegisterOnBehalfRequest,
+    RegisterOnBehalfResponse, RegisterRequest, RegisterResponse,
 };
 use zhiyuan_domain::{RequestId, VolunteerId};
 use zhiyuan_postgres::again;
-use zhiyuan_rpc::Fields;
+use zhiyuan_rpc::{CallerIdentity, Fields};
 
 use super::answer::Answer;
 use super::form::Form;
@@ -29,9 +30,22 @@ impl Registrations {
 
     async fn register(&self, request: &RegisterRequest) -> Result<RegisterResponse> {
         let form = Form::parse(request, self.registrar.clock.now())?;
+        Ok(self.carry(&form).await?.into())
+    }
+
+    async fn register_via(
+        &self,
+        platform: String,
+        request: &RegisterOnBehalfRequest,
+    ) -> Result<RegisterOnBehalfResponse> {
+        let form = Form::parse_via(request, platform, self.registrar.clock.now())?;
+        Ok(self.carry(&form).await?.into())
+    }
+
+    async fn carry(&self, form: &Form) -> Result<Answer> {
         // Whatever it did before it lost, it finds done.
-        let saga = again(Error::is_lost, || self.registrar.register(&form)).await?;
-        Ok(self.answer(saga).await?.into())
+        let saga = again(Error::is_lost, || self.registrar.register(form)).await?;
+        self.answer(saga).await
     }
 
     async fn get(&self, request: &GetRegistrationRequest) -> Result<GetRegistrationResponse> {
@@ -65,6 +79,14 @@ impl RegistrationService for Registrations {
         request: Request<RegisterRequest>,
     ) -> std::result::Result<Response<RegisterResponse>, Status> {
         Ok(Response::new(Self::register(self, request.get_ref()).await?))
+    }
+
+    async fn register_on_behalf(
+        &self,
+        request: Request<RegisterOnBehalfRequest>,
+    ) -> std::result::Result<Response<RegisterOnBehalfResponse>, Status> {
+        let platform = CallerIdentity::name_of(&request);
+        Ok(Response::new(self.register_via(platform, request.get_ref()).await?))
     }
 
     async fn get_registration(

@@ -106,6 +106,7 @@ impl Registrar {
             region: form.region,
             organization: &form.organization,
             league_member: form.league_member,
+            via: form.via.as_deref(),
             next_step_at: now + schedule::LEASE,
         };
         db::insert(&self.pool, &new, now).await?;

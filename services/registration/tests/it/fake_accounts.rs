@@ -15,6 +15,7 @@ use zhiyuan_contracts::identity::v1::{
     EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse, ErrorReason,
     GetAccountRequest, GetAccountResponse, ListRevocationsRequest, ListRevocationsResponse,
     ListSessionsRequest, ListSessionsResponse, ListSigningKeysRequest, ListSigningKeysResponse,
+    ReportServiceAccountUsesRequest, ReportServiceAccountUsesResponse,
 };
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_rpc::{Code, Error};
@@ -108,6 +109,13 @@ impl SessionService for FakeAccounts {
             cursor: "1".to_owned(),
             ..Default::default()
         }))
+    }
+
+    async fn report_service_account_uses(
+        &self,
+        _request: Request<ReportServiceAccountUsesRequest>,
+    ) -> Result<Response<ReportServiceAccountUsesResponse>, Status> {
+        Ok(Response::new(ReportServiceAccountUsesResponse::default()))
     }
 }
 

@@ -12,6 +12,7 @@ use tonic::Status;
 use tonic::transport::{Channel, Server};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
+use zhiyuan_auth::CallerConfig;
 use zhiyuan_contracts::identity::v1::Consent;
 use zhiyuan_contracts::identity::v1::account_service_server::AccountServiceServer;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentServiceServer;
@@ -23,6 +24,7 @@ use zhiyuan_contracts::registration::v1::{
     GetRegistrationRequest, GetRegistrationResponse, RegisterRequest, RegisterResponse,
     RegistrationState,
 };
+use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::{Clock as _, ManualClock};
 use zhiyuan_lifecycle::{Ready, Stop, Tasks};
 use zhiyuan_registration::{Config, DEFAULTS, MIGRATOR};
@@ -34,6 +36,8 @@ use crate::fake_orgtree::{FakeOrgtree, RESIDENCE, TOWNSHIP};
 
 const START: OffsetDateTime = datetime!(2026-11-23 4:00 UTC);
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
+/// Of a platform that may call.
+pub(crate) const PLATFORM_KEY: &str = "IAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 /// Longer than anything takes here, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -189,6 +193,12 @@ fn config(fakes: &str, recovery: Recovery, database: &TestDatabase) -> Config {
     let mut config: Config =
         zhiyuan_settings::load_from("registration", DEFAULTS, None, environment).unwrap();
     config.database = database.config();
+    let key = SigningKey::from_base64(PLATFORM_KEY).unwrap();
+    let platform = CallerConfig {
+        public_keys: vec![key.verifying_key().to_base64()],
+        scopes: ["registration.volunteers", "registration.on_behalf"].map(str::to_owned).to_vec(),
+    };
+    config.callers.insert("platform".to_owned(), platform);
     config
 }
 

@@ -15,6 +15,7 @@ mod fake_identity;
 mod fake_orgtree;
 mod harness;
 mod memberships;
+mod platforms;
 mod privacy;
 mod profiles;
 mod recovery;

@@ -36,7 +36,7 @@ fn person() -> SignedIn {
 fn verifier(at: i64) -> TokenVerifier {
     let sessions = Sessions::new();
     let keys = vec![key(1).verifying_key(), key(2).verifying_key()];
-    sessions.hear(Word { keys, ended: Vec::new() }, Instant::now());
+    sessions.hear(Word { keys, ..Word::default() }, Instant::now());
     TokenVerifier::new(sessions, clock(at))
 }
 

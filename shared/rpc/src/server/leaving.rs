@@ -25,6 +25,7 @@ impl Leaving {
         Self(None)
     }
 
+    /// When this is cancelled; never without.
     pub(crate) fn when(token: Option<tokio_util::sync::CancellationToken>) -> Self {
         Self(token.map(|token| Box::pin(token.cancelled_owned())))
     }

@@ -1,6 +1,7 @@
 //! The server and the guard in front of a service that is played.
 #![cfg(test)]
 
+mod accounts;
 mod authority;
 mod connections;
 mod draining;

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 use tonic::body::Body;
 use uuid::Uuid;
+use zhiyuan_auth::accounts::Use;
 use zhiyuan_auth::sessions::{STALE_AFTER, Sessions, Word};
 use zhiyuan_auth::{SignedIn, token};
 use zhiyuan_crypto::SigningKey;
@@ -49,7 +50,7 @@ fn refused(code: Code, reason: &str) -> Option<(Code, String)> {
 
 fn knowing(key: &SigningKey, asked: Instant) -> Sessions {
     let sessions = Sessions::new();
-    sessions.hear(Word { keys: vec![key.verifying_key()], ended: Vec::new() }, asked);
+    sessions.hear(Word { keys: vec![key.verifying_key()], ..Word::default() }, asked);
     sessions
 }
 
@@ -122,13 +123,17 @@ impl RevocationSource for Played {
         let next = self.answers.lock().unwrap().pop();
         next.unwrap_or(Err("cut off")).map_err(Into::into)
     }
+
+    async fn tell(&mut self, _uses: &[Use]) -> Result<(), SourceError> {
+        unreachable!("no service account called")
+    }
 }
 
 #[tokio::test]
 async fn a_watcher_counts_the_age_of_its_word_from_the_question() {
     let questions = Arc::new(AtomicUsize::new(0));
     let over = person(false).session_id;
-    let word = Word { keys: Vec::new(), ended: vec![over] };
+    let word = Word { ended: vec![over], ..Word::default() };
     let answers = Arc::new(Mutex::new(vec![Ok(word)]));
     let source = Played { questions: Arc::clone(&questions), answers };
     let (sessions, stop) = (Sessions::new(), CancellationToken::new());

@@ -107,7 +107,8 @@ pub(super) async fn a_million(site: &Site) {
                 frame(&[tag, 0].repeat(count))
             }
             Protocol::Json => {
-                let list = vec!["{}"; count].join(",");
+                let entry = if field.kind() == Kind::String { "\"\"" } else { "{}" };
+                let list = vec![entry; count].join(",");
                 Bytes::from(format!("{{\"{}\":[{list}]}}", field.json_name()))
             }
         };

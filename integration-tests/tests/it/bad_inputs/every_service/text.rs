@@ -82,7 +82,7 @@ pub(super) async fn metacharacters(site: &Site) {
             if place.name() == "query" {
                 assert_eq!(told.refusal, None, "{what}");
                 assert!(!String::from_utf8_lossy(&told.body).contains("AH-"), "{what}");
-            } else if LITERAL.contains(&&*place.name()) {
+            } else if LITERAL.contains(&place.field().name()) {
                 let refusal = told.refusal.as_ref().map(|refusal| (refusal.code, &*refusal.reason));
                 let wrong = |reason| Some((Code::Unauthenticated, reason));
                 let mut further = vec![None, wrong("SMS_CODE_WRONG"), wrong("PASSWORD_WRONG")];

@@ -25,7 +25,8 @@ use zhiyuan_contracts::identity::v1::session_service_server::{
 use zhiyuan_contracts::identity::v1::{
     EndOtherSessionsRequest, EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse,
     ListRevocationsRequest, ListRevocationsResponse, ListSessionsRequest, ListSessionsResponse,
-    ListSigningKeysRequest, ListSigningKeysResponse,
+    ListSigningKeysRequest, ListSigningKeysResponse, ReportServiceAccountUsesRequest,
+    ReportServiceAccountUsesResponse,
 };
 use zhiyuan_contracts::orgtree::v1::authority_service_client::AuthorityServiceClient;
 use zhiyuan_contracts::orgtree::v1::{
@@ -100,6 +101,13 @@ impl SessionService for Played {
         _request: Request<ListSigningKeysRequest>,
     ) -> Answer<ListSigningKeysResponse> {
         Err(Status::unimplemented(""))
+    }
+
+    async fn report_service_account_uses(
+        &self,
+        _request: Request<ReportServiceAccountUsesRequest>,
+    ) -> Answer<ReportServiceAccountUsesResponse> {
+        Ok(Response::new(ReportServiceAccountUsesResponse::default()))
     }
 }
 

@@ -1,0 +1,131 @@
+//! What platforms ask, and whom they register.
+
+use std::sync::Arc;
+
+use tonic::Code;
+use uuid::Uuid;
+use zhiyuan_auth::AssertionSigner;
+use zhiyuan_contracts::registration::v1::registration_service_client::RegistrationServiceClient;
+use zhiyuan_contracts::registration::v1::volunteer_service_client::VolunteerServiceClient;
+use zhiyuan_contracts::registration::v1::{
+    BatchGetVolunteersRequest, LookUpVolunteerNumberRequest, LookUpVolunteerNumberResponse,
+    RegisterOnBehalfRequest, RegisterRequest, RegistrationState, VolunteerStatus, VolunteerSummary,
+};
+use zhiyuan_crypto::SigningKey;
+use zhiyuan_domain::{RegionCode, VolunteerNumber};
+use zhiyuan_rpc::wire::timestamp;
+use zhiyuan_rpc::{SuiteChannel, connect_lazy};
+
+use crate::fake_orgtree::{RESIDENCE, TOWNSHIP};
+use crate::harness::{PLATFORM_KEY, Recovery, Service, form, reason};
+
+fn channel(service: &Service) -> SuiteChannel {
+    let key = SigningKey::from_base64(PLATFORM_KEY).unwrap();
+    let signer = Arc::new(AssertionSigner::new("platform", key, service.clock.clone()));
+    SuiteChannel::new(connect_lazy(service.address()).unwrap(), "registration", signer)
+}
+
+fn volunteers(service: &Service) -> VolunteerServiceClient<SuiteChannel> {
+    VolunteerServiceClient::new(channel(service))
+}
+
+#[tokio::test]
+async fn many_are_answered_in_order_and_who_is_not_there_is_said_to_be_missing() {
+    let service = Service::start(Recovery::Off).await;
+    let first = service.register(&form(1)).await.unwrap().volunteer.unwrap();
+    let second = service.register(&form(2)).await.unwrap().volunteer.unwrap();
+    let nobody = Uuid::new_v4().to_string();
+    let ids = [&second.id, &nobody, &first.id, &second.id].map(Clone::clone);
+    let request = BatchGetVolunteersRequest { volunteer_ids: ids.to_vec() };
+    let answer = volunteers(&service).batch_get_volunteers(request).await.unwrap().into_inner();
+    let told: Vec<_> = answer.entries.iter().map(|entry| entry.volunteer_id.clone()).collect();
+    assert_eq!(told, ids);
+    let found: Vec<bool> = answer.entries.iter().map(|entry| entry.volunteer.is_some()).collect();
+    assert_eq!(found, [true, false, true, true]);
+    let expected = VolunteerSummary {
+        volunteer_number: first.volunteer_number,
+        region_code: RESIDENCE.into(),
+        organization_code: TOWNSHIP.into(),
+        status: VolunteerStatus::Active.into(),
+        level: 1,
+        register_time: Some(timestamp(service.now())),
+    };
+    assert_eq!(answer.entries[2].volunteer.as_ref(), Some(&expected));
+
+    // Who is not active yet, or not any more, is nobody.
+    service.sql("SELECT count(*) FROM registration.volunteer").await;
+    let hide = "UPDATE registration.volunteer SET state = 'INACTIVE'";
+    sqlx::query(hide).execute(&service.pool().await).await.unwrap();
+    let request = BatchGetVolunteersRequest { volunteer_ids: vec![second.id] };
+    let answer = volunteers(&service).batch_get_volunteers(request).await.unwrap().into_inner();
+    assert_eq!(answer.entries[0].volunteer, None);
+}
+
+#[tokio::test]
+async fn a_question_has_between_one_and_500_ids() {
+    let service = Service::start(Recovery::Off).await;
+    let ask = |ids: Vec<String>| {
+        let mut client = volunteers(&service);
+        let request = BatchGetVolunteersRequest { volunteer_ids: ids };
+        async move { client.batch_get_volunteers(request).await }
+    };
+    let ids = |count| (0..count).map(|_| Uuid::new_v4().to_string()).collect::<Vec<_>>();
+    assert_eq!(ask(ids(500)).await.unwrap().into_inner().entries.len(), 500);
+    for bad in [Vec::new(), ids(501), vec!["1".to_owned()]] {
+        let refused = ask(bad).await.unwrap_err();
+        assert_eq!(reason(&refused), "INVALID_FIELDS");
+    }
+}
+
+#[tokio::test]
+async fn a_number_is_somebody_s_or_nobody_s_and_the_answer_has_one_shape() {
+    let service = Service::start(Recovery::Off).await;
+    let volunteer = service.register(&form(1)).await.unwrap().volunteer.unwrap();
+    let ask = |volunteer_number: String| {
+        let mut client = volunteers(&service);
+        let request = LookUpVolunteerNumberRequest { volunteer_number };
+        async move { client.look_up_volunteer_number(request).await }
+    };
+    let told = ask(volunteer.volunteer_number).await.unwrap().into_inner();
+    let expected =
+        LookUpVolunteerNumberResponse { registered: true, volunteer_id: volunteer.id, level: 1 };
+    assert_eq!(told, expected);
+    let nobody = VolunteerNumber::new(RegionCode::parse(RESIDENCE).unwrap(), 77).unwrap();
+    let told = ask(nobody.to_string()).await.unwrap().into_inner();
+    assert_eq!(told, LookUpVolunteerNumberResponse::default());
+    assert_eq!(reason(&ask("1".into()).await.unwrap_err()), "INVALID_FIELDS");
+}
+
+#[tokio::test]
+async fn a_platform_registers_a_person_and_it_is_kept_which_one_it_was() {
+    let service = Service::start(Recovery::Off).await;
+    let mut client = RegistrationServiceClient::new(channel(&service));
+    let sent = form(1);
+    let request = RegisterOnBehalfRequest { registration: Some(sent.clone()) };
+    let answer = client.register_on_behalf(request.clone()).await.unwrap().into_inner();
+    assert_eq!(answer.state(), RegistrationState::Active);
+    // Identity judges whether the code is one for this platform.
+    let form_there = service.identity.with(|state| state.last_form.clone()).unwrap();
+    assert_eq!(form_there.registered_via, "platform");
+    let via = "SELECT string_agg(coalesce(registered_via, 'nobody'), ',')
+               FROM registration.registration";
+    assert_eq!(service.sql(via).await, "platform");
+    let again = client.register_on_behalf(request).await.unwrap().into_inner();
+    assert_eq!(again, answer);
+    // The same form by the person alone is another one.
+    let refused = service.register(&sent).await.unwrap_err();
+    assert_eq!(reason(&refused), "REQUEST_ID_REUSED");
+    service.register(&form(2)).await.unwrap();
+    assert_eq!(service.sql(&format!("{via} WHERE registered_via IS NULL")).await, "nobody");
+
+    let malformed = RegisterRequest { name: String::new(), ..form(3) };
+    let request = RegisterOnBehalfRequest { registration: Some(malformed) };
+    let refused = client.register_on_behalf(request).await.unwrap_err();
+    assert_eq!((refused.code(), &*reason(&refused)), (Code::InvalidArgument, "INVALID_FIELDS"));
+    use tonic_types::StatusExt as _;
+    let details = refused.get_error_details();
+    assert_eq!(details.bad_request().unwrap().field_violations[0].field, "registration.name");
+    let request = RegisterOnBehalfRequest { registration: None };
+    let refused = client.register_on_behalf(request).await.unwrap_err();
+    assert_eq!(reason(&refused), "INVALID_FIELDS");
+}
