@@ -84,9 +84,11 @@ class Gateway:
                 yield json_format.MessageToDict(answer, descriptor_pool=pool)
 
 
+PURPOSE = "LOOK_UP_PURPOSE_ACTIVITY_ENROLMENT"
+
+
 def look_up(gateway: Gateway, subject: dict) -> dict:
-    purpose = "LOOK_UP_PURPOSE_ACTIVITY_ENROLMENT"
-    return gateway.call("identity.v1.LookUpService/LookUpVolunteer", {**subject, "purpose": purpose})
+    return gateway.call("identity.v1.LookUpService/LookUpVolunteer", {**subject, "purpose": PURPOSE})
 
 
 def main() -> int:
@@ -110,7 +112,7 @@ def main() -> int:
     bound = {"externalId": f"u-{volunteer[-12:]}", "volunteerId": volunteer}
     gateway.call("identity.v1.LookUpService/BindExternalId", bound)
     again = look_up(gateway, {"externalId": bound["externalId"]})
-    ids = {"volunteerIds": [volunteer, str(uuid.uuid4())]}
+    ids = {"volunteerIds": [volunteer, str(uuid.uuid4())], "purpose": PURPOSE}
     known, unknown = gateway.call("registration.v1.VolunteerService/BatchGetVolunteers", ids)["entries"]
     print(json.dumps(known["volunteer"], indent=2))
     if again["volunteerId"] != volunteer or "volunteer" in unknown:

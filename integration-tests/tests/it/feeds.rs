@@ -156,8 +156,16 @@ async fn nobody_else_follows() {
     for (account, key) in [(ACCOUNT, &other), ("registration", &own), ("nobody", &other)] {
         for service in ["registration", "orgtree"] {
             let source = source_as(&suite.site, service, account, key);
-            let refused = source.pull(everything()).await;
-            let Err(Error::Source(refused)) = refused else { panic!("{account} follows") };
+            let refused = loop {
+                let refused = source.pull(everything()).await;
+                let Err(Error::Source(refused)) = refused else { panic!("{account} follows") };
+                // A service that has just started may not have heard yet which accounts
+                // there are.
+                if refused.reason != "REVOCATIONS_STALE" {
+                    break refused;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            };
             let expected = (Code::Unauthenticated, "UNAUTHENTICATED");
             assert_eq!((refused.code, &*refused.reason), expected);
         }

@@ -173,7 +173,7 @@ async fn check_accounts(site: &Site, all: &[Acknowledged]) {
     let holders: BTreeSet<Uuid> = numbers.iter().copied().collect();
     assert_eq!((numbers.len(), holders.len()), (PEOPLE, PEOPLE));
     let rows: Vec<(Uuid, i16, String)> =
-        sqlx::query_as("SELECT account_id, purpose, version FROM identity.consent")
+        sqlx::query_as("SELECT account_id, purpose, version FROM identity.consent_entry")
             .fetch_all(&mut main)
             .await
             .unwrap();

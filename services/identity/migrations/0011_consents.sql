@@ -25,7 +25,21 @@ SELECT partition, account_id,
        row_number() OVER (PARTITION BY partition, account_id ORDER BY given_at, purpose, version),
        purpose, version, true, 1, given_at
 FROM identity.consent;
-DROP TABLE identity.consent;
+
+-- The table of before stays for the binaries of before, until the next release: what they
+-- write there while they are replaced is entered here.
+CREATE FUNCTION identity.enter_consent() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO identity.consent_entry
+        (partition, account_id, number, purpose, version, given, occasion, entered_at)
+    SELECT NEW.partition, NEW.account_id, coalesce(max(number), 0) + 1, NEW.purpose, NEW.version,
+           true, 1, NEW.given_at
+    FROM identity.consent_entry
+    WHERE partition = NEW.partition AND account_id = NEW.account_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER enter_consent AFTER INSERT ON identity.consent
+    FOR EACH ROW EXECUTE FUNCTION identity.enter_consent();
 
 -- An entry goes with its account, when a registration comes to nothing, and never alone.
 CREATE FUNCTION identity.keep_consent_entry() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -43,11 +57,12 @@ CREATE TRIGGER keep_consent_entry BEFORE UPDATE OR DELETE ON identity.consent_en
 CREATE TRIGGER keep_consent_entries BEFORE TRUNCATE ON identity.consent_entry
     EXECUTE FUNCTION identity.keep_consent_entry();
 
--- What people agree to at this moment.
+-- What people agree to at this moment; nobody does whose account is closed.
 CREATE VIEW identity.consent_in_force AS
 SELECT partition, account_id, purpose, version
 FROM (SELECT DISTINCT ON (partition, account_id, purpose)
              partition, account_id, purpose, version, given
       FROM identity.consent_entry
       ORDER BY partition, account_id, purpose, number DESC) AS latest
-WHERE given;
+JOIN identity.account USING (partition, account_id)
+WHERE given AND state <> 'CLOSED';

@@ -84,6 +84,9 @@ pub(crate) enum Error {
     /// Another version of the text is in force.
     #[error("another version of the text is in force")]
     ConsentOutdated { version: String },
+    /// A consent was given or taken back meanwhile.
+    #[error("the consent has changed meanwhile")]
+    ConsentChanged,
     /// There is no account without this consent.
     #[error("there is no account without this consent")]
     ConsentRequired,
@@ -172,6 +175,7 @@ impl Error {
             | Self::PasswordWrong
             | Self::ConsentOutdated { .. }
             | Self::ConsentRequired
+            | Self::ConsentChanged
             | Self::PhoneProofMissing
             | Self::LookUpsExhausted { .. }
             | Self::ExternalIdTaken
@@ -303,6 +307,11 @@ impl From<Error> for RpcError {
                 "告知书已经更新，请阅读最新版本后再同意",
             )
             .with_metadata("version", version),
+            Error::ConsentChanged => Self::new(
+                Code::Conflict,
+                Reason::ConsentChanged,
+                "这项同意在别处有过变更，请刷新页面，核对后重新选择",
+            ),
             Error::ConsentRequired => Self::new(
                 Code::Precondition,
                 Reason::ConsentRequired,
@@ -410,6 +419,7 @@ mod tests {
                 Code::Precondition,
                 "CONSENT_OUTDATED",
             ),
+            (Error::ConsentChanged, Code::Conflict, "CONSENT_CHANGED"),
             (Error::ConsentRequired, Code::Precondition, "CONSENT_REQUIRED"),
             (Error::LookUpsExhausted { wait }, Code::Exhausted, "LOOK_UPS_EXHAUSTED"),
             (Error::ExternalIdTaken, Code::AlreadyExists, "EXTERNAL_ID_TAKEN"),

@@ -134,7 +134,10 @@ pub async fn run(
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
         .add_service(ProfileServiceServer::new(ProfileRpc::new(profiles)))
-        .add_service(VolunteerServiceServer::new(VolunteerRpc::new(pool.clone())))
+        .add_service(VolunteerServiceServer::new(VolunteerRpc::new(
+            pool.clone(),
+            Trail::new(NAME, deps.clock.clone()),
+        )))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let sessions = Sessions::new();
     let callers = TrustedCallers::new(&config.callers)?;

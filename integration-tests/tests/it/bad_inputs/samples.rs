@@ -199,7 +199,7 @@ impl Place {
             };
         }
         assert!(at.descriptor().fields().any(|field| field == *last));
-        at.set_field(last, if last.is_list() { Value::List(vec![value]) } else { value });
+        at.set_field(last, value);
     }
 }
 

@@ -85,7 +85,7 @@ impl Stored {
         let claims: Vec<(Uuid, i64)> =
             rows!(main, "SELECT account_id, count(*) FROM identity.number GROUP BY account_id");
         let consents: Vec<(Uuid,)> =
-            rows!(main, "SELECT DISTINCT account_id FROM identity.consent");
+            rows!(main, "SELECT DISTINCT account_id FROM identity.consent_entry WHERE given");
         let challenges: Vec<(Uuid,)> =
             rows!(main, "SELECT challenge_id FROM identity.sms_challenge");
         let serials = rows!(

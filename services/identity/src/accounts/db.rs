@@ -271,23 +271,62 @@ pub(crate) async fn phone_proven(
     Ok(())
 }
 
+/// Whether the phone alone stands behind a password.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum ByPhone {
+    /// As with the one before, which proved this one.
+    AsBefore,
+    /// Nothing but the phone proved who sets it, at this time.
+    Since(OffsetDateTime),
+    /// Something else did.
+    No,
+}
+
 /// Stores another password; the row is locked.
 #[tracing::instrument(name = "db.account.set_password", skip_all)]
 pub(crate) async fn set_password(
     tx: &mut PgConnection,
     account_id: Uuid,
     password_hash: &str,
+    by_phone: ByPhone,
 ) -> Result<()> {
+    let (keeps, since) = match by_phone {
+        ByPhone::AsBefore => (true, None),
+        ByPhone::Since(at) => (false, Some(at)),
+        ByPhone::No => (false, None),
+    };
     sqlx::query!(
-        "UPDATE identity.account SET password_hash = $3
+        "UPDATE identity.account
+         SET password_hash = $3,
+             password_by_phone_at = CASE WHEN $4 THEN password_by_phone_at ELSE $5 END
          WHERE partition = $1 AND account_id = $2",
         Partition::of(account_id).get(),
         account_id,
         password_hash,
+        keeps,
+        since,
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Whether the password was set since a time by nothing but the phone.
+#[tracing::instrument(name = "db.account.password_by_phone", skip_all)]
+pub(crate) async fn password_by_phone(
+    conn: &mut PgConnection,
+    account_id: Uuid,
+    since: OffsetDateTime,
+) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT coalesce(password_by_phone_at > $3, false) AS "by_phone!"
+           FROM identity.account WHERE partition = $1 AND account_id = $2"#,
+        Partition::of(account_id).get(),
+        account_id,
+        since,
+    )
+    .fetch_one(conn)
+    .await?)
 }
 
 /// Stores another phone, which was proved just now; the row is locked.

@@ -22,15 +22,15 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// Agrees to a text.
+    /// Agrees to a text. `seen`: the entry of the purpose that the person was shown, or 0.
     ///
     /// # Errors
-    /// `ConsentOutdated`; `SignInRefused` when the account is none any more.
+    /// `ConsentOutdated`; `ConsentChanged`; `SignInRefused` when the account is none any more.
     pub(crate) async fn give(
         &self,
         account_id: Uuid,
-        purpose: Purpose,
-        version: &str,
+        (purpose, version): (Purpose, &str),
+        seen: i32,
     ) -> Result<Standing> {
         let text = self.texts.in_force(purpose).ok_or(Error::Inconsistent("texts of consents"))?;
         if text.version != version {
@@ -43,7 +43,7 @@ impl Ledger {
             given: true,
             occasion: Occasion::SignedIn,
         };
-        let stands = again(Error::is_lost, || self.enter(account_id, &entry)).await?;
+        let stands = again(Error::is_lost, || self.enter(account_id, &entry, Some(seen))).await?;
         stands.ok_or(Error::Inconsistent("identity.consent_entry"))
     }
 
@@ -66,10 +66,15 @@ impl Ledger {
             given: false,
             occasion: Occasion::SignedIn,
         };
-        again(Error::is_lost, || self.enter(account_id, &entry)).await
+        again(Error::is_lost, || self.enter(account_id, &entry, None)).await
     }
 
-    async fn enter(&self, account_id: Uuid, entry: &NewEntry) -> Result<Option<Standing>> {
+    async fn enter(
+        &self,
+        account_id: Uuid,
+        entry: &NewEntry,
+        seen: Option<i32>,
+    ) -> Result<Option<Standing>> {
         let mut tx = self.pool.begin().await?;
         if !accounts::db::lock_active(&mut tx, account_id).await? {
             return Err(Error::SignInRefused);
@@ -82,6 +87,10 @@ impl Ledger {
         };
         if !changes {
             return Ok(stood);
+        }
+        let latest = stood.as_ref().map_or(0, |stood| stood.number);
+        if seen.is_some_and(|seen| seen != latest) {
+            return Err(Error::ConsentChanged);
         }
         let mut entry = entry.clone();
         if let (false, Some(stood)) = (entry.given, &stood) {

@@ -42,7 +42,7 @@ pub(crate) async fn insert(
 #[tracing::instrument(name = "db.consent_entry.standings", skip_all)]
 pub(crate) async fn standings(conn: &mut PgConnection, account_id: Uuid) -> Result<Vec<Standing>> {
     let rows = sqlx::query!(
-        "SELECT DISTINCT ON (purpose) purpose, version, given, entered_at
+        "SELECT DISTINCT ON (purpose) number, purpose, version, given, entered_at
          FROM identity.consent_entry WHERE partition = $1 AND account_id = $2
          ORDER BY purpose, number DESC",
         Partition::of(account_id).get(),
@@ -53,6 +53,7 @@ pub(crate) async fn standings(conn: &mut PgConnection, account_id: Uuid) -> Resu
     rows.into_iter()
         .map(|row| {
             Ok(Standing {
+                number: row.number,
                 purpose: Purpose::from_column(row.purpose).ok_or(CORRUPT)?,
                 given: row.given,
                 version: row.version,

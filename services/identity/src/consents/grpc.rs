@@ -115,6 +115,7 @@ fn state(text: &Text, stands: Option<&Standing>) -> ConsentState {
         version: stands.map(|stands| stands.version.clone()).unwrap_or_default(),
         change_time: stands.map(|stands| timestamp(stands.since)),
         version_in_force: text.version.clone(),
+        entry: stands.map_or(0, |stands| stands.number),
     }
 }
 
@@ -179,8 +180,9 @@ impl ConsentService for Consents {
         request: Request<GiveConsentRequest>,
     ) -> Result<Response<GiveConsentResponse>, Status> {
         let person = PersonIdentity::of(&request)?;
+        let seen = request.get_ref().seen_entry;
         let (purpose, version) = given(request.get_ref())?;
-        let stands = self.ledger.give(person.account_id, purpose, version).await?;
+        let stands = self.ledger.give(person.account_id, (purpose, version), seen).await?;
         let consent = Some(self.state_of(purpose, Some(&stands))?);
         Ok(Response::new(GiveConsentResponse { consent }))
     }

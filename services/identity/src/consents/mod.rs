@@ -153,6 +153,8 @@ pub(crate) struct Entry {
 /// Where somebody stands with a purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
+    /// The entry that says so.
+    pub(crate) number: i32,
     pub(crate) purpose: Purpose,
     pub(crate) given: bool,
     pub(crate) version: String,

@@ -11,7 +11,8 @@ use zhiyuan_domain::{IdNumber, Mobile, Password, PersonalDetails, shanghai_date}
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::{Error as RpcError, FieldFault};
 
-use crate::accounts::{self, db::Owner};
+use crate::accounts;
+use crate::accounts::db::{ByPhone, Owner};
 use crate::audit;
 use crate::delays::{self, Way, db::Reservation};
 use crate::devices::{self, DeviceToken};
@@ -49,8 +50,14 @@ pub(crate) struct PhoneChange {
 enum Proof<'a> {
     /// The one before.
     Password(&'a Reservation),
-    /// A code to the phone, and a second proof if one was given.
-    Code(&'a Code, Option<&'a Reservation>),
+    /// A code to the phone.
+    Code {
+        code: &'a Code,
+        /// Of a second proof, if one was given.
+        reserved: Option<&'a Reservation>,
+        /// There is neither a second proof nor a device that is known.
+        alone: bool,
+    },
 }
 
 impl Credentials {
@@ -146,7 +153,8 @@ impl Credentials {
                 return Err(error);
             }
         };
-        let set = self.reset_of(&owner, reset, reserved.as_ref()).await;
+        let alone = proof.is_none() && known != Some(owner.account_id);
+        let set = self.reset_of(&owner, reset, (reserved.as_ref(), alone)).await;
         if set.is_err() {
             // The proof was right.
             self.sign_in.give_back(reserved.as_ref()).await?;
@@ -158,11 +166,17 @@ impl Credentials {
         &self,
         owner: &Owner,
         reset: &Reset,
-        reserved: Option<&Reservation>,
+        (reserved, alone): (Option<&Reservation>, bool),
     ) -> Result<()> {
         let new = self.new_password(owner, "new_password", &reset.new_password).await?;
         let hash = self.sign_in.hasher.hash(new.expose()).await?;
-        self.set_password(owner, &hash, Which::All, Proof::Code(&reset.code, reserved)).await
+        self.set_password(
+            owner,
+            &hash,
+            Which::All,
+            Proof::Code { code: &reset.code, reserved, alone },
+        )
+        .await
     }
 
     async fn set_password(
@@ -182,7 +196,7 @@ impl Credentials {
                     return Err(Error::PasswordWrong);
                 }
                 Proof::Password(reserved) => delays::db::succeed(&mut tx, reserved).await?,
-                Proof::Code(code, reserved) => {
+                Proof::Code { code, reserved, .. } => {
                     self.sign_in.use_code(&mut tx, code, seen, &owner).await?;
                     if let Some(reserved) = reserved {
                         delays::db::succeed(&mut tx, reserved).await?;
@@ -191,11 +205,16 @@ impl Credentials {
             }
             // Somebody else may have had the old one too, and made a device known.
             devices::db::forget_account(&mut tx, owner.account_id).await?;
-            accounts::db::set_password(&mut tx, owner.account_id, hash).await?;
+            let by_phone = match proof {
+                Proof::Password(_) => ByPhone::AsBefore,
+                Proof::Code { alone: true, .. } => ByPhone::Since(now),
+                Proof::Code { alone: false, .. } => ByPhone::No,
+            };
+            accounts::db::set_password(&mut tx, owner.account_id, hash, by_phone).await?;
             let ended = sessions::db::end(&mut tx, owner.account_id, which).await?;
             let action = match proof {
                 Proof::Password(_) => "identity.password.changed",
-                Proof::Code(..) => "identity.password.reset",
+                Proof::Code { .. } => "identity.password.reset",
             };
             self.record(&mut tx, owner.account_id, action).await?;
             let notice = self.notice(Template::PasswordChanged, owner.account_id, now);

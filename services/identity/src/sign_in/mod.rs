@@ -22,6 +22,10 @@ use crate::sessions::issuer::Issuer;
 
 /// A phone to which no code was right for this long may have another owner by now.
 pub(crate) const RECYCLED_AFTER: Duration = Duration::days(60);
+/// A password that was set with nothing but a code to the phone is no second factor beside
+/// one for this long: time for the owner of a stolen phone to notice, as the notice of the
+/// change goes there too. A choice of ours.
+pub(crate) const PASSWORD_IS_PHONE: Duration = Duration::days(7);
 /// Accounts that are looked at for one phone; a family has fewer.
 pub(crate) const MOST_OF_PHONE: i64 = 8;
 

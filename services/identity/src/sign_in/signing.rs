@@ -9,7 +9,7 @@ use zhiyuan_domain::{IdNumber, Mobile};
 use zhiyuan_postgres::again;
 
 use super::trial::{Kind, Trial};
-use super::{SecondProof, SignIn};
+use super::{PASSWORD_IS_PHONE, SecondProof, SignIn};
 use crate::accounts::{self, db::Owner};
 use crate::challenges::Solution;
 use crate::delays::Way;
@@ -165,9 +165,13 @@ impl SignIn {
             self.use_code(&mut tx, code, seen, &owner).await?;
         }
         let device_token = self.know(&mut tx, attempt, &owner, device).await?;
+        let both = attempt.password.is_some() && attempt.code.is_some();
+        let since = self.clock.now() - PASSWORD_IS_PHONE;
         let beginning = Beginning {
             account_id,
-            second_factor: attempt.password.is_some() && attempt.code.is_some(),
+            // A password that the phone alone has set is that phone once more.
+            second_factor: both
+                && !accounts::db::password_by_phone(&mut tx, account_id, since).await?,
             client_name: attempt.client_name.clone(),
         };
         let (session, ended) = self.issuer.begin(&mut tx, beginning).await?;

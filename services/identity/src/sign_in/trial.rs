@@ -167,8 +167,14 @@ impl SignIn {
             }
             _ => None,
         };
-        let now = self.clock.now();
+        let (now, shared) = (self.clock.now(), owners.len() > 1);
         match self.owners.proved_by_code(owners, proof, known_device, now).await {
+            // Who proves to be one of those who share a phone clears nothing of what was
+            // tried at the others.
+            Ok(owner) if shared => {
+                self.give_back(reserved.as_ref()).await?;
+                Ok((owner, None))
+            }
             Ok(owner) => Ok((owner, reserved)),
             Err(Error::SignInRefused) => Err(Error::SignInRefused),
             Err(error) => {

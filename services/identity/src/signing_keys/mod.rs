@@ -133,7 +133,12 @@ impl SigningKeys {
     pub(crate) async fn rotate(&self) -> Result<()> {
         let id = new_id(self.clock.as_ref());
         let agreed = self.agreed.now(&mut *self.pool.acquire().await?).await;
-        self.off.store(matches!(agreed, Err(Error::ClockOff { .. })), Ordering::Relaxed);
+        match &agreed {
+            Ok(_) => self.off.store(false, Ordering::Relaxed),
+            Err(Error::ClockOff { .. }) => self.off.store(true, Ordering::Relaxed),
+            // Nothing was learned.
+            Err(_) => {}
+        }
         let now = agreed?;
         let stored = db::list(&mut *self.pool.acquire().await?, now).await?;
         if next_term(terms(&stored), now, self.life).is_some() {

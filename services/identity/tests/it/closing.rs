@@ -83,7 +83,7 @@ async fn nothing_is_left_of_a_closed_account_that_tells_who_it_was() {
     assert_eq!((enrolment.state(), enrolment.masked_name.as_str()), (EnrolmentState::Active, ""));
     assert_eq!(
         identity.told_of_accounts().await,
-        [(1, AccountState::Active), (2, AccountState::Closed)]
+        [(1, AccountState::Active), (3, AccountState::Closed)]
     );
 
     for empty in [

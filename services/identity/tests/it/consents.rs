@@ -13,6 +13,7 @@ use zhiyuan_crypto::digest::unkeyed;
 use zhiyuan_rpc::Remote;
 
 use crate::account::{Answer, refused, with};
+use crate::codes::reason;
 use crate::harness::Identity;
 use crate::sessions::signed_in;
 
@@ -23,14 +24,27 @@ fn consents(address: &str) -> ConsentServiceClient<Channel> {
     ConsentServiceClient::new(zhiyuan_rpc::connect_lazy(address).unwrap())
 }
 
+/// Agrees as somebody who sees how it stands.
 async fn give(
     address: &str,
     tokens: &Tokens,
     purpose: ConsentPurpose,
     version: &str,
 ) -> Answer<ConsentState> {
+    let request = with(tokens, ListMyConsentsRequest::default());
+    let listed = consents(address).list_my_consents(request).await?.into_inner().consents;
+    let seen = listed.iter().find(|state| state.purpose() == purpose);
+    give_after(seen.map_or(0, |state| state.entry), (address, tokens), purpose, version).await
+}
+
+async fn give_after(
+    seen_entry: i32,
+    (address, tokens): (&str, &Tokens),
+    purpose: ConsentPurpose,
+    version: &str,
+) -> Answer<ConsentState> {
     let consent = Some(Consent { purpose: purpose.into(), version: version.to_owned() });
-    let request = with(tokens, GiveConsentRequest { consent });
+    let request = with(tokens, GiveConsentRequest { consent, seen_entry });
     Ok(consents(address).give_consent(request).await?.into_inner().consent.unwrap())
 }
 
@@ -93,6 +107,11 @@ async fn a_consent_is_given_and_taken_back_as_easily_and_each_is_told() {
     let taken_back = withdraw(here, &tokens, CREDIT).await.unwrap();
     assert!(!taken_back.given && taken_back.version == VERSION);
     assert_eq!(withdraw(here, &tokens, CREDIT).await.unwrap(), taken_back);
+    // What was agreed to before it was taken back, and comes late.
+    let late = give_after(0, (here, &tokens), CREDIT, VERSION).await;
+    assert_eq!(refused(late), "CONSENT_CHANGED");
+    let late = give_after(given.entry, (here, &tokens), CREDIT, VERSION).await;
+    assert_eq!(refused(late), "CONSENT_CHANGED");
     // What was never given.
     let never = withdraw(here, &tokens, Insurance).await.unwrap();
     assert!(!never.given && never.version.is_empty() && never.change_time.is_none());
@@ -159,6 +178,8 @@ async fn of_many_changes_at_once_in_two_processes_the_ledger_tells_one_order() {
                 Ok(_) => break,
                 // The machine is busy: sent again, it is done once all the same.
                 Err(status) if Remote::from(status.clone()).is_transient() => {}
+                // Another one was faster: looked at again.
+                Err(status) if reason(&status) == "CONSENT_CHANGED" => {}
                 Err(status) => panic!("{status:?}"),
             }
         }

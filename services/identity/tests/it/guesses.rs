@@ -219,3 +219,48 @@ async fn a_device_that_gave_a_password_alone_has_not_proved_the_phone() {
     identity.sign_in(proof).await.unwrap();
     identity.ask_for_code(ask()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_password_that_the_phone_alone_has_set_is_no_second_factor_beside_it() {
+    let (identity, person) = with_one().await;
+    let both = async |password: &str| {
+        let code = identity.code_request(&person.mobile).await;
+        let request = SignInRequest { password: password.into(), ..code };
+        let tokens = identity.sign_in(request).await.unwrap().tokens.unwrap();
+        let sessions = identity.sessions_of(&tokens).await.unwrap();
+        let current = sessions.iter().find(|session| session.current).unwrap();
+        (tokens.clone(), current.second_factor)
+    };
+    assert!(both(PASSWORD).await.1);
+    let reset = async |password: &str, second: bool| {
+        let (sms_challenge_id, sms_code) =
+            identity.code_for(&person.mobile, SmsPurpose::ResetPassword).await;
+        let request = ResetPasswordRequest {
+            phone: person.mobile.clone(),
+            sms_challenge_id,
+            sms_code,
+            new_password: password.to_owned(),
+            name: if second { person.name.clone() } else { String::new() },
+            id_number_tail: if second { tail(&person) } else { String::new() },
+            ..ResetPasswordRequest::default()
+        };
+        identity.credentials().reset_password(request).await.unwrap();
+    };
+    // Whoever has a copy of the card resets, and changes once more.
+    reset("white-tea-43", false).await;
+    let (tokens, second_factor) = both("white-tea-43").await;
+    assert!(!second_factor);
+    let change = zhiyuan_contracts::identity::v1::ChangePasswordRequest {
+        current_password: "white-tea-43".into(),
+        new_password: "white-tea-44".into(),
+    };
+    let change = crate::account::with(&tokens, change);
+    identity.credentials().change_password(change).await.unwrap();
+    assert!(!both("white-tea-44").await.1);
+    // The owner knows name and number besides.
+    reset("white-tea-45", true).await;
+    assert!(both("white-tea-45").await.1);
+    reset("white-tea-46", false).await;
+    identity.pass(Duration::days(7));
+    assert!(both("white-tea-46").await.1);
+}

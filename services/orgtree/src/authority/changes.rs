@@ -140,6 +140,18 @@ impl Changes {
         if !holds_all(&held.reaching, new.role) {
             return Err(Error::RoleAboveOwn);
         }
+        // Whose own right ends gives none that lasts longer.
+        let lasts = |until: &Grant| match (until.expires_at, new.expires_at) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(end), Some(wanted)) => wanted <= end,
+        };
+        let lasting: Vec<Grant> =
+            held.reaching.iter().filter(|held| lasts(held)).cloned().collect();
+        let may_give = matches!(decide(&lasting, Permission::Grant), Verdict::Allowed(_));
+        if !may_give || !holds_all(&lasting, new.role) {
+            return Err(Error::RoleAboveOwn);
+        }
         // Not before: a call that is sent again later has the answer that it had.
         if new.expires_at.is_some_and(|end| end <= now) {
             let mut fields = Fields::new();

@@ -3,16 +3,18 @@
 use sqlx::PgPool;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
+use zhiyuan_audit::{Actor, Record, Trail};
+use zhiyuan_contracts::identity::v1::LookUpPurpose;
 use zhiyuan_contracts::registration::v1::volunteer_service_server::VolunteerService;
 use zhiyuan_contracts::registration::v1::{
     BatchGetVolunteersRequest, BatchGetVolunteersResponse, LookUpVolunteerNumberRequest,
     LookUpVolunteerNumberResponse, VolunteerEntry, VolunteerStatus, VolunteerSummary,
 };
-use zhiyuan_domain::{VolunteerId, VolunteerNumber};
-use zhiyuan_rpc::Fields;
+use zhiyuan_domain::{AccountId, VolunteerId, VolunteerNumber};
 use zhiyuan_rpc::wire::timestamp;
+use zhiyuan_rpc::{CallerIdentity, Fields};
 
-use super::{MOST, db, in_order};
+use super::{MOST, db, in_order, purpose_name};
 use crate::error::Result;
 use crate::volunteers::Told;
 
@@ -20,14 +22,26 @@ use crate::volunteers::Told;
 #[derive(Debug)]
 pub(crate) struct VolunteerRpc {
     pool: PgPool,
+    trail: Trail,
 }
 
 impl VolunteerRpc {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(crate) fn new(pool: PgPool, trail: Trail) -> Self {
+        Self { pool, trail }
     }
 
-    async fn get(&self, request: &BatchGetVolunteersRequest) -> Result<BatchGetVolunteersResponse> {
+    /// Records a question before it is answered: what can't be recorded is not told.
+    async fn record(&self, record: &Record) -> Result<()> {
+        let mut transaction = self.pool.begin().await?;
+        self.trail.append(&mut transaction, record).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn get(
+        &self,
+        platform: &str,
+        request: &BatchGetVolunteersRequest,
+    ) -> Result<BatchGetVolunteersResponse> {
         let mut fields = Fields::new();
         let asked = &request.volunteer_ids;
         if asked.is_empty() || asked.len() > MOST {
@@ -43,8 +57,12 @@ impl VolunteerRpc {
             })
             .map(|id: VolunteerId| id.as_uuid())
             .collect();
+        let purpose = purpose(&mut fields, request.purpose);
+        let Some(purpose) = purpose else { return Err(fields.into_error().into()) };
         fields.finish()?;
         let found = db::by_ids(&self.pool, &ids).await?;
+        let record = by_platform(platform, "registration.volunteers.read").because(purpose);
+        self.record(&record.with("volunteers", found.len())).await?;
         let entries = in_order(&ids, found).into_iter().map(|(id, told)| VolunteerEntry {
             volunteer_id: id.to_string(),
             volunteer: told.map(summary),
@@ -54,14 +72,23 @@ impl VolunteerRpc {
 
     async fn look_up(
         &self,
+        platform: &str,
         request: &LookUpVolunteerNumberRequest,
     ) -> Result<LookUpVolunteerNumberResponse> {
         let mut fields = Fields::new();
         let parsed = VolunteerNumber::parse(&request.volunteer_number);
-        let Some(number) = fields.take("volunteer_number", parsed) else {
+        let number = fields.take("volunteer_number", parsed);
+        let purpose = purpose(&mut fields, request.purpose);
+        let (Some(number), Some(purpose)) = (number, purpose) else {
             return Err(fields.into_error().into());
         };
         let found = db::by_number(&self.pool, &number).await?;
+        let record = by_platform(platform, "registration.volunteer.looked_up").because(purpose);
+        self.record(&match found {
+            Some((id, _level)) => record.about(AccountId::from(id)),
+            None => record,
+        })
+        .await?;
         Ok(found.map_or_else(LookUpVolunteerNumberResponse::default, |(id, level)| {
             LookUpVolunteerNumberResponse {
                 registered: true,
@@ -70,6 +97,18 @@ impl VolunteerRpc {
             }
         }))
     }
+}
+
+fn by_platform(platform: &str, action: &'static str) -> Record {
+    Record::done(Actor::ServiceAccount(platform.to_owned()), action)
+}
+
+fn purpose(fields: &mut Fields, wire: i32) -> Option<&'static str> {
+    let purpose = LookUpPurpose::try_from(wire).ok().and_then(purpose_name);
+    if purpose.is_none() {
+        fields.refuse("purpose", "LOOK_UP_PURPOSE_UNKNOWN", "请说明查询的用途");
+    }
+    purpose
 }
 
 fn summary(told: Told) -> VolunteerSummary {
@@ -94,13 +133,15 @@ impl VolunteerService for VolunteerRpc {
         &self,
         request: Request<BatchGetVolunteersRequest>,
     ) -> std::result::Result<Response<BatchGetVolunteersResponse>, Status> {
-        Ok(Response::new(self.get(request.get_ref()).await?))
+        let platform = CallerIdentity::name_of(&request);
+        Ok(Response::new(self.get(&platform, request.get_ref()).await?))
     }
 
     async fn look_up_volunteer_number(
         &self,
         request: Request<LookUpVolunteerNumberRequest>,
     ) -> std::result::Result<Response<LookUpVolunteerNumberResponse>, Status> {
-        Ok(Response::new(self.look_up(request.get_ref()).await?))
+        let platform = CallerIdentity::name_of(&request);
+        Ok(Response::new(self.look_up(&platform, request.get_ref()).await?))
     }
 }

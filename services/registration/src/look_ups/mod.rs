@@ -9,11 +9,24 @@ pub(crate) use grpc::VolunteerRpc;
 use std::collections::HashMap;
 
 use uuid::Uuid;
+use zhiyuan_contracts::identity::v1::LookUpPurpose;
 
 use crate::volunteers::Told;
 
 /// Ids of one question.
 pub(crate) const MOST: usize = 500;
+
+/// The name under which a purpose is recorded, as identity does it; none, if it is none.
+fn purpose_name(purpose: LookUpPurpose) -> Option<&'static str> {
+    match purpose {
+        LookUpPurpose::Unspecified => None,
+        LookUpPurpose::ActivityEnrolment => Some("报名参加志愿服务活动"),
+        LookUpPurpose::ServiceHours => Some("记录或核对志愿服务时长"),
+        LookUpPurpose::AccountLinking => Some("关联平台账号"),
+        LookUpPurpose::Insurance => Some("办理志愿者保险"),
+        LookUpPurpose::Credit => Some("落实信用激励"),
+    }
+}
 
 /// What was found of each id, in the order in which they were asked for.
 fn in_order(ids: &[Uuid], found: Vec<Told>) -> Vec<(Uuid, Option<Told>)> {

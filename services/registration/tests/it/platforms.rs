@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tonic::Code;
 use uuid::Uuid;
 use zhiyuan_auth::AssertionSigner;
+use zhiyuan_contracts::identity::v1::LookUpPurpose;
 use zhiyuan_contracts::registration::v1::registration_service_client::RegistrationServiceClient;
 use zhiyuan_contracts::registration::v1::volunteer_service_client::VolunteerServiceClient;
 use zhiyuan_contracts::registration::v1::{
@@ -18,6 +19,8 @@ use zhiyuan_rpc::{SuiteChannel, connect_lazy};
 
 use crate::fake_orgtree::{RESIDENCE, TOWNSHIP};
 use crate::harness::{PLATFORM_KEY, Recovery, Service, form, reason};
+
+const PURPOSE: i32 = LookUpPurpose::ServiceHours as i32;
 
 fn channel(service: &Service) -> SuiteChannel {
     let key = SigningKey::from_base64(PLATFORM_KEY).unwrap();
@@ -36,7 +39,7 @@ async fn many_are_answered_in_order_and_who_is_not_there_is_said_to_be_missing()
     let second = service.register(&form(2)).await.unwrap().volunteer.unwrap();
     let nobody = Uuid::new_v4().to_string();
     let ids = [&second.id, &nobody, &first.id, &second.id].map(Clone::clone);
-    let request = BatchGetVolunteersRequest { volunteer_ids: ids.to_vec() };
+    let request = BatchGetVolunteersRequest { volunteer_ids: ids.to_vec(), purpose: PURPOSE };
     let answer = volunteers(&service).batch_get_volunteers(request).await.unwrap().into_inner();
     let told: Vec<_> = answer.entries.iter().map(|entry| entry.volunteer_id.clone()).collect();
     assert_eq!(told, ids);
@@ -56,7 +59,7 @@ async fn many_are_answered_in_order_and_who_is_not_there_is_said_to_be_missing()
     service.sql("SELECT count(*) FROM registration.volunteer").await;
     let hide = "UPDATE registration.volunteer SET state = 'INACTIVE'";
     sqlx::query(hide).execute(&service.pool().await).await.unwrap();
-    let request = BatchGetVolunteersRequest { volunteer_ids: vec![second.id] };
+    let request = BatchGetVolunteersRequest { volunteer_ids: vec![second.id], purpose: PURPOSE };
     let answer = volunteers(&service).batch_get_volunteers(request).await.unwrap().into_inner();
     assert_eq!(answer.entries[0].volunteer, None);
 }
@@ -66,7 +69,7 @@ async fn a_question_has_between_one_and_500_ids() {
     let service = Service::start(Recovery::Off).await;
     let ask = |ids: Vec<String>| {
         let mut client = volunteers(&service);
-        let request = BatchGetVolunteersRequest { volunteer_ids: ids };
+        let request = BatchGetVolunteersRequest { volunteer_ids: ids, purpose: PURPOSE };
         async move { client.batch_get_volunteers(request).await }
     };
     let ids = |count| (0..count).map(|_| Uuid::new_v4().to_string()).collect::<Vec<_>>();
@@ -83,7 +86,7 @@ async fn a_number_is_somebody_s_or_nobody_s_and_the_answer_has_one_shape() {
     let volunteer = service.register(&form(1)).await.unwrap().volunteer.unwrap();
     let ask = |volunteer_number: String| {
         let mut client = volunteers(&service);
-        let request = LookUpVolunteerNumberRequest { volunteer_number };
+        let request = LookUpVolunteerNumberRequest { volunteer_number, purpose: PURPOSE };
         async move { client.look_up_volunteer_number(request).await }
     };
     let told = ask(volunteer.volunteer_number).await.unwrap().into_inner();
@@ -94,6 +97,17 @@ async fn a_number_is_somebody_s_or_nobody_s_and_the_answer_has_one_shape() {
     let told = ask(nobody.to_string()).await.unwrap().into_inner();
     assert_eq!(told, LookUpVolunteerNumberResponse::default());
     assert_eq!(reason(&ask("1".into()).await.unwrap_err()), "INVALID_FIELDS");
+    // Who asked and what for is recorded, for whom it is about.
+    let recorded = "SELECT string_agg(coalesce(subject_account_id::text, 'nobody'), ' ')
+         FROM (SELECT subject_account_id, action, purpose FROM registration.audit_pending
+               UNION ALL SELECT subject_account_id, action, purpose FROM registration.audit_entry
+               ORDER BY subject_account_id NULLS LAST) asked
+         WHERE action = 'registration.volunteer.looked_up' AND purpose LIKE '%时长'";
+    let recorded = service.sql(recorded).await;
+    assert_eq!(recorded, format!("{} nobody", expected.volunteer_id));
+    let without = LookUpVolunteerNumberRequest { volunteer_number: nobody.to_string(), purpose: 0 };
+    let refused = volunteers(&service).look_up_volunteer_number(without).await.unwrap_err();
+    assert_eq!(reason(&refused), "INVALID_FIELDS");
 }
 
 #[tokio::test]

@@ -147,6 +147,32 @@ async fn a_grant_ends_by_its_time_and_its_leases_with_it() {
 }
 
 #[tokio::test]
+async fn whose_own_right_ends_gives_none_that_lasts_longer() {
+    let suite = Suite::on_province().await;
+    suite.make(account(1), "A", TypedRole::Administrator).await;
+    let end = suite.clock.now() + Duration::from_secs(60);
+    let deputy = CreateGrantRequest {
+        expire_time: Some(timestamp(end)),
+        ..gives(account(2), "A-1", Role::Administrator)
+    };
+    give(&mut suite.person(account(1)), deputy).await.unwrap();
+    let mut deputy = suite.person(account(2));
+    let later = Some(timestamp(end + Duration::from_secs(1)));
+    for expire_time in [None, later] {
+        let longer =
+            CreateGrantRequest { expire_time, ..gives(account(3), "A-1-1", Role::Auditor) };
+        let refused = give(&mut deputy, longer).await.unwrap_err();
+        assert_refused(&refused, Code::PermissionDenied, "ROLE_ABOVE_OWN");
+    }
+    let as_long = CreateGrantRequest {
+        expire_time: Some(timestamp(end)),
+        ..gives(account(3), "A-1-1", Role::Auditor)
+    };
+    give(&mut deputy, as_long).await.unwrap();
+    suite.stop().await;
+}
+
+#[tokio::test]
 async fn the_same_call_has_one_effect_and_one_answer() {
     let suite = Suite::on_province().await;
     suite.make(account(1), "A", TypedRole::Administrator).await;
