@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{JoinHandle, JoinSet};
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
@@ -21,7 +21,7 @@ use zhiyuan_contracts::orgtree::v1::{
 };
 use zhiyuan_domain::{OrganizationCode, SystemClock};
 use zhiyuan_lifecycle::{Ready, Stop};
-use zhiyuan_orgtree::RunError;
+use zhiyuan_orgtree::{Config, RunError};
 use zhiyuan_rpc::SuiteChannel;
 use zhiyuan_rpc::authority::{Authority, Decision, Lease};
 
@@ -72,9 +72,12 @@ struct Replica {
 }
 
 impl Replica {
-    #[expect(clippy::disallowed_methods, reason = "ended by `stop`")]
     async fn start(site: &Site) -> Self {
-        let config = site.orgtree();
+        Self::start_as(site.orgtree()).await
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "ended by `stop`")]
+    async fn start_as(config: Config) -> Self {
         let deps = config.deps(Arc::new(SystemClock)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -270,6 +273,62 @@ async fn a_role_reaches_what_lies_below_and_once_its_end_is_answered_it_counts_n
     first.revoke_grant(patiently()).await.unwrap();
     assert!(begin.elapsed() < Duration::from_secs(3));
     assert_recorded(site, id, first_id).await;
+    replica.stop().await;
+    suite.stop().await;
+}
+
+/// A way to somewhere, cut when the task is aborted.
+#[expect(clippy::disallowed_methods, reason = "aborted by the test")]
+async fn way_to(there: SocketAddr) -> (SocketAddr, JoinHandle<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let task = tokio::spawn(async move {
+        let mut connections = JoinSet::new();
+        loop {
+            let (mut from, _) = listener.accept().await.unwrap();
+            connections.spawn(async move {
+                let mut to = TcpStream::connect(there).await.unwrap();
+                // Whoever ends it, it is over.
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+            });
+        }
+    });
+    (address, task)
+}
+
+/// A process that doesn't hear any more which sessions ended closes what is strict, and
+/// nothing else; others go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_cut_off_from_identity_closes_strict_methods_within_five_seconds() {
+    let suite = Own::start("cut-off").await;
+    let site = &suite.site;
+    let (address, way) = way_to(site.addresses.identity).await;
+    let config = Config { identity_address: format!("http://{address}"), ..site.orgtree() };
+    let replica = Replica::start_as(config).await;
+    let mut member = Member::registered(site).await;
+    member.make_administrator(site).await;
+    let bearer = member.sign_in_with_both(site).await;
+    let mut there = person_at(replica.address, &bearer);
+    let mut here = person_at(site.addresses.orgtree, &bearer);
+    mine(&mut there).await;
+    let all = || ListGrantsRequest { organization_code: PROVINCE.into(), ..Default::default() };
+    there.list_grants(all()).await.unwrap();
+
+    way.abort();
+    let cut = Instant::now();
+    let refused = loop {
+        let at = Instant::now();
+        match there.list_grants(all()).await {
+            Ok(_) => assert!(at - cut < Duration::from_millis(5_100), "still open"),
+            Err(status) => break Refusal::from(status),
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert_eq!((refused.code, &*refused.reason), (Code::Unavailable, "REVOCATIONS_STALE"));
+    assert!(cut.elapsed() > Duration::from_secs(3), "closed too soon");
+    // What is not strict goes on there, and everything where identity is heard.
+    there.list_my_grants(ListMyGrantsRequest::default()).await.unwrap();
+    here.list_grants(all()).await.unwrap();
     replica.stop().await;
     suite.stop().await;
 }

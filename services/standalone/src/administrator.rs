@@ -86,7 +86,7 @@ impl Administrator {
             Some(account_id) => account_id,
             None => {
                 administrator.keep(&path)?;
-                let volunteer = administrator.register(&making).await?;
+                let volunteer = administrator.register(&making, &path).await?;
                 administrator.account_id = Some(volunteer.id.clone());
                 administrator.keep(&path)?;
                 volunteer.id
@@ -131,13 +131,22 @@ impl Administrator {
         write_private(path, &serde_json::to_string_pretty(self)?)
     }
 
-    /// Registers as anybody does.
-    async fn register(&self, making: &Making<'_>) -> anyhow::Result<Volunteer> {
+    /// Registers as anybody does, or goes on with what was begun.
+    async fn register(&mut self, making: &Making<'_>, path: &Path) -> anyhow::Result<Volunteer> {
         let channel = connect_lazy(&making.gateway)?;
         let mut registrations = RegistrationServiceClient::new(channel.clone());
-        let request = GetRegistrationRequest { request_id: self.request_id.clone() };
-        let begun = registrations.get_registration(request.clone()).await;
-        if begun.is_err() {
+        let mut request = GetRegistrationRequest { request_id: self.request_id.clone() };
+        let begun = registrations.get_registration(request.clone()).await.map_err(Remote::from);
+        if let Err(refused) = begun {
+            if refused.is_transient() {
+                return Err(refused).context("the registration of the administrator");
+            }
+            if refused.reason != "REGISTRATION_NOT_FOUND" {
+                // It came to nothing, as when it was stopped in the middle: a new one.
+                self.request_id = new_id(making.clock.as_ref()).to_string();
+                self.keep(path)?;
+                request.request_id.clone_from(&self.request_id);
+            }
             let form = self.form(making).await?;
             patiently(async || {
                 Ok(registrations.clone().register(form.clone()).await?.into_inner())

@@ -64,11 +64,17 @@ impl FromIdentity {
 
 impl RevocationSource for FromIdentity {
     async fn ask(&mut self) -> Result<Word, SourceError> {
-        let request = ListRevocationsRequest {
+        let mut request = ListRevocationsRequest {
             cursor: self.cursor.clone(),
             service_accounts_version: self.accounts_version.clone(),
         };
-        let answer = self.client.list_revocations(request).await?.into_inner();
+        let mut answer = self.client.list_revocations(request.clone()).await?.into_inner();
+        while answer.more {
+            request.cursor.clone_from(&answer.cursor);
+            let next = self.client.list_revocations(request.clone()).await?.into_inner();
+            answer.ended_sessions.extend(next.ended_sessions);
+            (answer.cursor, answer.more) = (next.cursor, next.more);
+        }
         let keys = answer.signing_keys.iter().map(|bytes| key(bytes));
         let changed = answer.service_accounts_version != self.accounts_version;
         let accounts = changed.then(|| answer.service_accounts.iter().map(account).collect());

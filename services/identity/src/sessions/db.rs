@@ -3,7 +3,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_domain::Partition;
 
-use super::Session;
+use super::{Cursor, Session};
 use crate::error::Result;
 
 /// Stores a session that begins.
@@ -161,28 +161,48 @@ pub(crate) async fn is_over(conn: &mut PgConnection, session_id: Uuid) -> Result
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) sessions: Vec<Uuid>,
-    /// The oldest transaction that was still open: what it ends is not among the sessions.
-    pub(crate) cursor: i64,
+    pub(crate) cursor: Cursor,
+    /// There is more behind the cursor already.
+    pub(crate) more: bool,
 }
 
 /// Reads what ended in transactions from a number on, or all not older than that if the
 /// number is of the future, as after the database was restored. One statement, so that
 /// rows and cursor are of one snapshot.
 #[tracing::instrument(name = "db.session_end.list", skip_all)]
-pub(crate) async fn ended(conn: &mut PgConnection, from: i64, oldest: Duration) -> Result<Ended> {
+pub(crate) async fn ended(
+    conn: &mut PgConnection,
+    from: Cursor,
+    oldest: Duration,
+    limit: usize,
+) -> Result<Ended> {
+    let (after_xid, after_session) = from.after.unzip();
     let row = sqlx::query!(
-        r#"SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS "cursor!",
-                  ARRAY(SELECT session_id FROM identity.session_end
-                        WHERE ended_at > clock_timestamp() - make_interval(secs => $2)
-                          AND xid >= CASE
-                              WHEN $1 > pg_snapshot_xmax(pg_current_snapshot())::text::bigint THEN 0
-                              ELSE $1 END) AS "sessions!""#,
-        from,
+        r#"WITH snapshot AS MATERIALIZED (
+               SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS xmin,
+                      $1 > pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS restored
+           ), page AS MATERIALIZED (
+               SELECT e.session_id, e.xid FROM identity.session_end e, snapshot
+               WHERE e.ended_at > clock_timestamp() - make_interval(secs => $2)
+                 AND e.xid >= CASE WHEN restored THEN 0 ELSE $1 END
+                 AND (restored OR $3::bigint IS NULL OR (e.xid, e.session_id) > ($3, $4))
+               ORDER BY e.xid, e.session_id LIMIT $5)
+           SELECT (SELECT xmin FROM snapshot) AS "xmin!",
+                  (SELECT restored FROM snapshot) AS "restored!",
+                  ARRAY(SELECT session_id FROM page ORDER BY xid, session_id) AS "sessions!",
+                  ARRAY(SELECT xid FROM page ORDER BY xid, session_id) AS "xids!""#,
+        from.next,
         oldest.as_seconds_f64(),
+        after_xid,
+        after_session,
+        i64::try_from(limit).unwrap_or(i64::MAX),
     )
     .fetch_one(conn)
     .await?;
-    Ok(Ended { sessions: row.sessions, cursor: row.cursor })
+    let from = if row.restored { Cursor::default() } else { from };
+    let last = row.xids.last().copied().zip(row.sessions.last().copied());
+    let cursor = from.follow(row.xmin, last.filter(|_| row.sessions.len() >= limit));
+    Ok(Ended { more: cursor.after.is_some(), sessions: row.sessions, cursor })
 }
 
 /// Deletes sessions whose time is over, and ends that no token is affected by any more.

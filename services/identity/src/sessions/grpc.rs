@@ -13,7 +13,7 @@ use zhiyuan_rpc::{Fields, PersonIdentity};
 
 use super::db::{self, Which};
 use super::issuer::Issuer;
-use super::{Session, word};
+use super::{Cursor, Session, word};
 use crate::error::Error;
 use crate::service_accounts;
 use crate::service_accounts::word::{accounts_to_wire, count_to_wire};
@@ -99,14 +99,11 @@ impl SessionRpc {
         &self,
         request: &ListRevocationsRequest,
     ) -> Result<ListRevocationsResponse, Error> {
-        let from = match request.cursor.as_str() {
-            "" => 0,
-            cursor => cursor.parse::<i64>().ok().filter(|from| *from >= 0).ok_or_else(|| {
-                let mut fields = Fields::new();
-                fields.refuse("cursor", "CURSOR_INVALID", "游标不是上一次应答给出的值");
-                Error::from(fields.into_error())
-            })?,
-        };
+        let from = Cursor::parse(&request.cursor).ok_or_else(|| {
+            let mut fields = Fields::new();
+            fields.refuse("cursor", "CURSOR_INVALID", "游标不是上一次应答给出的值");
+            Error::from(fields.into_error())
+        })?;
         let read = word::read(&self.issuer.keys, from).await?;
         let (accounts, version) = accounts_to_wire(&read.accounts);
         let known = version == request.service_accounts_version;
@@ -115,6 +112,7 @@ impl SessionRpc {
             signing_keys: read.keys.into_iter().map(|key| key.public_key).collect(),
             ended_sessions: ended.sessions.iter().map(|id| id.as_bytes().to_vec()).collect(),
             cursor: ended.cursor.to_string(),
+            more: ended.more,
             service_accounts_version: version,
             service_accounts: if known { Vec::new() } else { accounts },
             service_account_counts: read.counts.into_iter().map(count_to_wire).collect(),

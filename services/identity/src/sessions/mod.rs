@@ -62,6 +62,60 @@ impl std::fmt::Debug for Session {
     }
 }
 
+/// How far somebody has read which sessions ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// The oldest transaction that was open at the reading before: what it ended may not have
+    /// been there to read.
+    pub(crate) next: i64,
+    /// In the middle of a reading: the oldest one that was open when it began, and the last
+    /// end that was read of it, by transaction and session.
+    began: i64,
+    pub(crate) after: Option<(i64, Uuid)>,
+}
+
+impl Cursor {
+    /// The cursor after a page that was read while `open` was the oldest open transaction, and
+    /// that ended with `last` if it was full.
+    pub(crate) fn follow(self, open: i64, last: Option<(i64, Uuid)>) -> Self {
+        let began = if self.after.is_some() { self.began } else { open };
+        match last {
+            Some(last) => Self { next: self.next, began, after: Some(last) },
+            // Whatever committed while it was read is read again from where it began.
+            None => Self { next: began, began, after: None },
+        }
+    }
+
+    /// Reads it as [`Display`](std::fmt::Display) writes it; empty is the beginning.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.is_empty() {
+            return Some(Self::default());
+        }
+        let mut parts = text.split('.');
+        let mut number =
+            || parts.next().and_then(|part| part.parse::<i64>().ok()).filter(|part| *part >= 0);
+        let next = number()?;
+        let cursor = match number() {
+            None => Self { next, began: next, after: None },
+            Some(began) => {
+                let xid = number()?;
+                let session = parts.next().and_then(|part| Uuid::try_parse(part).ok())?;
+                Self { next, began, after: Some((xid, session)) }
+            }
+        };
+        (cursor.to_string() == text).then_some(cursor)
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.after {
+            None => write!(f, "{}", self.next),
+            Some((xid, session)) => write!(f, "{}.{}.{xid}.{session}", self.next, self.began),
+        }
+    }
+}
+
 /// What a refresh token is worth to a session whose row is locked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Worth {
@@ -112,6 +166,25 @@ mod tests {
         // Even when the session is over: whoever has the copy has it.
         assert_eq!(session.worth(2, NOON + Duration::DAY), Worth::Copied);
         assert_eq!(session.worth(3, NOON + Duration::DAY), Worth::Expired);
+    }
+
+    #[test]
+    fn a_cursor_goes_on_from_where_its_reading_began_and_survives_its_text() {
+        let session = Uuid::from_u128(7);
+        let begun = Cursor::default().follow(90, Some((40, session)));
+        // Meanwhile later transactions are the oldest open ones: they say nothing.
+        let on = begun.follow(120, Some((60, session)));
+        let read = on.follow(130, None);
+        assert_eq!(read, Cursor { next: 90, began: 90, after: None });
+        assert_eq!(read.follow(140, None).next, 140);
+        for cursor in [Cursor::default(), begun, on, read] {
+            assert_eq!(Cursor::parse(&cursor.to_string()), Some(cursor));
+        }
+        for text in
+            ["-1", "x", "1.2", "1.2.3", "1.2.3.x", "01", "1.2.-3.x", "1.", "9".repeat(30).as_str()]
+        {
+            assert_eq!(Cursor::parse(text), None, "{text}");
+        }
     }
 
     #[test]

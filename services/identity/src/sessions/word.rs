@@ -7,6 +7,7 @@ use zhiyuan_auth::sessions::Word;
 use zhiyuan_auth::token::LIFETIME;
 use zhiyuan_rpc::revocations::{RevocationSource, SourceError};
 
+use super::Cursor;
 use super::db::{self, Ended};
 use crate::error::Result;
 use crate::service_accounts::word::to_known;
@@ -16,6 +17,9 @@ use crate::signing_keys::{self, SigningKeys, Stored};
 /// An end is of no interest any more when no token of the session can be valid, whatever
 /// clocks say within what is borne.
 pub(crate) const MATTERS: Duration = Duration::seconds(LIFETIME + 300);
+
+/// Ended sessions of one answer: 16 bytes each.
+const PAGE: usize = 4096;
 
 /// What the rows say.
 pub(crate) struct Reading {
@@ -31,13 +35,13 @@ pub(crate) struct Reading {
 ///
 /// # Errors
 /// `ClockOff`: a process whose clock is wrong would say that keys are over which are not.
-pub(crate) async fn read(keys: &SigningKeys, from: i64) -> Result<Reading> {
+pub(crate) async fn read(keys: &SigningKeys, from: Cursor) -> Result<Reading> {
     let mut conn = keys.pool.acquire().await?;
     let now = keys.agreed.now(&mut conn).await?;
     let today = day_of(now.unix_timestamp());
     Ok(Reading {
         keys: signing_keys::db::list(&mut conn, now).await?,
-        ended: db::ended(&mut conn, from, MATTERS).await?,
+        ended: db::ended(&mut conn, from, MATTERS, PAGE).await?,
         accounts: service_accounts::db::active(&mut conn, now).await?,
         counts: service_accounts::db::counts(&mut conn, today).await?,
     })
@@ -47,12 +51,12 @@ pub(crate) async fn read(keys: &SigningKeys, from: i64) -> Result<Reading> {
 #[derive(Debug)]
 pub(crate) struct OwnWord {
     keys: SigningKeys,
-    cursor: i64,
+    cursor: Cursor,
 }
 
 impl OwnWord {
     pub(crate) fn new(keys: SigningKeys) -> Self {
-        Self { keys, cursor: 0 }
+        Self { keys, cursor: Cursor::default() }
     }
 }
 
@@ -63,9 +67,16 @@ impl RevocationSource for OwnWord {
         self.keys.adopt(&stored).await?;
         let keys = stored.iter().map(Stored::verifying_key).collect::<Result<Vec<_>>>()?;
         let accounts = accounts.iter().map(to_known).collect::<Result<Vec<_>>>()?;
-        self.cursor = ended.cursor;
+        let mut sessions = ended.sessions;
+        let (mut cursor, mut more) = (ended.cursor, ended.more);
+        while more {
+            let next = read(&self.keys, cursor).await?.ended;
+            sessions.extend(next.sessions);
+            (cursor, more) = (next.cursor, next.more);
+        }
+        self.cursor = cursor;
         let counts = counts.into_iter().map(|(name, count)| (name.into(), count)).collect();
-        Ok(Word { keys, ended: ended.sessions, accounts: Some(accounts), counts })
+        Ok(Word { keys, ended: sessions, accounts: Some(accounts), counts })
     }
 
     async fn tell(&mut self, uses: &[Use]) -> std::result::Result<(), SourceError> {

@@ -257,7 +257,8 @@ async fn a_password_that_the_phone_alone_has_set_is_no_second_factor_beside_it()
     let change = crate::account::with(&tokens, change);
     identity.credentials().change_password(change).await.unwrap();
     assert!(!both("white-tea-44").await.1);
-    // The owner knows name and number besides.
+    // The owner knows name and number besides, and has a day's codes again.
+    identity.pass(Duration::hours(24));
     reset("white-tea-45", true).await;
     assert!(both("white-tea-45").await.1);
     reset("white-tea-46", false).await;

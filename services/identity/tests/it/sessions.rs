@@ -1,14 +1,16 @@
 //! Sessions, the keys they are signed with, and how they end.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::join_all;
 use time::Duration;
 use tonic::Code;
+use zhiyuan_contracts::identity::v1::session_service_client::SessionServiceClient;
 use zhiyuan_contracts::identity::v1::{
-    EndOtherSessionsRequest, EndSessionRequest, ListSessionsRequest, ListSigningKeysRequest,
-    SignOutRequest, Tokens,
+    EndOtherSessionsRequest, EndSessionRequest, ListRevocationsRequest, ListSessionsRequest,
+    ListSigningKeysRequest, SignOutRequest, Tokens,
 };
 use zhiyuan_domain::{Clock as _, ManualClock, SharedClock, SystemClock};
 use zhiyuan_testkit::{Person, person};
@@ -241,4 +243,45 @@ async fn a_process_whose_clock_is_far_ahead_deletes_no_key_and_signs_nothing() {
     while sign_ins(channel.clone()).sign_in(password_of(&person.mobile, PASSWORD)).await.is_err() {
         assert!(wait.elapsed().as_secs() < 5);
     }
+}
+
+#[tokio::test]
+async fn more_ended_sessions_than_fit_into_one_answer_come_in_several_and_none_is_passed_over() {
+    let identity = Identity::start().await;
+    let mut client = SessionServiceClient::new(identity.suite());
+    let end = "INSERT INTO identity.session_end (session_id, ended_at)
+               SELECT gen_random_uuid(), clock_timestamp() FROM generate_series(1, $1::integer)
+               RETURNING session_id";
+    // Begun before the others, and committed while they are read.
+    let mut late = identity.pool.begin().await.unwrap();
+    let late_one: uuid::Uuid = sqlx::query_scalar(end).bind(1).fetch_one(&mut *late).await.unwrap();
+    let others: Vec<uuid::Uuid> =
+        sqlx::query_scalar(end).bind(10_000).fetch_all(&identity.pool).await.unwrap();
+    let mut ask = async |cursor: &str| {
+        let request = ListRevocationsRequest { cursor: cursor.to_owned(), ..Default::default() };
+        client.list_revocations(request).await.unwrap().into_inner()
+    };
+    let mut answer = ask("").await;
+    let mut sizes = vec![answer.ended_sessions.len()];
+    let mut heard: BTreeSet<Vec<u8>> = answer.ended_sessions.into_iter().collect();
+    late.commit().await.unwrap();
+    while answer.more {
+        answer = ask(&answer.cursor).await;
+        sizes.push(answer.ended_sessions.len());
+        heard.extend(answer.ended_sessions);
+    }
+    assert_eq!(sizes, [4096, 4096, 1808]);
+    assert!(others.iter().all(|id| heard.contains(id.as_bytes().as_slice())));
+    assert!(!heard.contains(late_one.as_bytes().as_slice()));
+    let mut again = BTreeSet::new();
+    loop {
+        answer = ask(&answer.cursor).await;
+        again.extend(answer.ended_sessions);
+        if !answer.more {
+            break;
+        }
+    }
+    assert!(again.contains(late_one.as_bytes().as_slice()));
+    // And then there is nothing new.
+    assert!(ask(&answer.cursor).await.ended_sessions.is_empty());
 }
