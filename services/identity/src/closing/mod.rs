@@ -6,7 +6,6 @@
 
 mod db;
 
-use tracing::Instrument as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 use zhiyuan_auth::SignedIn;
@@ -18,7 +17,7 @@ use zhiyuan_rpc::chain;
 
 use crate::accounts::{self, db::Owner};
 use crate::audit;
-use crate::delays::{self, Way, db::Reservation};
+use crate::delays::{self, db::Reservation};
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::keys::Column;
@@ -89,25 +88,15 @@ impl Closing {
 
     /// Checks both factors; the attempt at the password is counted until it is done.
     async fn check(&self, owner: &Owner, phone: &Mobile, proof: &Proof) -> Result<Reservation> {
-        let hasher = &self.sign_in.hasher;
         // Before the code is looked at, so that its proof is not shortened for nothing.
-        if hasher.is_busy() {
+        if self.sign_in.hasher.is_busy() {
             return Err(Error::HashingBusy);
         }
-        let trial = self.sign_in.trial_of(owner.account_id).await?;
         // The code first: without the phone nobody tries passwords.
         let sent = (phone, SmsPurpose::CloseAccount);
         self.sign_in.check_code(&proof.code, sent).await?;
-        let reserved = self.sign_in.reserve_alone(&trial, Way::Password).await?;
-        let span = tracing::info_span!("password.verify");
-        match hasher.verify(&proof.password, &owner.password_hash).instrument(span).await {
-            Ok(true) => Ok(reserved),
-            Ok(false) => Err(Error::PasswordWrong),
-            Err(error) => {
-                self.sign_in.give_back(Some(&reserved)).await?;
-                Err(error.into())
-            }
-        }
+        let right = self.sign_in.verify_present(owner, &proof.password).await?;
+        right.ok_or(Error::PasswordWrong)
     }
 
     /// All of it in one transaction; the sessions that ended.

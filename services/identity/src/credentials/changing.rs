@@ -2,7 +2,6 @@
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
-use tracing::Instrument as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 use zhiyuan_auth::SignedIn;
@@ -14,7 +13,7 @@ use zhiyuan_rpc::{Error as RpcError, FieldFault};
 use crate::accounts;
 use crate::accounts::db::{ByPhone, Owner};
 use crate::audit;
-use crate::delays::{self, Way, db::Reservation};
+use crate::delays::{self, db::Reservation};
 use crate::devices::{self, DeviceToken};
 use crate::error::{Error, Result};
 use crate::keys::Column;
@@ -73,7 +72,7 @@ impl Credentials {
         new: &str,
     ) -> Result<()> {
         let owner = self.owner(person.account_id).await?;
-        if let Some(reserved) = self.verify(&owner, current).await? {
+        if let Some(reserved) = self.sign_in.verify_present(&owner, current).await? {
             let changed = self.replace_password(person, &owner, new, &reserved).await;
             if changed.is_err() {
                 // The present one was right.
@@ -82,30 +81,11 @@ impl Credentials {
             return changed;
         }
         // Whoever has the new one may have sent this before: a guess that counts by itself.
-        let Some(reserved) = self.verify(&owner, new).await? else {
+        let Some(reserved) = self.sign_in.verify_present(&owner, new).await? else {
             return Err(Error::PasswordWrong);
         };
         let mut conn = self.sign_in.issuer.pool.acquire().await?;
         delays::db::succeed(&mut conn, &reserved).await
-    }
-
-    /// Whether a password is the account's. Counted as failed before it is looked at; the
-    /// reservation if it is right.
-    ///
-    /// # Errors
-    /// `SignInDelayed`; `HashingBusy`.
-    async fn verify(&self, owner: &Owner, password: &str) -> Result<Option<Reservation>> {
-        let trial = self.sign_in.trial_of(owner.account_id).await?;
-        let reserved = self.sign_in.reserve_alone(&trial, Way::Password).await?;
-        let span = tracing::info_span!("password.verify");
-        let hasher = &self.sign_in.hasher;
-        match hasher.verify(password, &owner.password_hash).instrument(span).await {
-            Ok(right) => Ok(right.then_some(reserved)),
-            Err(error) => {
-                self.sign_in.give_back(Some(&reserved)).await?;
-                Err(error.into())
-            }
-        }
     }
 
     /// What a new password may not be made of is looked at only now that the present one was

@@ -147,6 +147,14 @@ pub(crate) enum Recipient {
     Phone(Vec<u8>),
 }
 
+impl Recipient {
+    /// A phone, under a data key that is made for the notice.
+    async fn seal(vault: &Vault, notice_id: Uuid, phone: &str) -> Result<Self> {
+        let key = vault.make_key(notice_id).await?;
+        Ok(Self::Phone(vault.seal(&key, Column::NoticePhone, notice_id, phone)?))
+    }
+}
+
 /// A notice to be queued.
 #[derive(Debug)]
 pub(crate) struct Notice {
@@ -184,12 +192,11 @@ impl Notice {
         at: OffsetDateTime,
     ) -> Result<Self> {
         let notice_id = new_id(clock);
-        let key = vault.make_key(notice_id).await?;
         Ok(Self {
             notice_id,
             once: format!("enrolment/{enrolment_id}"),
             template: Template::Refused,
-            recipient: Recipient::Phone(vault.seal(&key, Column::NoticePhone, notice_id, phone)?),
+            recipient: Recipient::seal(vault, notice_id, phone).await?,
             at,
         })
     }
@@ -220,13 +227,11 @@ impl Notice {
         old_phone: &str,
     ) -> Result<Self> {
         let notice_id = new_id(clock);
-        let key = vault.make_key(notice_id).await?;
-        let sealed = vault.seal(&key, Column::NoticePhone, notice_id, old_phone)?;
         Ok(Self {
             notice_id,
             once: format!("phone/{account_id}/{notice_id}"),
             template: Template::PhoneChanged,
-            recipient: Recipient::Phone(sealed),
+            recipient: Recipient::seal(vault, notice_id, old_phone).await?,
             at: clock.now(),
         })
     }
@@ -240,12 +245,11 @@ impl Notice {
         phone: &str,
     ) -> Result<Self> {
         let notice_id = new_id(clock);
-        let key = vault.make_key(notice_id).await?;
         Ok(Self {
             notice_id,
             once: format!("closed/{account_id}"),
             template: Template::AccountClosed,
-            recipient: Recipient::Phone(vault.seal(&key, Column::NoticePhone, notice_id, phone)?),
+            recipient: Recipient::seal(vault, notice_id, phone).await?,
             at: clock.now(),
         })
     }

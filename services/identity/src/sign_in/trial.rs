@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 use time::OffsetDateTime;
+use tracing::Instrument as _;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::SmsPurpose;
 use zhiyuan_domain::Mobile;
@@ -189,7 +190,7 @@ impl SignIn {
     ///
     /// # Errors
     /// `SignInDelayed`.
-    pub(crate) async fn reserve_alone(&self, trial: &Trial, way: Way) -> Result<Reservation> {
+    async fn reserve_alone(&self, trial: &Trial, way: Way) -> Result<Reservation> {
         let work = || async {
             let mut tx = self.issuer.pool.begin().await?;
             let reserved = trial.reserve(&mut tx, way, self.clock.now()).await?;
@@ -197,6 +198,28 @@ impl SignIn {
             Ok(reserved)
         };
         again(Error::is_lost, work).await
+    }
+
+    /// Whether a password is that of somebody who is signed in. Counted as failed before it is
+    /// looked at; the reservation if it is right.
+    ///
+    /// # Errors
+    /// `SignInDelayed`; `HashingBusy`.
+    pub(crate) async fn verify_present(
+        &self,
+        owner: &Owner,
+        password: &str,
+    ) -> Result<Option<Reservation>> {
+        let trial = self.trial_of(owner.account_id).await?;
+        let reserved = self.reserve_alone(&trial, Way::Password).await?;
+        let span = tracing::info_span!("password.verify");
+        match self.hasher.verify(password, &owner.password_hash).instrument(span).await {
+            Ok(right) => Ok(right.then_some(reserved)),
+            Err(error) => {
+                self.give_back(Some(&reserved)).await?;
+                Err(error.into())
+            }
+        }
     }
 
     /// Counts a failure of everybody's, by which it is told whether more fails than usual.
@@ -219,7 +242,7 @@ impl SignIn {
 
     /// The counter of wrong passwords of somebody who is signed in: strangers can't fill
     /// it, and who has a stolen session has no more tries than a stranger.
-    pub(crate) async fn trial_of(&self, account_id: Uuid) -> Result<Trial> {
+    async fn trial_of(&self, account_id: Uuid) -> Result<Trial> {
         let mut conn = self.issuer.pool.acquire().await?;
         let version = crate::keys::db::newest_index_key(&mut conn).await?;
         let subject_index = self.issuer.vault.account_index(version, account_id)?;
