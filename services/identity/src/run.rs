@@ -415,6 +415,7 @@ async fn routes(
         .add_service(AccountServiceServer::new(AccountRpc::new(
             publisher.pool().clone(),
             vault.clone(),
+            deps.clock.clone(),
             Closing { sign_in: sign_in.clone(), outbox: publisher.outbox() },
         )))
         .add_service(AuditServiceServer::new(AuditRpc::new(

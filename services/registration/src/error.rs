@@ -221,7 +221,33 @@ fn told(refusal: &Refusal) -> (Code, Reason, &'static str) {
         Refusal::GuardianRequired => (
             Precondition,
             Reason::GuardianRequired,
-            "14 至 17 周岁注册须经监护人同意，线上暂未开放，请联系所在的团组织",
+            "14 至 17 周岁注册须经监护人同意，请填写监护人信息和发到监护人手机的验证码；\
+             年满 16 周岁、以自己的劳动收入为主要生活来源的，请勾选相应选项",
+        ),
+        Refusal::GuardianSmsCodeWrong => (
+            Unauthenticated,
+            Reason::GuardianSmsCodeWrong,
+            "监护人的短信验证码不正确，请核对监护人的手机号码和验证码后重新提交",
+        ),
+        Refusal::GuardianSmsCodeExpired => (
+            Unauthenticated,
+            Reason::GuardianSmsCodeExpired,
+            "监护人的短信验证码已过期，请重新获取后再提交",
+        ),
+        Refusal::GuardianSmsCodeUsed => (
+            Unauthenticated,
+            Reason::GuardianSmsCodeUsed,
+            "监护人的短信验证码已使用过，请重新获取后再提交",
+        ),
+        Refusal::GuardianSmsCodeTriesExhausted => (
+            Exhausted,
+            Reason::GuardianSmsCodeTriesExhausted,
+            "监护人的短信验证码的尝试次数已用完，请重新获取后再提交",
+        ),
+        Refusal::GuardianIdMismatch => (
+            Precondition,
+            Reason::GuardianIdMismatch,
+            "监护人的姓名与身份证号码不一致，请核对后重新提交（验证码 30 分钟内仍然有效）",
         ),
         Refusal::IdNameMismatch => (
             Precondition,
@@ -283,8 +309,7 @@ mod tests {
             Reason::VolunteerNotFound.wire(),
             Reason::EtagStale.wire(),
         ]);
-        for number in 1.. {
-            let Ok(reason) = Reason::try_from(number) else { break };
+        for reason in (1..200).filter_map(|number| Reason::try_from(number).ok()) {
             assert!(used.contains(&reason.wire()), "{}", reason.wire());
         }
     }
@@ -338,6 +363,11 @@ mod tests {
             "Precondition CONSENT_OUTDATED",
             "Precondition UNDER_AGE",
             "Precondition GUARDIAN_REQUIRED",
+            "Unauthenticated GUARDIAN_SMS_CODE_WRONG",
+            "Unauthenticated GUARDIAN_SMS_CODE_EXPIRED",
+            "Unauthenticated GUARDIAN_SMS_CODE_USED",
+            "Exhausted GUARDIAN_SMS_CODE_TRIES_EXHAUSTED",
+            "Precondition GUARDIAN_ID_MISMATCH",
             "Precondition ID_NAME_MISMATCH",
             "Precondition ID_NOT_FOUND",
             "Exhausted ID_CHECK_LIMIT",

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 15] = [
+const PERSONAL: [&str; 17] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
+    ".zhiyuan.identity.v1.Guardian",
+    ".zhiyuan.identity.v1.GuardianConsent",
     ".zhiyuan.identity.v1.BeginEnrolmentRequest",
     ".zhiyuan.identity.v1.SignInRequest",
     ".zhiyuan.identity.v1.SignInResponse",

@@ -17,10 +17,24 @@ pub enum AgeRule {
 pub enum AgeClass {
     /// Under 14: may not register.
     TooYoung,
-    /// 14 to 17: registers with the consent of a guardian.
+    /// 14 and 15: registers with the consent of a guardian.
     Minor,
+    /// 16 and 17: as a minor, unless living mainly on own income from work (民法典,
+    /// article 18).
+    WorkingAge,
     /// 18 and over.
     Adult,
+}
+
+impl AgeClass {
+    /// Tells whether a guardian has to consent.
+    pub fn needs_guardian(self, own_income: bool) -> bool {
+        match self {
+            Self::Minor => true,
+            Self::WorkingAge => !own_income,
+            Self::TooYoung | Self::Adult => false,
+        }
+    }
 }
 
 /// Returns the completed years on a day, both dates those of Asia/Shanghai; 0 before the birth.
@@ -41,7 +55,8 @@ pub fn age_on(birth: Date, day: Date, rule: AgeRule) -> u8 {
 pub fn registration_age(birth: Date, today: Date, rule: AgeRule) -> AgeClass {
     match age_on(birth, today, rule) {
         0..14 => AgeClass::TooYoung,
-        14..18 => AgeClass::Minor,
+        14..16 => AgeClass::Minor,
+        16..18 => AgeClass::WorkingAge,
         18.. => AgeClass::Adult,
     }
 }
@@ -91,12 +106,22 @@ mod tests {
         let class = |birth| registration_age(birth, today, OnBirthday);
         assert_eq!(class(date!(2012 - 11 - 24)), AgeClass::TooYoung);
         assert_eq!(class(date!(2012 - 11 - 23)), AgeClass::Minor);
-        assert_eq!(class(date!(2008 - 11 - 24)), AgeClass::Minor);
+        assert_eq!(class(date!(2010 - 11 - 24)), AgeClass::Minor);
+        assert_eq!(class(date!(2010 - 11 - 23)), AgeClass::WorkingAge);
+        assert_eq!(class(date!(2008 - 11 - 24)), AgeClass::WorkingAge);
         assert_eq!(class(date!(2008 - 11 - 23)), AgeClass::Adult);
         assert_eq!(
             registration_age(date!(2012 - 11 - 23), today, DayAfterBirthday),
             AgeClass::TooYoung
         );
+    }
+
+    #[test]
+    fn own_income_counts_from_16_on() {
+        assert!(AgeClass::Minor.needs_guardian(true) && AgeClass::Minor.needs_guardian(false));
+        assert!(AgeClass::WorkingAge.needs_guardian(false));
+        assert!(!AgeClass::WorkingAge.needs_guardian(true));
+        assert!(!AgeClass::Adult.needs_guardian(false));
     }
 
     #[test]

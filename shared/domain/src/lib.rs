@@ -3,6 +3,7 @@
 pub mod age;
 pub mod clock;
 pub mod direction;
+pub mod guardian;
 pub mod id_number;
 pub mod ids;
 pub mod mobile;
@@ -19,6 +20,7 @@ pub use clock::{
     Clock, ManualClock, SharedClock, SystemClock, next_shanghai_midnight, shanghai_date,
 };
 pub use direction::turns_direction;
+pub use guardian::{InvalidGuardian, Ward};
 pub use id_number::{IdNumber, IdNumberKind, InvalidIdNumber, Sex};
 pub use ids::{
     AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RequestId, VolunteerId, new_id,

@@ -1,8 +1,8 @@
 //! How a broken rule is told to the person who filled in the field.
 
 use crate::{
-    InvalidId, InvalidIdNumber, InvalidMobile, InvalidOrganizationCode, InvalidPassword,
-    InvalidPersonName, InvalidRegionCode, InvalidVolunteerNumber,
+    InvalidGuardian, InvalidId, InvalidIdNumber, InvalidMobile, InvalidOrganizationCode,
+    InvalidPassword, InvalidPersonName, InvalidRegionCode, InvalidVolunteerNumber,
 };
 
 /// A broken rule of one field.
@@ -25,6 +25,7 @@ macro_rules! told {
 }
 
 told!(
+    InvalidGuardian,
     InvalidId,
     InvalidIdNumber,
     InvalidMobile,

@@ -6,11 +6,12 @@ use zhiyuan_contracts::identity::v1::account_service_server::AccountService;
 use zhiyuan_contracts::identity::v1::{
     CloseMyAccountRequest, CloseMyAccountResponse, GetAccountRequest, GetAccountResponse,
 };
-use zhiyuan_domain::{AccountId, Mobile, PersonName};
+use zhiyuan_domain::{AccountId, Mobile, PersonName, SharedClock};
 use zhiyuan_rpc::{Fields, PersonIdentity};
 
 use super::db;
 use crate::closing::{Closing, Proof};
+use crate::enrolments::{guardian::Details, guardians};
 use crate::error::{Error, Result};
 use crate::keys::{Column, Vault};
 use crate::{sign_in, sms_codes};
@@ -20,12 +21,13 @@ use crate::{sign_in, sms_codes};
 pub(crate) struct AccountRpc {
     pool: PgPool,
     vault: Vault,
+    clock: SharedClock,
     closing: Closing,
 }
 
 impl AccountRpc {
-    pub(crate) fn new(pool: PgPool, vault: Vault, closing: Closing) -> Self {
-        Self { pool, vault, closing }
+    pub(crate) fn new(pool: PgPool, vault: Vault, clock: SharedClock, closing: Closing) -> Self {
+        Self { pool, vault, clock, closing }
     }
 
     async fn is_active(&self, id: Uuid) -> Result<bool> {
@@ -38,8 +40,10 @@ impl AccountRpc {
         let parsed = fields.take("account_id", AccountId::parse(&request.account_id));
         let Some(account) = parsed else { return Err(fields.into_error().into()) };
         let id = account.as_uuid();
-        let found = db::owner_of(&mut *self.pool.acquire().await?, id).await?;
-        let owner = found.ok_or(Error::AccountGone)?;
+        let mut conn = self.pool.acquire().await?;
+        let owner = db::owner_of(&mut conn, id).await?.ok_or(Error::AccountGone)?;
+        let consent = guardians::find(&mut conn, id).await?;
+        drop(conn);
         let key = match self.vault.key(id).await {
             // Closed between the two.
             Err(Error::KeyMissing) if !self.is_active(id).await? => return Err(Error::AccountGone),
@@ -47,10 +51,16 @@ impl AccountRpc {
         };
         let name = self.vault.open(&key, Column::AccountName, id, &owner.name)?;
         let phone = self.vault.open(&key, Column::AccountPhone, id, &owner.phone)?;
+        let guardian = consent.map(|consent| {
+            let now = self.clock.now();
+            let guardian = Details::of_account(&self.vault, &key, id, &consent, now)?;
+            Ok::<_, Error>(guardian.shown(consent))
+        });
         const CORRUPT: Error = Error::Inconsistent("identity.account");
         Ok(GetAccountResponse {
             masked_name: PersonName::parse(&name).map_err(|_invalid| CORRUPT)?.masked(),
             masked_phone: Mobile::parse(&phone).map_err(|_invalid| CORRUPT)?.masked(),
+            guardian_consent: guardian.transpose()?,
         })
     }
 }

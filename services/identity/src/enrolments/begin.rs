@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sqlx::PgPool;
-use time::Date;
+use time::{Date, OffsetDateTime};
 use tracing::Instrument as _;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::SmsPurpose;
@@ -18,6 +18,8 @@ use zhiyuan_domain::{
 use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::again;
 
+use super::db::guardians;
+use super::guardian::Guardian;
 use super::{DECIDE_WITHIN, Enrolment, LEASE, Refusal, State, db};
 use crate::consents::{Given, Lack, Texts};
 use crate::error::{Error, Result};
@@ -37,6 +39,16 @@ pub(crate) struct Application {
     pub(crate) consents: Vec<Given>,
     /// The platform on whose page the person registers.
     pub(crate) via: Option<String>,
+    /// Looked at only if the person is too young to register alone.
+    pub(crate) guardian: Option<Guardian>,
+    pub(crate) own_income: bool,
+}
+
+/// On what ground somebody may register.
+enum Ground<'a> {
+    Adult,
+    OwnIncome,
+    Consent(&'a Guardian),
 }
 
 /// Enrolments, and what they need.
@@ -108,29 +120,45 @@ impl Enrolments {
         zhiyuan_domain::shanghai_date(self.clock.now())
     }
 
-    /// Why this person can't register at all, whatever the code. Decided before the
-    /// code is looked at, so that it burns no try.
-    fn refusal_before_code(&self, application: &Application) -> Option<Refusal> {
+    /// On what ground this person may register, or why not, whatever the code. Decided
+    /// before the code is looked at, so that it burns no try.
+    fn ground<'a>(&self, application: &'a Application) -> std::result::Result<Ground<'a>, Refusal> {
         let birth = application.id_number.birth_date();
-        match registration_age(birth, self.today(), self.rules.age_rule) {
-            AgeClass::TooYoung => return Some(Refusal::UnderAge),
-            AgeClass::Minor => return Some(Refusal::GuardianRequired),
-            AgeClass::Adult => {}
-        }
-        self.texts.check(&application.consents).err().map(|lack| match lack {
+        let class = registration_age(birth, self.today(), self.rules.age_rule);
+        let ground = match (class, &application.guardian) {
+            (AgeClass::TooYoung, _) => return Err(Refusal::UnderAge),
+            (AgeClass::Adult, _) => Ground::Adult,
+            (AgeClass::Minor | AgeClass::WorkingAge, Some(guardian)) => Ground::Consent(guardian),
+            (class, None) if class.needs_guardian(application.own_income) => {
+                return Err(Refusal::GuardianRequired);
+            }
+            (AgeClass::Minor | AgeClass::WorkingAge, None) => Ground::OwnIncome,
+        };
+        self.texts.check(&application.consents).map_err(|lack| match lack {
             Lack::Missing => Refusal::ConsentMissing,
             Lack::Outdated => Refusal::ConsentOutdated,
-        })
+        })?;
+        Ok(ground)
     }
 
     /// The verdict on the code and the row that remembers it, in one transaction.
     async fn accept(&self, application: &Application) -> Result<Enrolment> {
         let now = self.clock.now();
         let enrolment_id = application.enrolment_id.as_uuid();
-        let mut refusal = self.refusal_before_code(application);
+        let (ground, mut refusal) = match self.ground(application) {
+            Ok(ground) => (ground, None),
+            Err(refusal) => (Ground::Adult, Some(refusal)),
+        };
         let mut tx = self.pool.begin().await?;
         let index_version = crate::keys::db::newest_index_key(&mut tx).await?;
         let phone_index = self.vault.phone_index(index_version, &application.phone)?;
+        let guardian = match ground {
+            Ground::Consent(guardian) => Some(guardian),
+            Ground::Adult | Ground::OwnIncome => None,
+        };
+        let guardian_phone_index = guardian
+            .map(|guardian| self.vault.phone_index(index_version, &guardian.details.phone))
+            .transpose()?;
         // The enrolment first: of two calls at once, the second waits here and then
         // finds the verdict of the first instead of evaluating the code again.
         let new = db::Accepted {
@@ -141,21 +169,28 @@ impl Enrolments {
             index_version,
             phone_index: &phone_index,
             consents: if refusal.is_some() { &[] } else { &application.consents },
+            own_income: matches!(ground, Ground::OwnIncome),
+            guardian: guardian.zip(guardian_phone_index.as_ref()).map(|(guardian, index)| {
+                guardians::Accepted {
+                    challenge_id: guardian.code.challenge_id,
+                    phone_index: index,
+                    relation: guardian.relation,
+                }
+            }),
         };
         let inserted = db::insert(&mut tx, &new, now).await?;
         if inserted && refusal.is_none() {
             let sent = (&application.phone, SmsPurpose::Register);
-            let (vault, code) = (&self.vault, &application.code);
-            let challenge = sms_codes::challenge_of(&mut tx, vault, code, sent).await?;
-            // A person who was told of one platform, or of none, has not agreed to another.
-            let challenge = challenge.filter(|challenge| challenge.via == application.via);
-            let outcome = match challenge {
-                Some(challenge) => {
-                    sms_codes::evaluate(&mut tx, vault, code, challenge, now).await?
-                }
-                None => Outcome::Wrong,
-            };
+            let via = application.via.as_ref();
+            let outcome = self.evaluate(&mut tx, &application.code, sent, via, now).await?;
             refusal = Refusal::of_code(outcome);
+            // Always in this order, and never a guardian's challenge in the place of a
+            // person's: no two applications wait for each other.
+            if let (None, Some(guardian)) = (refusal, guardian) {
+                let sent = (&guardian.details.phone, SmsPurpose::GuardianConsent);
+                let outcome = self.evaluate(&mut tx, &guardian.code, sent, via, now).await?;
+                refusal = Refusal::of_guardians_code(outcome);
+            }
             if refusal.is_some() {
                 self.end(&mut tx, enrolment_id, State::Refused, refusal).await?;
             }
@@ -165,12 +200,29 @@ impl Enrolments {
         self.load(enrolment_id).await
     }
 
+    /// Evaluates a code that was sent for this, on the page that the person is on.
+    async fn evaluate(
+        &self,
+        tx: &mut sqlx::PgConnection,
+        code: &Code,
+        sent: (&Mobile, SmsPurpose),
+        via: Option<&String>,
+        now: OffsetDateTime,
+    ) -> Result<Outcome> {
+        let challenge = sms_codes::challenge_of(tx, &self.vault, code, sent).await?;
+        // Who was told of one platform, or of none, has not agreed to another.
+        match challenge.filter(|challenge| challenge.via.as_ref() == via) {
+            Some(challenge) => sms_codes::evaluate(tx, &self.vault, code, challenge, now).await,
+            None => Ok(Outcome::Wrong),
+        }
+    }
+
     /// Keeps the applicant, sealed under the data key of the account to be, and asks
     /// the register.
     async fn keep(&self, application: &Application, enrolment: &Enrolment) -> Result<Enrolment> {
         let id = enrolment.enrolment_id;
         let subject = enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
-        self.same_phone(application, enrolment)?;
+        self.same_phones(application, enrolment)?;
         let password_hash = self
             .hasher
             .hash(application.password.expose())
@@ -181,6 +233,12 @@ impl Enrolments {
             // Undone meanwhile: the tombstone tells.
             Err(Error::KeyStore(KeyStoreError::Destroyed)) => return self.load(id).await,
             Err(error) => return Err(error),
+        };
+        let guardian = match (&application.guardian, &enrolment.guardian_phone_index) {
+            (Some(guardian), Some(_)) => {
+                Some(guardian.details.seal(&self.vault, &key, Column::EnrolmentGuardian, id)?)
+            }
+            _ => None,
         };
         let applicant = db::Applicant {
             name: self.vault.seal(&key, Column::EnrolmentName, id, application.name.as_str())?,
@@ -197,6 +255,7 @@ impl Enrolments {
                 application.phone.as_e164(),
             )?,
             password_hash,
+            guardian,
         };
         let now = self.clock.now();
         let mut conn = self.pool.acquire().await?;
@@ -209,12 +268,20 @@ impl Enrolments {
         self.load(id).await
     }
 
-    /// The proof was for one phone; going on with another one is none.
-    fn same_phone(&self, application: &Application, enrolment: &Enrolment) -> Result<()> {
+    /// The proofs were for one phone each; going on with another one is none.
+    fn same_phones(&self, application: &Application, enrolment: &Enrolment) -> Result<()> {
         let inconsistent = || Error::Inconsistent("identity.enrolment");
         let version = enrolment.index_version.ok_or_else(inconsistent)?;
+        let is = |phone: &Mobile, proven: &[u8]| {
+            Ok::<bool, Error>(digest::equal(&self.vault.phone_index(version, phone)?, proven))
+        };
         let proven = enrolment.phone_index.as_deref().ok_or_else(inconsistent)?;
-        if digest::equal(&self.vault.phone_index(version, &application.phone)?, proven) {
+        let guardian = match (&enrolment.guardian_phone_index, &application.guardian) {
+            (None, _) => true,
+            (Some(proven), Some(guardian)) => is(&guardian.details.phone, proven)?,
+            (Some(_), None) => false,
+        };
+        if guardian && is(&application.phone, proven)? {
             Ok(())
         } else {
             Err(Error::EnrolmentNotFound)

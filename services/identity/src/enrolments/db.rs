@@ -1,3 +1,6 @@
+pub(super) mod checks;
+pub(crate) mod guardians;
+
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use time::{Date, OffsetDateTime};
@@ -15,6 +18,7 @@ struct Row {
     account_id: Option<Uuid>,
     phone_index: Option<Vec<u8>>,
     index_version: Option<i16>,
+    guardian_phone_index: Option<Vec<u8>>,
     next_check_at: Option<OffsetDateTime>,
     decide_by: Option<OffsetDateTime>,
     waited: bool,
@@ -37,6 +41,7 @@ impl TryFrom<Row> for Enrolment {
             account_id: row.account_id,
             phone_index: row.phone_index,
             index_version: row.index_version,
+            guardian_phone_index: row.guardian_phone_index,
             next_check_at: row.next_check_at,
             decide_by: row.decide_by,
             waited: row.waited,
@@ -51,7 +56,7 @@ pub(crate) async fn find(conn: &mut PgConnection, enrolment_id: Uuid) -> Result<
     sqlx::query_as!(
         Row,
         "SELECT enrolment_id, state, refusal, account_id, phone_index, index_version,
-                next_check_at, decide_by, waited, created_at
+                guardian_phone_index, next_check_at, decide_by, waited, created_at
          FROM identity.enrolment WHERE enrolment_id = $1",
         enrolment_id,
     )
@@ -67,7 +72,7 @@ pub(crate) async fn lock(tx: &mut PgConnection, enrolment_id: Uuid) -> Result<Op
     sqlx::query_as!(
         Row,
         "SELECT enrolment_id, state, refusal, account_id, phone_index, index_version,
-                next_check_at, decide_by, waited, created_at
+                guardian_phone_index, next_check_at, decide_by, waited, created_at
          FROM identity.enrolment WHERE enrolment_id = $1 FOR UPDATE",
         enrolment_id,
     )
@@ -87,6 +92,9 @@ pub(crate) struct Accepted<'a> {
     pub(crate) index_version: i16,
     pub(crate) phone_index: &'a [u8],
     pub(crate) consents: &'a [Given],
+    /// Somebody of 16 or 17 who registers on the ground of own income.
+    pub(crate) own_income: bool,
+    pub(crate) guardian: Option<guardians::Accepted<'a>>,
 }
 
 /// Stores the verdict on the code; `false` if the enrolment is known already.
@@ -100,8 +108,9 @@ pub(crate) async fn insert(
     let done = sqlx::query!(
         "INSERT INTO identity.enrolment
              (enrolment_id, state, refusal, account_id, challenge_id, index_version, phone_index,
-              consents, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9)
+              consents, own_income, guardian_challenge_id, guardian_phone_index,
+              guardian_relation, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13)
          ON CONFLICT (enrolment_id) DO NOTHING",
         new.enrolment_id,
         state.as_column(),
@@ -111,6 +120,10 @@ pub(crate) async fn insert(
         new.index_version,
         new.phone_index,
         Json(new.consents) as _,
+        new.own_income,
+        new.guardian.as_ref().map(|guardian| guardian.challenge_id),
+        new.guardian.as_ref().map(|guardian| guardian.phone_index),
+        new.guardian.as_ref().map(|guardian| guardian.relation.as_column()),
         now,
     )
     .execute(tx)
@@ -125,6 +138,7 @@ pub(crate) struct Applicant {
     pub(crate) id_number: Vec<u8>,
     pub(crate) phone: Vec<u8>,
     pub(crate) password_hash: String,
+    pub(crate) guardian: Option<Vec<u8>>,
 }
 
 /// Keeps the applicant of an accepted enrolment and takes the lease on asking the
@@ -141,7 +155,7 @@ pub(crate) async fn keep_applicant(
     let done = sqlx::query!(
         "UPDATE identity.enrolment
          SET state = 'PENDING', name = $2, id_number = $3, phone = $4, password_hash = $5,
-             attempts = 1, next_check_at = $6, decide_by = $7, updated_at = $8
+             attempts = 1, next_check_at = $6, decide_by = $7, updated_at = $8, guardian = $9
          WHERE enrolment_id = $1 AND state = 'ACCEPTED'",
         enrolment_id,
         applicant.name,
@@ -151,6 +165,7 @@ pub(crate) async fn keep_applicant(
         lease_until,
         decide_by,
         now,
+        applicant.guardian,
     )
     .execute(conn)
     .await?;
@@ -190,6 +205,7 @@ pub(crate) struct Pending {
     pub(crate) phone_index: Vec<u8>,
     pub(crate) consents: Vec<Given>,
     pub(crate) applicant: Applicant,
+    pub(crate) ground: guardians::Ground,
     pub(crate) attempts: i32,
     pub(crate) decide_by: OffsetDateTime,
 }
@@ -205,13 +221,16 @@ pub(crate) async fn pending(
                   index_version AS "index_version!", phone_index AS "phone_index!",
                   consents AS "consents: Json<Vec<Given>>", name AS "name!",
                   id_number AS "id_number!", phone AS "phone!",
-                  password_hash AS "password_hash!", attempts, decide_by AS "decide_by!"
+                  password_hash AS "password_hash!", attempts, decide_by AS "decide_by!",
+                  guardian, guardian_relation, guardian_challenge_id, own_income
            FROM identity.enrolment WHERE enrolment_id = $1 AND state = 'PENDING'"#,
         enrolment_id,
     )
     .fetch_optional(conn)
     .await?;
-    Ok(row.map(|row| Pending {
+    let Some(row) = row else { return Ok(None) };
+    let sealed = (row.guardian_relation, row.guardian_challenge_id);
+    Ok(Some(Pending {
         account_id: row.account_id,
         challenge_id: row.challenge_id,
         index_version: row.index_version,
@@ -222,7 +241,9 @@ pub(crate) async fn pending(
             id_number: row.id_number,
             phone: row.phone,
             password_hash: row.password_hash,
+            guardian: row.guardian,
         },
+        ground: guardians::Ground::from_columns(sealed, row.own_income)?,
         attempts: row.attempts,
         decide_by: row.decide_by,
     }))
@@ -281,7 +302,8 @@ pub(crate) async fn end(
     Ok(sqlx::query_scalar!(
         "UPDATE identity.enrolment
          SET state = $2, refusal = $3, name = NULL, id_number = NULL, phone = NULL,
-             password_hash = NULL, next_check_at = NULL, updated_at = $4,
+             password_hash = NULL, guardian = NULL, guardian_phone_index = NULL,
+             next_check_at = NULL, updated_at = $4,
              claimed_at = CASE WHEN $2 = 'CLAIMED' THEN $4 ELSE claimed_at END,
              revision = revision + 1
          WHERE enrolment_id = $1
@@ -330,19 +352,21 @@ pub(crate) async fn bury(
     Ok(())
 }
 
-/// The challenge of an enrolment.
-#[tracing::instrument(name = "db.enrolment.challenge", skip_all)]
-pub(crate) async fn challenge_of(
+/// The challenges of an enrolment: the person's, and the guardian's.
+#[tracing::instrument(name = "db.enrolment.challenges", skip_all)]
+pub(crate) async fn challenges_of(
     conn: &mut PgConnection,
     enrolment_id: Uuid,
-) -> Result<Option<Uuid>> {
-    Ok(sqlx::query_scalar!(
-        "SELECT challenge_id FROM identity.enrolment WHERE enrolment_id = $1",
+) -> Result<Vec<Uuid>> {
+    let row = sqlx::query!(
+        "SELECT challenge_id, guardian_challenge_id FROM identity.enrolment
+         WHERE enrolment_id = $1",
         enrolment_id,
     )
     .fetch_optional(conn)
-    .await?
-    .flatten())
+    .await?;
+    let challenges = row.map(|row| [row.challenge_id, row.guardian_challenge_id]);
+    Ok(challenges.into_iter().flatten().flatten().collect())
 }
 
 /// Further ahead than any wait: a clock was wrong, and the row is due.
@@ -408,91 +432,6 @@ pub(crate) async fn page_claimed(
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(|row| (row.claimed_at, row.enrolment_id, row.account_id)).collect())
-}
-
-/// Reserves one failed check of a phone or a number, before the register is asked;
-/// `false` if there is none left today.
-#[tracing::instrument(name = "db.failed_check.reserve", skip_all)]
-pub(crate) async fn reserve_check(
-    tx: &mut PgConnection,
-    subject_index: &[u8],
-    day: Date,
-    limit: i32,
-) -> Result<bool> {
-    let count = sqlx::query_scalar!(
-        "INSERT INTO identity.failed_check AS f (subject_index, day, count) VALUES ($1, $2, 1)
-         ON CONFLICT (subject_index, day) DO UPDATE SET count = f.count + 1 WHERE f.count < $3
-         RETURNING count",
-        subject_index,
-        day,
-        limit,
-    )
-    .fetch_optional(tx)
-    .await?;
-    Ok(count.is_some_and(|count| count <= limit))
-}
-
-/// Notes that a check was reserved for an enrolment; `false` if one was today.
-#[tracing::instrument(name = "db.enrolment.set_reserved", skip_all)]
-pub(crate) async fn set_reserved(
-    tx: &mut PgConnection,
-    enrolment_id: Uuid,
-    day: Date,
-) -> Result<bool> {
-    let done = sqlx::query!(
-        "UPDATE identity.enrolment SET reserved_on = $2
-         WHERE enrolment_id = $1 AND reserved_on IS DISTINCT FROM $2",
-        enrolment_id,
-        day,
-    )
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Notes that the reservation of an enrolment was given back; `false` if there is none.
-#[tracing::instrument(name = "db.enrolment.clear_reserved", skip_all)]
-pub(crate) async fn clear_reserved(
-    tx: &mut PgConnection,
-    enrolment_id: Uuid,
-    day: Date,
-) -> Result<bool> {
-    let done = sqlx::query!(
-        "UPDATE identity.enrolment SET reserved_on = NULL
-         WHERE enrolment_id = $1 AND reserved_on = $2",
-        enrolment_id,
-        day,
-    )
-    .execute(tx)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Gives a reserved check back that did not fail; a count of none is no row.
-#[tracing::instrument(name = "db.failed_check.give_back", skip_all)]
-pub(crate) async fn give_check_back(
-    tx: &mut PgConnection,
-    subject_index: &[u8],
-    day: Date,
-) -> Result<()> {
-    let last = sqlx::query!(
-        "DELETE FROM identity.failed_check WHERE subject_index = $1 AND day = $2 AND count <= 1",
-        subject_index,
-        day,
-    )
-    .execute(&mut *tx)
-    .await?;
-    if last.rows_affected() == 0 {
-        sqlx::query!(
-            "UPDATE identity.failed_check SET count = count - 1
-             WHERE subject_index = $1 AND day = $2 AND count > 1",
-            subject_index,
-            day,
-        )
-        .execute(tx)
-        .await?;
-    }
-    Ok(())
 }
 
 /// Deletes counts and tombstones that nothing asks for any more; what was refused

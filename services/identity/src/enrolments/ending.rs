@@ -1,8 +1,9 @@
 //! The second half: activation, and the way back.
 
-use time::Duration;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
+use super::guardian::Details;
 use super::{Enrolment, Enrolments, State, db};
 use crate::accounts;
 use crate::consents;
@@ -24,6 +25,7 @@ impl Enrolments {
     /// `EnrolmentNotClaimed` in any other state but ACTIVE.
     pub(crate) async fn activate(&self, id: Uuid) -> Result<Enrolment> {
         let now = self.clock.now();
+        let to_guardian = self.notice_to_guardian(id, now).await?;
         let mut tx = self.pool.begin().await?;
         let enrolment = db::lock(&mut tx, id).await?.ok_or(Error::EnrolmentNotFound)?;
         match enrolment.state {
@@ -52,9 +54,30 @@ impl Enrolments {
             let notice = Notice::registered(self.clock.as_ref(), id, account_id, now);
             notices::db::queue(&mut tx, &notice, now).await?;
         }
+        if let Some(notice) = &to_guardian {
+            notices::db::queue(&mut tx, notice, now).await?;
+        }
         tx.commit().await?;
         self.outbox.wake();
         self.load(id).await
+    }
+
+    /// What a guardian is told when the registration is complete that he consented to.
+    async fn notice_to_guardian(&self, id: Uuid, now: OffsetDateTime) -> Result<Option<Notice>> {
+        let mut conn = self.pool.acquire().await?;
+        let claimed = db::find(&mut conn, id).await?.filter(|e| e.state == State::Claimed);
+        let Some(account_id) = claimed.and_then(|enrolment| enrolment.account_id) else {
+            return Ok(None);
+        };
+        let Some(consent) = db::guardians::find(&mut conn, account_id).await? else {
+            return Ok(None);
+        };
+        drop(conn);
+        let key = self.vault.key(account_id).await?;
+        let guardian = Details::of_account(&self.vault, &key, account_id, &consent, now)?;
+        let clock = self.clock.as_ref();
+        let notice = Notice::guardian(&self.vault, clock, id, guardian.phone.as_e164(), now);
+        Ok(Some(notice.await?))
     }
 
     /// Undoes an enrolment for good, known or not.
@@ -82,7 +105,7 @@ impl Enrolments {
                 let account_id =
                     enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
                 accounts::db::delete_inactive(&mut tx, account_id).await?;
-                if let Some(challenge_id) = db::challenge_of(&mut tx, id).await? {
+                for challenge_id in db::challenges_of(&mut tx, id).await? {
                     sms_codes::db::release(&mut tx, challenge_id).await?;
                 }
                 self.end(&mut tx, id, State::Discarded, None).await?;

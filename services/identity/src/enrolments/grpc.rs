@@ -2,12 +2,13 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1 as wire;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentService;
-use zhiyuan_domain::{EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails};
+use zhiyuan_domain::{EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails, Ward};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::{Error as RpcError, Fields};
 
 use super::begin::Application;
+use super::guardian::Guardian;
 use super::{Enrolment, Enrolments, Refusal, State, db};
 use crate::consents::{Given, Purpose};
 use crate::error::{Error, Result};
@@ -122,6 +123,10 @@ impl EnrolmentRpc {
                 ),
             }
         }
+        let ward = Ward { id_number: number.as_ref(), phone: phone.as_ref() };
+        let ages = (today, self.enrolments.rules.age_rule);
+        let guardian = request.guardian.as_ref();
+        let guardian = guardian.and_then(|g| Guardian::parse(&mut fields, g, ward, ages));
         match (enrolment_id, name, number, phone, code, password) {
             (
                 Some(enrolment_id),
@@ -141,6 +146,8 @@ impl EnrolmentRpc {
                     password,
                     consents,
                     via,
+                    guardian,
+                    own_income: request.own_income,
                 })
             }
             _ => Err(fields.into_error()),

@@ -6,10 +6,12 @@ pub(crate) mod begin;
 pub(crate) mod db;
 mod ending;
 mod grpc;
+pub(crate) mod guardian;
 pub(crate) mod job;
 mod verdict;
 
 pub(crate) use begin::Enrolments;
+pub(crate) use db::guardians;
 pub(crate) use grpc::EnrolmentRpc;
 
 use time::{Duration, OffsetDateTime};
@@ -95,10 +97,15 @@ pub(crate) enum Refusal {
     IdCheckLimit,
     IdCheckExpired,
     AlreadyRegistered,
+    GuardianSmsCodeWrong,
+    GuardianSmsCodeExpired,
+    GuardianSmsCodeUsed,
+    GuardianSmsCodeTriesExhausted,
+    GuardianIdMismatch,
 }
 
 impl Refusal {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 18] = [
         Self::SmsCodeWrong,
         Self::SmsCodeExpired,
         Self::SmsCodeUsed,
@@ -112,6 +119,11 @@ impl Refusal {
         Self::IdCheckLimit,
         Self::IdCheckExpired,
         Self::AlreadyRegistered,
+        Self::GuardianSmsCodeWrong,
+        Self::GuardianSmsCodeExpired,
+        Self::GuardianSmsCodeUsed,
+        Self::GuardianSmsCodeTriesExhausted,
+        Self::GuardianIdMismatch,
     ];
 
     /// Those that say nothing of a person, and that anybody can bring about.
@@ -141,6 +153,11 @@ impl Refusal {
             Self::IdCheckLimit => EnrolmentRefusal::IdCheckLimit,
             Self::IdCheckExpired => EnrolmentRefusal::IdCheckExpired,
             Self::AlreadyRegistered => EnrolmentRefusal::AlreadyRegistered,
+            Self::GuardianSmsCodeWrong => EnrolmentRefusal::GuardianSmsCodeWrong,
+            Self::GuardianSmsCodeExpired => EnrolmentRefusal::GuardianSmsCodeExpired,
+            Self::GuardianSmsCodeUsed => EnrolmentRefusal::GuardianSmsCodeUsed,
+            Self::GuardianSmsCodeTriesExhausted => EnrolmentRefusal::GuardianSmsCodeTriesExhausted,
+            Self::GuardianIdMismatch => EnrolmentRefusal::GuardianIdMismatch,
         }
     }
 
@@ -164,6 +181,17 @@ impl Refusal {
             Outcome::Exhausted => Some(Self::SmsCodeTriesExhausted),
         }
     }
+
+    /// What a try of the guardian's code means, after that of the person was right.
+    pub(crate) fn of_guardians_code(outcome: Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Right => None,
+            Outcome::Wrong => Some(Self::GuardianSmsCodeWrong),
+            Outcome::Expired => Some(Self::GuardianSmsCodeExpired),
+            Outcome::Used => Some(Self::GuardianSmsCodeUsed),
+            Outcome::Exhausted => Some(Self::GuardianSmsCodeTriesExhausted),
+        }
+    }
 }
 
 /// An enrolment without what is sealed.
@@ -175,6 +203,8 @@ pub(crate) struct Enrolment {
     pub(crate) account_id: Option<Uuid>,
     pub(crate) phone_index: Option<Vec<u8>>,
     pub(crate) index_version: Option<i16>,
+    /// Of the guardian who consents, until there is a verdict.
+    pub(crate) guardian_phone_index: Option<Vec<u8>>,
     pub(crate) next_check_at: Option<OffsetDateTime>,
     pub(crate) decide_by: Option<OffsetDateTime>,
     pub(crate) waited: bool,

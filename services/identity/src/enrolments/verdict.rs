@@ -10,8 +10,12 @@ use zhiyuan_crypto::keys::KeyStoreError;
 use zhiyuan_domain::{IdNumber, Mobile, PersonName, shanghai_date};
 use zhiyuan_rpc::chain;
 
+use super::begin::Rules;
+use super::db::guardians;
+use super::guardian::Details;
 use super::{Enrolments, Refusal, State, db, wait_after};
 use crate::accounts::{self, Claim};
+use crate::consents::Purpose;
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::keys::Column;
@@ -24,6 +28,15 @@ struct Opened {
     name: PersonName,
     id_number: IdNumber,
     phone: Mobile,
+    guardian: Option<Details>,
+}
+
+/// What the register says of an applicant and of the guardian.
+enum Answer {
+    Match,
+    No(Refusal),
+    CannotTell,
+    Unavailable,
 }
 
 /// What became of one try at a claim.
@@ -56,27 +69,40 @@ impl Enrolments {
         if !self.reserve_check(id, &opened, day).await? {
             return self.refuse(id, Refusal::IdCheckLimit).await;
         }
-        let verdict = self.register.check(&opened.name, &opened.id_number).await;
-        let failed = match verdict {
-            Verdict::Match => self.claim(id, &pending, &opened, day).await?,
-            Verdict::Mismatch => {
-                self.refuse(id, Refusal::IdNameMismatch).await?;
+        let failed = match self.ask(&opened).await {
+            Answer::Match => self.claim(id, &pending, &opened, day).await?,
+            Answer::No(refusal) => {
+                self.refuse(id, refusal).await?;
                 true
             }
-            Verdict::NotFound => {
-                self.refuse(id, Refusal::IdNotFound).await?;
-                true
-            }
-            Verdict::CannotTell => {
+            Answer::CannotTell => {
                 self.send_to_review(id, &opened, day).await?;
                 false
             }
-            Verdict::Unavailable => {
+            Answer::Unavailable => {
                 self.postpone(id, &pending).await?;
                 false
             }
         };
         if failed { Ok(()) } else { self.give_check_back(id, &opened, day).await }
+    }
+
+    /// Asks the register about the applicant, and if that is well about the guardian.
+    async fn ask(&self, opened: &Opened) -> Answer {
+        match self.register.check(&opened.name, &opened.id_number).await {
+            Verdict::Match => {}
+            Verdict::Mismatch => return Answer::No(Refusal::IdNameMismatch),
+            Verdict::NotFound => return Answer::No(Refusal::IdNotFound),
+            Verdict::CannotTell => return Answer::CannotTell,
+            Verdict::Unavailable => return Answer::Unavailable,
+        }
+        let Some(guardian) = &opened.guardian else { return Answer::Match };
+        match self.register.check(&guardian.name, &guardian.id_number).await {
+            Verdict::Match => Answer::Match,
+            Verdict::Mismatch | Verdict::NotFound => Answer::No(Refusal::GuardianIdMismatch),
+            Verdict::CannotTell => Answer::CannotTell,
+            Verdict::Unavailable => Answer::Unavailable,
+        }
     }
 
     async fn send_to_review(&self, id: Uuid, opened: &Opened, day: Date) -> Result<()> {
@@ -102,11 +128,11 @@ impl Enrolments {
     /// leaves it reserved for the next one of the same enrolment.
     async fn reserve_check(&self, id: Uuid, opened: &Opened, day: Date) -> Result<bool> {
         let mut tx = self.pool.begin().await?;
-        if !db::set_reserved(&mut tx, id, day).await? {
+        if !db::checks::set_reserved(&mut tx, id, day).await? {
             return Ok(true);
         }
         for (index, limit) in self.check_indexes(&mut tx, opened).await? {
-            if !db::reserve_check(&mut tx, &index, day, limit).await? {
+            if !db::checks::reserve_check(&mut tx, &index, day, limit).await? {
                 return Ok(false);
             }
         }
@@ -129,33 +155,33 @@ impl Enrolments {
         opened: &Opened,
         day: Date,
     ) -> Result<()> {
-        if !db::clear_reserved(&mut *tx, id, day).await? {
+        if !db::checks::clear_reserved(&mut *tx, id, day).await? {
             return Ok(());
         }
         for (index, _limit) in self.check_indexes(&mut *tx, opened).await? {
-            db::give_check_back(&mut *tx, &index, day).await?;
+            db::checks::give_check_back(&mut *tx, &index, day).await?;
         }
         Ok(())
     }
 
-    /// What failed checks are counted under, and how many there may be: the phone, then
-    /// the number, always in this order.
+    /// What failed checks are counted under, and how many there may be: the phone, the
+    /// number, and the guardian's number. Always in the order of the indexes, since one's
+    /// own number may be another one's guardian's.
     async fn check_indexes(
         &self,
         tx: &mut sqlx::PgConnection,
         opened: &Opened,
-    ) -> Result<[([u8; 32], i32); 2]> {
+    ) -> Result<Vec<([u8; 32], i32)>> {
         let version = crate::keys::db::newest_index_key(tx).await?;
-        Ok([
-            (
-                self.vault.check_index(version, opened.phone.as_e164())?,
-                self.rules.failed_checks_per_phone,
-            ),
-            (
-                self.vault.check_index(version, opened.id_number.as_str())?,
-                self.rules.failed_checks_per_number,
-            ),
-        ])
+        let Rules { failed_checks_per_phone, failed_checks_per_number, .. } = self.rules;
+        let guardian = opened.guardian.as_ref();
+        let mut indexes = std::iter::once((opened.phone.as_e164(), failed_checks_per_phone))
+            .chain(std::iter::once((opened.id_number.as_str(), failed_checks_per_number)))
+            .chain(guardian.map(|guardian| (guardian.id_number.as_str(), failed_checks_per_number)))
+            .map(|(subject, limit)| Ok((self.vault.check_index(version, subject)?, limit)))
+            .collect::<Result<Vec<_>>>()?;
+        indexes.sort_unstable();
+        Ok(indexes)
     }
 
     async fn open(&self, id: Uuid, pending: &db::Pending) -> Result<Opened> {
@@ -164,8 +190,16 @@ impl Enrolments {
         let name = self.vault.open(&key, Column::EnrolmentName, id, &sealed.name)?;
         let number = self.vault.open(&key, Column::EnrolmentIdNumber, id, &sealed.id_number)?;
         let phone = self.vault.open(&key, Column::EnrolmentPhone, id, &sealed.phone)?;
+        let guardian = match &sealed.guardian {
+            Some(sealed) => {
+                let cell = (Column::EnrolmentGuardian, id);
+                Some(Details::open(&self.vault, &key, cell, sealed, self.today())?)
+            }
+            None => None,
+        };
         let inconsistent = || Error::Inconsistent("identity.enrolment");
         Ok(Opened {
+            guardian,
             name: PersonName::parse(&name).map_err(|_invalid| inconsistent())?,
             id_number: IdNumber::parse(&number, self.today()).map_err(|_invalid| inconsistent())?,
             phone: Mobile::parse(&phone).map_err(|_invalid| inconsistent())?,
@@ -286,6 +320,12 @@ impl Enrolments {
         let name = seal(Column::AccountName, opened.name.as_str())?;
         let id_number = seal(Column::AccountIdNumber, opened.id_number.as_str())?;
         let phone = seal(Column::AccountPhone, opened.phone.as_e164())?;
+        let guardian = match &opened.guardian {
+            Some(details) => {
+                Some(details.seal(&self.vault, &key, Column::GuardianConsent, account_id)?)
+            }
+            None => None,
+        };
         let now = self.clock.now();
 
         let mut tx = self.pool.begin().await?;
@@ -332,6 +372,22 @@ impl Enrolments {
             self.refuse(id, Refusal::SmsCodeUsed).await?;
             return Ok(Attempt::Over);
         }
+        if let guardians::Ground::Consent { challenge_id, .. } = pending.ground
+            && !sms_codes::db::mark_used(&mut tx, challenge_id, now).await?
+        {
+            tx.rollback().await?;
+            self.refuse(id, Refusal::GuardianSmsCodeUsed).await?;
+            return Ok(Attempt::Over);
+        }
+        let text = pending.consents.iter().find(|given| given.purpose == Purpose::Registration);
+        let kept = guardians::Kept {
+            account_id,
+            ground: pending.ground,
+            guardian: guardian.as_deref(),
+            consent_version: text.map_or("", |given| &given.version),
+            consented_at: now,
+        };
+        guardians::insert(&mut tx, &kept).await?;
         self.give_check_back_in(&mut tx, id, opened, day).await?;
         self.end(&mut tx, id, State::Claimed, None).await?;
         tx.commit().await?;

@@ -27,9 +27,11 @@ pub(crate) enum Column {
     EnrolmentName,
     EnrolmentIdNumber,
     EnrolmentPhone,
+    EnrolmentGuardian,
     AccountName,
     AccountIdNumber,
     AccountPhone,
+    GuardianConsent,
     NoticePhone,
     SigningSeed,
 }
@@ -40,9 +42,11 @@ impl Column {
             Self::EnrolmentName => ("enrolment", "name"),
             Self::EnrolmentIdNumber => ("enrolment", "id_number"),
             Self::EnrolmentPhone => ("enrolment", "phone"),
+            Self::EnrolmentGuardian => ("enrolment", "guardian"),
             Self::AccountName => ("account", "name"),
             Self::AccountIdNumber => ("account", "id_number"),
             Self::AccountPhone => ("account", "phone"),
+            Self::GuardianConsent => ("guardian_consent", "guardian"),
             Self::NoticePhone => ("notice", "phone"),
             Self::SigningSeed => ("signing_key", "seed"),
         };

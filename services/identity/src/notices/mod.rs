@@ -30,16 +30,19 @@ pub(crate) enum Template {
     PhoneChanged,
     /// The account is closed.
     AccountClosed,
+    /// Somebody of 14 to 17 is registered; goes to the guardian who consented.
+    Guardian,
 }
 
 impl Template {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Registered,
         Self::Refused,
         Self::AttemptOnAccount,
         Self::PasswordChanged,
         Self::PhoneChanged,
         Self::AccountClosed,
+        Self::Guardian,
     ];
 
     /// As in the column `template`.
@@ -51,6 +54,7 @@ impl Template {
             Self::PasswordChanged => "PASSWORD_CHANGED",
             Self::PhoneChanged => "PHONE_CHANGED",
             Self::AccountClosed => "ACCOUNT_CLOSED",
+            Self::Guardian => "GUARDIAN",
         }
     }
 
@@ -75,6 +79,9 @@ impl Template {
             }
             Self::AccountClosed => {
                 "您的志愿者账号已注销，姓名、身份证号码和手机号已删除。如非本人操作，请立即联系所在团组织。"
+            }
+            Self::Guardian => {
+                "您以监护人身份同意注册的青年志愿者已注册成功。如您未曾同意，请立即联系当地团组织。"
             }
         }
     }
@@ -196,6 +203,25 @@ impl Notice {
             notice_id,
             once: format!("enrolment/{enrolment_id}"),
             template: Template::Refused,
+            recipient: Recipient::seal(vault, notice_id, phone).await?,
+            at,
+        })
+    }
+
+    /// Somebody of 14 to 17 is registered, told to the guardian; makes the key that the
+    /// phone is sealed with.
+    pub(crate) async fn guardian(
+        vault: &Vault,
+        clock: &dyn Clock,
+        enrolment_id: Uuid,
+        phone: &str,
+        at: OffsetDateTime,
+    ) -> Result<Self> {
+        let notice_id = new_id(clock);
+        Ok(Self {
+            notice_id,
+            once: format!("guardian/{enrolment_id}"),
+            template: Template::Guardian,
             recipient: Recipient::seal(vault, notice_id, phone).await?,
             at,
         })

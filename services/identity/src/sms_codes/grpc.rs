@@ -58,14 +58,24 @@ impl SmsCodes {
         let mut fields = Fields::new();
         let phone = fields.take("phone", Mobile::parse(&request.phone));
         let solution = solution_field(&mut fields, "solution", request.solution.as_ref());
-        let Some(phone) = phone else { return Err(fields.into_error().into()) };
+        let purpose = match SmsPurpose::try_from(request.purpose) {
+            Ok(SmsPurpose::Unspecified | SmsPurpose::Register) => Some(SmsPurpose::Register),
+            Ok(SmsPurpose::GuardianConsent) => Some(SmsPurpose::GuardianConsent),
+            Ok(_) | Err(_) => {
+                let message = "平台只能为注册人或其监护人发送验证码";
+                fields.refuse("purpose", "SMS_PURPOSE_UNKNOWN", message);
+                None
+            }
+        };
+        let (Some(phone), Some(purpose)) = (phone, purpose) else {
+            return Err(fields.into_error().into());
+        };
         fields.finish()?;
         let account =
             service_accounts::db::find(&mut *self.sender.pool.acquire().await?, &platform).await?;
         // One by configuration has but its name.
         let title = account.map_or_else(|| platform.clone(), |(title, _look_ups)| title);
         let via = Some(Via { name: platform, title });
-        let purpose = SmsPurpose::Register;
         let sent = self.sender.send(&Ask { phone, purpose, device: None, solution, via }).await?;
         Ok(SendRegistrationCodeResponse {
             challenge_id: sent.challenge_id.to_string(),

@@ -40,6 +40,7 @@ pub(crate) fn purpose_column(purpose: SmsPurpose) -> i16 {
         SmsPurpose::ResetPassword => 3,
         SmsPurpose::ChangePhone => 4,
         SmsPurpose::CloseAccount => 5,
+        SmsPurpose::GuardianConsent => 6,
     }
 }
 
@@ -52,6 +53,7 @@ fn purpose_name(purpose: SmsPurpose) -> &'static str {
         SmsPurpose::ResetPassword => "重置密码",
         SmsPurpose::ChangePhone => "更换手机号",
         SmsPurpose::CloseAccount => "注销账号",
+        SmsPurpose::GuardianConsent => "监护人同意",
     }
 }
 

@@ -55,6 +55,15 @@ pub(crate) struct Via {
 impl Ask {
     /// What the person reads.
     fn text(&self, code: &str) -> String {
+        if self.purpose == SmsPurpose::GuardianConsent {
+            let place = self.via.as_ref().map(|via| format!("在「{}」", via.title));
+            let place = place.unwrap_or_default();
+            // Whoever gets it is to pass it on, or to no one.
+            return format!(
+                "有未成年人{place}注册青年志愿者，请您以监护人身份同意。同意请提供验证码 \
+                 {code}，5 分钟内有效；如不同意或不是其监护人，请勿告诉任何人。"
+            );
+        }
         let what = match &self.via {
             Some(via) => format!("您正在通过「{}」注册志愿者，验证码是 {code}", via.title),
             None => format!("您的{}验证码是 {code}", purpose_name(self.purpose)),

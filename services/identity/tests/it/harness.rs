@@ -144,7 +144,7 @@ impl Identity {
             sms_code: self.vendors.code(phone),
             password: "green-tea-42".into(),
             consents: vec![registration_consent()],
-            registered_via: String::new(),
+            ..Default::default()
         }
     }
 

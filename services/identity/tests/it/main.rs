@@ -17,6 +17,7 @@ mod codes;
 mod consents;
 mod credentials;
 mod ending;
+mod guardians;
 mod guesses;
 mod harness;
 mod look_ups;

@@ -36,6 +36,7 @@ impl ProfileRpc {
             volunteer_number: record.number.to_string(),
             name: account.masked_name,
             phone: account.masked_phone,
+            guardian_consent: account.guardian_consent,
             organization_code: record.organization.to_string(),
             level: record.level.into(),
             register_time: Some(timestamp(record.registered_at)),

@@ -27,6 +27,12 @@ pub(crate) fn digest(form: &Form, keys: &KeyedDigest, version: i16) -> Result<[u
     if let Some(via) = &form.via {
         builder = builder.field("via", via.as_bytes());
     }
+    if form.own_income {
+        builder = builder.field("own_income", &[1]);
+    }
+    if let Some(guardian) = &form.guardian {
+        builder = guardian.add_to(builder);
+    }
     for (purpose, version) in &form.consents {
         builder = builder
             .field("consents.purpose", purpose.as_str_name().as_bytes())

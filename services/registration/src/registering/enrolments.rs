@@ -13,6 +13,7 @@ use zhiyuan_domain::{AccountId, EnrolmentId};
 use zhiyuan_rpc::{Remote, SuiteChannel};
 
 use super::form::Form;
+use super::guardian::Guardian;
 use super::{Heard, Refusal};
 use crate::error::{Error, Result};
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
@@ -64,6 +65,8 @@ impl Enrolments {
             password: form.password.expose().to_owned(),
             consents,
             registered_via: form.via.clone().unwrap_or_default(),
+            guardian: form.guardian.as_ref().map(Guardian::to_wire),
+            own_income: form.own_income,
         };
         let answer = self.client.clone().begin_enrolment(request).await.map_err(Remote::from)?;
         told(answer.into_inner().enrolment)
@@ -194,5 +197,10 @@ fn refusal(wire: EnrolmentRefusal) -> Option<Refusal> {
         EnrolmentRefusal::IdCheckLimit => Refusal::IdCheckLimit,
         EnrolmentRefusal::IdCheckExpired => Refusal::IdCheckExpired,
         EnrolmentRefusal::AlreadyRegistered => Refusal::AlreadyRegistered,
+        EnrolmentRefusal::GuardianSmsCodeWrong => Refusal::GuardianSmsCodeWrong,
+        EnrolmentRefusal::GuardianSmsCodeExpired => Refusal::GuardianSmsCodeExpired,
+        EnrolmentRefusal::GuardianSmsCodeUsed => Refusal::GuardianSmsCodeUsed,
+        EnrolmentRefusal::GuardianSmsCodeTriesExhausted => Refusal::GuardianSmsCodeTriesExhausted,
+        EnrolmentRefusal::GuardianIdMismatch => Refusal::GuardianIdMismatch,
     })
 }

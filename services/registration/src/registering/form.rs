@@ -5,11 +5,12 @@ use zhiyuan_contracts::identity::v1::{Consent, ConsentPurpose};
 use zhiyuan_contracts::registration::v1::{RegisterOnBehalfRequest, RegisterRequest};
 use zhiyuan_domain::{
     AgeClass, AgeRule, ChallengeId, IdNumber, InvalidPassword, Mobile, OrganizationCode, Password,
-    PersonName, PersonalDetails, RegionCode, RequestId, registration_age, shanghai_date,
+    PersonName, PersonalDetails, RegionCode, RequestId, Ward, registration_age, shanghai_date,
 };
 use zhiyuan_rpc::Fields;
 
 use super::Refusal;
+use super::guardian::Guardian;
 use crate::error::{Error, Result};
 
 /// More than there will ever be purposes.
@@ -38,6 +39,11 @@ pub(crate) struct Form {
     pub(crate) consents: Vec<(ConsentPurpose, String)>,
     /// The platform on whose page it was filled in; on none, if there is none.
     pub(crate) via: Option<String>,
+    /// Who consents, if the person is too young to register alone: else identity keeps
+    /// nothing of it.
+    pub(crate) guardian: Option<Guardian>,
+    /// Whether somebody of 16 or 17 lives on own income, by own statement.
+    pub(crate) own_income: bool,
 }
 
 impl std::fmt::Debug for Form {
@@ -51,8 +57,12 @@ impl Form {
     ///
     /// # Errors
     /// `INVALID_FIELDS` with all faults at once.
-    pub(crate) fn parse(request: &RegisterRequest, now: OffsetDateTime) -> Result<Self> {
-        Self::parse_fields(request, Fields::new(), now)
+    pub(crate) fn parse(
+        request: &RegisterRequest,
+        now: OffsetDateTime,
+        rule: AgeRule,
+    ) -> Result<Self> {
+        Self::parse_fields(request, Fields::new(), (now, rule))
     }
 
     /// Parses the form that a platform passes on, a field of its request.
@@ -62,18 +72,18 @@ impl Form {
     pub(crate) fn parse_via(
         request: &RegisterOnBehalfRequest,
         platform: String,
-        now: OffsetDateTime,
+        (now, rule): (OffsetDateTime, AgeRule),
     ) -> Result<Self> {
         // Without it, every field that it has to have is missing.
         let form = request.registration.clone().unwrap_or_default();
-        let form = Self::parse_fields(&form, Fields::within("registration."), now)?;
+        let form = Self::parse_fields(&form, Fields::within("registration."), (now, rule))?;
         Ok(Self { via: Some(platform), ..form })
     }
 
     fn parse_fields(
         request: &RegisterRequest,
         mut fields: Fields,
-        now: OffsetDateTime,
+        (now, rule): (OffsetDateTime, AgeRule),
     ) -> Result<Self> {
         let today = shanghai_date(now);
         let request_id = fields.take("request_id", RequestId::parse(&request.request_id));
@@ -94,6 +104,9 @@ impl Form {
             None => None,
         };
         let consents = consents(&mut fields, &request.consents);
+        let ward = Ward { id_number: id_number.as_ref(), phone: phone.as_ref() };
+        let guardian = request.guardian.as_ref();
+        let guardian = guardian.and_then(|g| Guardian::parse(&mut fields, g, ward, (now, rule)));
         match (
             request_id,
             name,
@@ -132,28 +145,33 @@ impl Form {
                     league_member: request.league_member,
                     consents,
                     via: None,
+                    guardian,
+                    own_income: request.own_income,
                 })
             }
             _ => Err(fields.into_error().into()),
         }
     }
 
-    /// Checks the age on the day, in Asia/Shanghai.
+    /// Checks the age on the day, in Asia/Shanghai (中国注册志愿者管理办法).
     ///
     /// # Errors
-    /// `UNDER_AGE` before 14; `GUARDIAN_REQUIRED` from 14 to 17
-    /// (中国注册志愿者管理办法).
+    /// `UNDER_AGE` before 14; `GUARDIAN_REQUIRED` from 14 to 17 without a guardian, from 16
+    /// on unless the person lives on own income.
     pub(crate) fn check_age(&self, now: OffsetDateTime, rule: AgeRule) -> Result<()> {
-        match registration_age(self.id_number.birth_date(), shanghai_date(now), rule) {
-            AgeClass::TooYoung => Err(Error::Refused(Refusal::UnderAge)),
-            AgeClass::Minor => Err(Error::Refused(Refusal::GuardianRequired)),
-            AgeClass::Adult => Ok(()),
+        let class = registration_age(self.id_number.birth_date(), shanghai_date(now), rule);
+        if class == AgeClass::TooYoung {
+            return Err(Error::Refused(Refusal::UnderAge));
         }
+        if class.needs_guardian(self.own_income) && self.guardian.is_none() {
+            return Err(Error::Refused(Refusal::GuardianRequired));
+        }
+        Ok(())
     }
 }
 
 /// Six digits; full-width ones and white space, as phones paste them, are taken.
-fn sms_code(input: &str) -> Option<String> {
+pub(super) fn sms_code(input: &str) -> Option<String> {
     // No code is longer, whatever surrounds it.
     if input.len() > 64 {
         return None;

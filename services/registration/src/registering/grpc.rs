@@ -29,7 +29,7 @@ impl Registrations {
     }
 
     async fn register(&self, request: &RegisterRequest) -> Result<RegisterResponse> {
-        let form = Form::parse(request, self.registrar.clock.now())?;
+        let form = Form::parse(request, self.registrar.clock.now(), self.registrar.age_rule)?;
         Ok(self.carry(&form).await?.into())
     }
 
@@ -38,7 +38,11 @@ impl Registrations {
         platform: String,
         request: &RegisterOnBehalfRequest,
     ) -> Result<RegisterOnBehalfResponse> {
-        let form = Form::parse_via(request, platform, self.registrar.clock.now())?;
+        let form = Form::parse_via(
+            request,
+            platform,
+            (self.registrar.clock.now(), self.registrar.age_rule),
+        )?;
         Ok(self.carry(&form).await?.into())
     }
 

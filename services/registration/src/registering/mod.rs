@@ -9,6 +9,7 @@ pub(crate) mod digest;
 pub(crate) mod enrolments;
 pub(crate) mod form;
 pub(crate) mod grpc;
+mod guardian;
 pub(crate) mod job;
 pub(crate) mod organizations;
 pub(crate) mod refusal;

@@ -18,6 +18,11 @@ pub(crate) enum Refusal {
     ConsentOutdated,
     UnderAge,
     GuardianRequired,
+    GuardianSmsCodeWrong,
+    GuardianSmsCodeExpired,
+    GuardianSmsCodeUsed,
+    GuardianSmsCodeTriesExhausted,
+    GuardianIdMismatch,
     IdNameMismatch,
     IdNotFound,
     IdCheckLimit,
@@ -42,6 +47,11 @@ impl Refusal {
             Self::ConsentOutdated => "CONSENT_OUTDATED",
             Self::UnderAge => "UNDER_AGE",
             Self::GuardianRequired => "GUARDIAN_REQUIRED",
+            Self::GuardianSmsCodeWrong => "GUARDIAN_SMS_CODE_WRONG",
+            Self::GuardianSmsCodeExpired => "GUARDIAN_SMS_CODE_EXPIRED",
+            Self::GuardianSmsCodeUsed => "GUARDIAN_SMS_CODE_USED",
+            Self::GuardianSmsCodeTriesExhausted => "GUARDIAN_SMS_CODE_TRIES_EXHAUSTED",
+            Self::GuardianIdMismatch => "GUARDIAN_ID_MISMATCH",
             Self::IdNameMismatch => "ID_NAME_MISMATCH",
             Self::IdNotFound => "ID_NOT_FOUND",
             Self::IdCheckLimit => "ID_CHECK_LIMIT",
@@ -81,6 +91,11 @@ impl Refusal {
             Self::OrganizationNotFound
             | Self::OrganizationClosed { .. }
             | Self::OrganizationTakesNoRegistrations
+            | Self::GuardianSmsCodeWrong
+            | Self::GuardianSmsCodeExpired
+            | Self::GuardianSmsCodeUsed
+            | Self::GuardianSmsCodeTriesExhausted
+            | Self::GuardianIdMismatch
             | Self::IdNameMismatch
             | Self::IdNotFound
             | Self::IdCheckLimit
@@ -91,7 +106,7 @@ impl Refusal {
     }
 
     /// Every refusal, the closed organization with this successor.
-    pub(crate) fn all(successor: Option<OrganizationCode>) -> [Self; 17] {
+    pub(crate) fn all(successor: Option<OrganizationCode>) -> [Self; 22] {
         [
             Self::OrganizationNotFound,
             Self::OrganizationClosed { successor },
@@ -104,6 +119,11 @@ impl Refusal {
             Self::ConsentOutdated,
             Self::UnderAge,
             Self::GuardianRequired,
+            Self::GuardianSmsCodeWrong,
+            Self::GuardianSmsCodeExpired,
+            Self::GuardianSmsCodeUsed,
+            Self::GuardianSmsCodeTriesExhausted,
+            Self::GuardianIdMismatch,
             Self::IdNameMismatch,
             Self::IdNotFound,
             Self::IdCheckLimit,

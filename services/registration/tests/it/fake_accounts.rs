@@ -137,7 +137,11 @@ impl AccountService for FakeAccounts {
                 return Err(Error::new(Code::NotFound, reason, "没有").into());
             }
             let (masked_name, masked_phone) = (NAME.to_owned(), PHONE.to_owned());
-            Ok(Response::new(GetAccountResponse { masked_name, masked_phone }))
+            Ok(Response::new(GetAccountResponse {
+                masked_name,
+                masked_phone,
+                ..Default::default()
+            }))
         })
     }
 

@@ -13,10 +13,10 @@ use tonic::transport::{Channel, Server};
 use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use zhiyuan_auth::CallerConfig;
-use zhiyuan_contracts::identity::v1::Consent;
 use zhiyuan_contracts::identity::v1::account_service_server::AccountServiceServer;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentServiceServer;
 use zhiyuan_contracts::identity::v1::session_service_server::SessionServiceServer;
+use zhiyuan_contracts::identity::v1::{Consent, Guardian, GuardianRelation};
 use zhiyuan_contracts::orgtree::v1::organization_service_server::OrganizationServiceServer;
 use zhiyuan_contracts::orgtree::v1::region_service_server::RegionServiceServer;
 use zhiyuan_contracts::registration::v1::registration_service_client::RegistrationServiceClient;
@@ -217,6 +217,20 @@ pub(crate) fn form(n: u32) -> RegisterRequest {
         password: "kz7-qm#canary".into(),
         league_member: true,
         consents: vec![Consent { purpose: 1, version: "2026-11-01".into() }],
+        ..Default::default()
+    }
+}
+
+/// The `n`-th person as somebody's guardian.
+pub(crate) fn guardian(n: u32) -> Guardian {
+    let person = person(n);
+    Guardian {
+        name: person.name,
+        id_number: person.id_number,
+        relation: GuardianRelation::Mother.into(),
+        phone: person.mobile,
+        sms_challenge_id: Uuid::new_v4().to_string(),
+        sms_code: "246135".into(),
     }
 }
 

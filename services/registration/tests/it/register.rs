@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tonic::Code;
 use tonic_types::StatusExt as _;
-use zhiyuan_contracts::identity::v1::EnrolmentState;
+use zhiyuan_contracts::identity::v1::{EnrolmentState, Guardian};
 use zhiyuan_contracts::registration::v1::{
     RegisterRequest, RegistrationState, Volunteer, VolunteerState,
 };
@@ -10,7 +10,7 @@ use zhiyuan_domain::VolunteerNumber;
 use zhiyuan_testkit::minor;
 
 use crate::fake_orgtree::{CITY, COUNTY, OTHER_RESIDENCE, OTHER_TOWNSHIP, RESIDENCE, TOWNSHIP};
-use crate::harness::{Recovery, Service, form, metadata, reason};
+use crate::harness::{Recovery, Service, form, guardian, metadata, reason};
 
 #[tokio::test]
 async fn a_form_becomes_a_volunteer() {
@@ -123,6 +123,36 @@ async fn minors_leave_nothing_behind() {
     assert_eq!(service.orgtree.with(|state| state.calls), 0);
     assert!(service.identity.with(|state| state.calls.is_empty()));
     assert_eq!(service.sql("SELECT count(*) FROM registration.registration").await, "0");
+}
+
+#[tokio::test]
+async fn who_has_a_guardian_or_an_income_of_own_registers_and_identity_hears_of_it() {
+    let service = Service::start(Recovery::Off).await;
+    let today = zhiyuan_domain::shanghai_date(service.now());
+    let of = |age: u8| {
+        let child = minor(u32::from(age), age, today);
+        RegisterRequest {
+            name: child.name,
+            id_number: child.id_number,
+            phone: child.mobile,
+            ..form(1)
+        }
+    };
+    let guarded = RegisterRequest { guardian: Some(guardian(2)), ..of(14) };
+    assert_eq!(service.register(&guarded).await.unwrap().state(), RegistrationState::Active);
+    let heard = service.identity.with(|state| state.last_form.clone()).unwrap();
+    let Guardian { phone, .. } = heard.guardian.clone().unwrap();
+    let expected = Guardian { phone, ..guarded.guardian.clone().unwrap() };
+    assert_eq!(heard.guardian, Some(expected));
+    let earning = RegisterRequest { own_income: true, ..of(16) };
+    assert_eq!(service.register(&earning).await.unwrap().state(), RegistrationState::Active);
+    let heard = service.identity.with(|state| state.last_form.clone()).unwrap();
+    assert!(heard.own_income && heard.guardian.is_none());
+    // Nothing of a guardian is kept here.
+    let dump =
+        service.sql("SELECT json_agg(row_to_json(r)) FROM registration.registration r").await;
+    let guardian = guarded.guardian.unwrap();
+    assert!(!dump.contains(&guardian.name) && !dump.contains(&guardian.id_number), "{dump}");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use zhiyuan_contracts::registration::v1::{RegisterRequest, RegistrationState};
 use zhiyuan_testkit::person;
 
 use crate::fake_orgtree::{OTHER_RESIDENCE, OTHER_TOWNSHIP, TOWNSHIP};
-use crate::harness::{Recovery, Service, form, reason};
+use crate::harness::{Recovery, Service, form, guardian, reason};
 
 #[tokio::test]
 async fn the_same_request_leads_to_the_same_volunteer() {
@@ -54,6 +54,8 @@ async fn another_form_under_the_same_request_id_changes_nothing() {
         Box::new(|r| r.sms_code = "135247".into()),
         Box::new(|r| r.password = "kz7-qm#other".into()),
         Box::new(|r| r.league_member = false),
+        Box::new(|r| r.own_income = true),
+        Box::new(|r| r.guardian = Some(guardian(2))),
         Box::new(|r| r.consents.clear()),
         Box::new(move |r| r.consents = vec![consent(1, "2026-11-02")]),
         Box::new(move |r| r.consents = vec![consent(2, "2026-11-01")]),

@@ -1,4 +1,5 @@
 use time::macros::datetime;
+use zhiyuan_contracts::identity::v1 as wire;
 
 use super::*;
 
@@ -17,11 +18,12 @@ fn request() -> RegisterRequest {
         password: "kz7-qm".into(),
         league_member: true,
         consents: vec![Consent { purpose: 1, version: "2026-11-01".into() }],
+        ..Default::default()
     }
 }
 
 fn faults(request: &RegisterRequest) -> Vec<(String, String)> {
-    let error = Form::parse(request, NOW).unwrap_err();
+    let error = Form::parse(request, NOW, AgeRule::OnBirthday).unwrap_err();
     let status = tonic::Status::from(error);
     let details = tonic_types::StatusExt::get_error_details(&status);
     let bad = details.bad_request().unwrap();
@@ -59,7 +61,10 @@ fn spelling_does_not_matter() {
     spelled.phone = "+86 139-0735-1842".into();
     spelled.sms_code = "１３５ 246".into();
     spelled.organization_code = "ah-341800-341822-341822100".into();
-    let (one, other) = (Form::parse(&request(), NOW).unwrap(), Form::parse(&spelled, NOW).unwrap());
+    let (one, other) = (
+        Form::parse(&request(), NOW, AgeRule::OnBirthday).unwrap(),
+        Form::parse(&spelled, NOW, AgeRule::OnBirthday).unwrap(),
+    );
     assert_eq!(one.id_number, other.id_number);
     assert_eq!(one.phone, other.phone);
     assert_eq!(other.sms_code, "135246");
@@ -100,13 +105,20 @@ fn a_consent_names_a_purpose_and_a_version() {
     }
     for version in ["1", "2026-11-01", "v2.Az-9", &"1".repeat(64)] {
         assert!(
-            Form::parse(&RegisterRequest { consents: consent(1, version), ..request() }, NOW)
-                .is_ok(),
+            Form::parse(
+                &RegisterRequest { consents: consent(1, version), ..request() },
+                NOW,
+                AgeRule::OnBirthday
+            )
+            .is_ok(),
             "{version}"
         );
     }
     let sixteen = vec![Consent { purpose: 1, version: "1".into() }; 16];
-    assert!(Form::parse(&RegisterRequest { consents: sixteen, ..request() }, NOW).is_ok());
+    assert!(
+        Form::parse(&RegisterRequest { consents: sixteen, ..request() }, NOW, AgeRule::OnBirthday)
+            .is_ok()
+    );
     assert_eq!(
         reasons(|r| r.consents = vec![Consent { purpose: 1, version: "1".into() }; 17]),
         ["consents CONSENTS_TOO_MANY"]
@@ -119,7 +131,10 @@ fn the_order_of_consents_means_nothing() {
     one.consents.push(Consent { purpose: 3, version: "2".into() });
     let mut other = one.clone();
     other.consents.reverse();
-    let (one, other) = (Form::parse(&one, NOW).unwrap(), Form::parse(&other, NOW).unwrap());
+    let (one, other) = (
+        Form::parse(&one, NOW, AgeRule::OnBirthday).unwrap(),
+        Form::parse(&other, NOW, AgeRule::OnBirthday).unwrap(),
+    );
     assert_eq!(one.consents, other.consents);
 }
 
@@ -144,8 +159,8 @@ fn a_part_of_the_own_number_is_no_password() {
 }
 
 #[test]
-fn registering_begins_at_18_for_now() {
-    let form = Form::parse(&request(), NOW).unwrap();
+fn registering_begins_at_14_and_alone_at_18_or_on_own_income_at_16() {
+    let form = Form::parse(&request(), NOW, AgeRule::OnBirthday).unwrap();
     let refused = |at: OffsetDateTime, rule| match form.check_age(at, rule) {
         Ok(()) => None,
         Err(Error::Refused(refusal)) => Some(refusal),
@@ -161,9 +176,62 @@ fn registering_begins_at_18_for_now() {
     assert_eq!(refused(before, OnBirthday), Some(Refusal::GuardianRequired));
     let child = datetime!(2011-12-31 15:59:59 UTC);
     assert_eq!(refused(child, OnBirthday), Some(Refusal::UnderAge));
+    let earning = Form { own_income: true, ..form.clone() };
+    let refused = |form: &Form, at| {
+        form.check_age(at, OnBirthday).err().map(|error| match error {
+            Error::Refused(refusal) => refusal,
+            other => panic!("{other}"),
+        })
+    };
+    assert_eq!(refused(&earning, before), None);
+    let fifteen = datetime!(2013-12-31 15:59:59 UTC);
+    assert_eq!(refused(&earning, fifteen), Some(Refusal::GuardianRequired));
+    let mut request = request();
+    request.guardian = Some(guardian());
+    let guarded = Form::parse(&request, NOW, OnBirthday).unwrap();
+    assert_eq!(refused(&guarded, fifteen), None);
+    assert_eq!(refused(&guarded, child), Some(Refusal::UnderAge));
+}
+
+fn guardian() -> wire::Guardian {
+    wire::Guardian {
+        name: "王芳".into(),
+        id_number: "110101198001010010".into(),
+        relation: wire::GuardianRelation::Mother.into(),
+        phone: "13900000000".into(),
+        sms_challenge_id: "01938f2e-7b5a-7c6d-8e9f-0a1b2c3d4e60".into(),
+        sms_code: "６５４３２１".into(),
+    }
+}
+
+#[test]
+fn all_faults_of_a_guardian_are_told_at_once() {
+    let told = reasons(|r| r.guardian = Some(wire::Guardian::default()));
+    assert_eq!(
+        told,
+        [
+            "guardian.name NAME_TOO_SHORT",
+            "guardian.id_number ID_NUMBER_LENGTH",
+            "guardian.relation GUARDIAN_RELATION_UNKNOWN",
+            "guardian.phone MOBILE_LENGTH",
+            "guardian.sms_challenge_id ID_FORMAT",
+            "guardian.sms_code SMS_CODE_FORMAT"
+        ]
+    );
+    let told = reasons(|r| {
+        let (id_number, phone) = (r.id_number.clone(), format!("+86 {}", r.phone));
+        r.guardian = Some(wire::Guardian { id_number, phone, ..guardian() });
+    });
+    assert_eq!(
+        told,
+        ["guardian.id_number GUARDIAN_IS_APPLICANT", "guardian.phone GUARDIAN_PHONE_SAME"]
+    );
 }
 
 #[test]
 fn debug_shows_nothing_personal() {
-    assert_eq!(format!("{:?}", Form::parse(&request(), NOW).unwrap()), "Form(***)");
+    assert_eq!(
+        format!("{:?}", Form::parse(&request(), NOW, AgeRule::OnBirthday).unwrap()),
+        "Form(***)"
+    );
 }

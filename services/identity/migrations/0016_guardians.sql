@@ -1,0 +1,34 @@
+-- On what ground somebody of 14 to 17 registers: a guardian consents, or the person is 16
+-- or 17 and lives on own income. Adults have neither.
+
+ALTER TABLE identity.enrolment
+    -- Whose code was right for the person: the guardian's challenge and phone, from the
+    -- verdict on the codes on.
+    ADD COLUMN guardian_challenge_id uuid,
+    ADD COLUMN guardian_phone_index  bytea,
+    -- GuardianRelation of the contract.
+    ADD COLUMN guardian_relation     smallint CHECK (guardian_relation BETWEEN 1 AND 3),
+    -- Name, ID number and phone of the guardian, sealed under the applicant's data key;
+    -- there as long as the applicant's.
+    ADD COLUMN guardian              bytea,
+    ADD COLUMN own_income            boolean NOT NULL DEFAULT false;
+
+-- Kept with the account, and gone with it.
+CREATE TABLE identity.guardian_consent (
+    partition       smallint    NOT NULL,
+    account_id      uuid        NOT NULL,
+    -- The person lives on own income, and nobody had to consent.
+    own_income      boolean     NOT NULL,
+    relation        smallint    CHECK (relation BETWEEN 1 AND 3),
+    -- Name, ID number and phone of the guardian, sealed under the account's data key.
+    guardian        bytea,
+    -- Whose code the guardian gave.
+    challenge_id    uuid,
+    -- Of the text on registering that it was a consent to.
+    consent_version text        NOT NULL,
+    consented_at    timestamptz NOT NULL,
+    PRIMARY KEY (partition, account_id),
+    FOREIGN KEY (partition, account_id) REFERENCES identity.account ON DELETE CASCADE,
+    CHECK (own_income = (guardian IS NULL)),
+    CHECK ((guardian IS NULL) = (relation IS NULL) AND (guardian IS NULL) = (challenge_id IS NULL))
+);
