@@ -95,5 +95,6 @@ async fn prepare_one(
         password: "tidal-Maple7".to_owned(),
         league_member: true,
         consents,
+        ..RegisterRequest::default()
     })
 }

@@ -7,6 +7,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use tonic::Code;
 use uuid::Uuid;
+use zhiyuan_contracts::identity::v1::{Guardian, GuardianRelation};
 use zhiyuan_contracts::registration::v1::{RegisterRequest, Volunteer};
 use zhiyuan_testkit::{Person, person};
 
@@ -151,6 +152,18 @@ fn changed(form: &RegisterRequest, field: &str) -> RegisterRequest {
         "password" => other.password = "upland-Birch3".into(),
         "league_member" => other.league_member = !form.league_member,
         "consents" => other.consents.truncate(1),
+        "own_income" => other.own_income = !form.own_income,
+        "guardian" => {
+            let guardian = person(4_501);
+            other.guardian = Some(Guardian {
+                name: guardian.name,
+                id_number: guardian.id_number,
+                relation: GuardianRelation::Father.into(),
+                phone: guardian.mobile,
+                sms_challenge_id: form.sms_challenge_id.clone(),
+                sms_code: form.sms_code.clone(),
+            });
+        }
         unknown => panic!("the form has a new field: change {unknown} here as well"),
     }
     other
@@ -180,7 +193,7 @@ async fn another_form_under_the_same_request_id_is_refused_and_changes_nothing()
         .map(|field| field.name().to_owned())
         .filter(|name| name != "request_id")
         .collect();
-    assert_eq!(fields.len(), 10);
+    assert_eq!(fields.len(), 12);
     let mut main = suite.site.main_database().await;
     let mut keys = suite.site.key_database().await;
     database::until_quiet(&mut main).await;

@@ -70,6 +70,7 @@ async fn a_person_registers_by_grpc_and_a_replay_answers_the_same() {
         password: PASSWORD.into(),
         league_member: true,
         consents: texts.consent_texts.iter().map(consent).collect(),
+        ..RegisterRequest::default()
     };
     let mut registrations = RegistrationServiceClient::new(channel);
     let first = registrations.register(form.clone()).await.unwrap().into_inner();

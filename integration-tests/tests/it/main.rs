@@ -25,6 +25,7 @@ mod crashloop;
 mod durability;
 mod faults;
 mod feeds;
+mod guardians;
 mod harness;
 mod journey;
 mod mine;

@@ -201,6 +201,7 @@ impl Administrator {
             password: self.password.clone(),
             league_member: false,
             consents: consents.collect(),
+            ..RegisterRequest::default()
         })
     }
 }

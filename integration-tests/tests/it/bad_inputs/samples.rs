@@ -15,6 +15,8 @@ use crate::harness::client::{ORGANIZATION, PASSWORD, REGION, now};
 /// Nobody else's: each sample is of another person.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 const FIRST: u32 = 600_000;
+/// From a person to the guardian.
+const GUARDIANS: u32 = 20_000;
 pub(crate) const FIELD_MASK: &str = "google.protobuf.FieldMask";
 
 /// A message with every field right: nobody but its method could refuse it.
@@ -34,6 +36,10 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
             }
             Kind::Message(inner) if inner.full_name() == FIELD_MASK => {
                 Value::Message(mask(&inner, &changeable(desc)))
+            }
+            // Somebody else than who registers.
+            Kind::Message(inner) if inner.name() == "Guardian" => {
+                Value::Message(of_person(&inner, n + GUARDIANS))
             }
             Kind::Message(inner) => Value::Message(of_person(&inner, n)),
             Kind::Enum(inner) => {

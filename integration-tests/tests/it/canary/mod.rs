@@ -13,6 +13,7 @@ use http::Method;
 use prost::Message as _;
 use sqlx::{Executor as _, PgConnection};
 use uuid::Uuid;
+use zhiyuan_contracts::identity::v1::Guardian;
 use zhiyuan_contracts::registration::v1::{RegisterRequest, RegistrationState};
 use zhiyuan_testkit::{Person, person};
 
@@ -38,6 +39,15 @@ fn cast() -> Vec<Person> {
         ..person(654_321 + u32::try_from(n).unwrap())
     };
     SUFFIXES.into_iter().zip(GIVEN).enumerate().map(named).collect()
+}
+
+/// Somebody of 15, and the guardian.
+fn family() -> [Person; 2] {
+    let today = zhiyuan_domain::shanghai_date(now());
+    [
+        Person { name: "端木霁岚".into(), ..zhiyuan_testkit::minor(654_331, 15, today) },
+        Person { name: "端木嵘巍".into(), ..person(654_332) },
+    ]
 }
 
 /// Somebody whose name was put where it must be found: the search works.
@@ -74,10 +84,12 @@ async fn nothing_personal_is_found_at_rest_in_logs_in_traces_or_in_answers() {
     verdicts(&client, &cast, &mut told).await;
     register_down(&client, &cast[1], &mut told).await;
     wrong_forms(&client, &cast[2], &mut told).await;
+    let family = family();
+    with_guardian(&client, &family, &mut told).await;
     broken_database(&client, &cast[3], &mut told).await;
 
     let mut needles = Needles::default();
-    for (n, person) in cast.iter().enumerate() {
+    for (n, person) in cast.iter().chain(&family).enumerate() {
         needles.add_person(&format!("person {n}"), person);
     }
     needles.add("password", PASSWORD);
@@ -166,6 +178,29 @@ async fn verdicts(client: &Client, cast: &[Person], told: &mut Told) {
     let refusal = told.keep(client.register_patiently(&client.grpc, &form).await).unwrap_err();
     assert_eq!(refusal.reason, "ALREADY_REGISTERED");
     client.wait_for_text(&cast[0].mobile, "再次注册").await;
+}
+
+/// The guardian's code is wrong, the register knows another name, and all is well.
+async fn with_guardian(client: &Client, [ward, parent]: &[Person; 2], told: &mut Told) {
+    let right = RegisterRequest {
+        guardian: Some(client.guardian(&client.json, parent).await),
+        ..form_of(client, &client.json, ward).await
+    };
+    let with = |change: &dyn Fn(&mut Guardian)| {
+        let mut form = RegisterRequest { request_id: Uuid::new_v4().to_string(), ..right.clone() };
+        change(form.guardian.as_mut().unwrap());
+        form
+    };
+    for (door, form) in [
+        (&client.grpc, with(&|guardian| guardian.sms_code = "000000".into())),
+        (&client.json, with(&|guardian| guardian.name = format!("{}不符", parent.name))),
+        (&client.json, with(&|guardian| guardian.id_number = ward.id_number.clone())),
+        (&client.grpc, with(&|guardian| guardian.phone = ward.mobile.clone())),
+    ] {
+        told.keep(client.register_patiently(door, &form).await).unwrap_err();
+    }
+    told.keep(client.register_patiently(&client.json, &right).await).unwrap();
+    client.wait_for_text(&parent.mobile, "您以监护人身份同意注册").await;
 }
 
 /// Kept for later, and told by text message.

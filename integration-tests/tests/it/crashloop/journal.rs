@@ -140,6 +140,7 @@ pub(super) async fn write(client: Client, journal: std::sync::Arc<Journal>, writ
             password: PASSWORD.to_owned(),
             league_member: true,
             consents: consents.clone(),
+            ..RegisterRequest::default()
         };
         journal.intend(&form);
         let tries = [1, 4, u32::MAX][n as usize % 3];

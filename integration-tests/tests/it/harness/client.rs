@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::{
-    Consent, ListConsentTextsRequest, ListConsentTextsResponse, SendSmsCodeRequest,
-    SendSmsCodeResponse, SmsPurpose,
+    Consent, Guardian, GuardianRelation, ListConsentTextsRequest, ListConsentTextsResponse,
+    SendSmsCodeRequest, SendSmsCodeResponse, SmsPurpose,
 };
 use zhiyuan_contracts::orgtree::v1::{
     ListOrganizationsRequest, ListOrganizationsResponse, ListRegionsRequest, ListRegionsResponse,
@@ -78,12 +78,35 @@ impl Client {
         door: &Door,
         phone: &str,
     ) -> Result<SendSmsCodeResponse, Refusal> {
+        self.send_code_for(door, phone, SmsPurpose::Register).await
+    }
+
+    async fn send_code_for(
+        &self,
+        door: &Door,
+        phone: &str,
+        purpose: SmsPurpose,
+    ) -> Result<SendSmsCodeResponse, Refusal> {
         let request = SendSmsCodeRequest {
             phone: phone.to_owned(),
-            purpose: SmsPurpose::Register.into(),
+            purpose: purpose.into(),
             ..Default::default()
         };
         door.call(SEND_SMS_CODE, &request).await
+    }
+
+    /// Somebody's mother, who has read the code that she consents with.
+    pub(crate) async fn guardian(&self, door: &Door, person: &Person) -> Guardian {
+        let purpose = SmsPurpose::GuardianConsent;
+        let sent = patiently(|| self.send_code_for(door, &person.mobile, purpose)).await.unwrap();
+        Guardian {
+            name: person.name.clone(),
+            id_number: person.id_number.clone(),
+            relation: GuardianRelation::Mother.into(),
+            phone: person.mobile.clone(),
+            sms_challenge_id: sent.challenge_id,
+            sms_code: self.simulators.code(&person.mobile).await,
+        }
     }
 
     /// The consents to all texts in force.
@@ -127,6 +150,7 @@ impl Client {
             password: PASSWORD.to_owned(),
             league_member: true,
             consents: self.consents(door).await,
+            ..Default::default()
         }
     }
 

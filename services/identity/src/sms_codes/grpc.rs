@@ -58,10 +58,10 @@ impl SmsCodes {
         let mut fields = Fields::new();
         let phone = fields.take("phone", Mobile::parse(&request.phone));
         let solution = solution_field(&mut fields, "solution", request.solution.as_ref());
-        let purpose = match SmsPurpose::try_from(request.purpose) {
-            Ok(SmsPurpose::Unspecified | SmsPurpose::Register) => Some(SmsPurpose::Register),
-            Ok(SmsPurpose::GuardianConsent) => Some(SmsPurpose::GuardianConsent),
-            Ok(_) | Err(_) => {
+        let purpose = match request.purpose.map(SmsPurpose::try_from) {
+            None | Some(Ok(SmsPurpose::Register)) => Some(SmsPurpose::Register),
+            Some(Ok(SmsPurpose::GuardianConsent)) => Some(SmsPurpose::GuardianConsent),
+            Some(Ok(_) | Err(_)) => {
                 let message = "平台只能为注册人或其监护人发送验证码";
                 fields.refuse("purpose", "SMS_PURPOSE_UNKNOWN", message);
                 None

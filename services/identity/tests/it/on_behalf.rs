@@ -17,19 +17,19 @@ use crate::service_accounts::{LOOK_UPS, Platform, add};
 const CODES: &str = "identity.registration_codes";
 
 async fn send(platform: &Platform, phone: &str) -> Result<String, tonic::Status> {
-    send_for(platform, phone, SmsPurpose::Unspecified).await
+    send_for(platform, phone, None).await
 }
 
 async fn send_for(
     platform: &Platform,
     phone: &str,
-    purpose: SmsPurpose,
+    purpose: Option<SmsPurpose>,
 ) -> Result<String, tonic::Status> {
     let mut client: SmsCodeServiceClient<SuiteChannel> =
         SmsCodeServiceClient::new(platform.channel());
     let request = SendRegistrationCodeRequest {
         phone: phone.to_owned(),
-        purpose: purpose.into(),
+        purpose: purpose.map(Into::into),
         ..Default::default()
     };
     Ok(client.send_registration_code(request).await?.into_inner().challenge_id)
@@ -92,7 +92,7 @@ async fn a_guardian_consents_to_the_platform_that_the_text_names_and_to_no_other
     let challenge = send(&platform, &child.mobile).await.unwrap();
     let code = identity.vendors.code(&child.mobile);
     let consent = SmsPurpose::GuardianConsent;
-    let guardians = send_for(&platform, &parent.mobile, consent).await.unwrap();
+    let guardians = send_for(&platform, &parent.mobile, Some(consent)).await.unwrap();
     let texts = identity.vendors.texts(&parent.mobile);
     assert!(texts[0].contains("在「合肥志愿平台」注册青年志愿者"), "{texts:?}");
     let guardian = Guardian {
@@ -123,8 +123,13 @@ async fn a_guardian_consents_to_the_platform_that_the_text_names_and_to_no_other
     let refused = identity.begin(&apply(&own)).await;
     assert_eq!(refused.refusal(), EnrolmentRefusal::GuardianSmsCodeWrong);
     assert_eq!(identity.begin(&apply(&guardian)).await.state(), EnrolmentState::Claimed);
-    for other in [SmsPurpose::SignIn, SmsPurpose::ResetPassword, SmsPurpose::CloseAccount] {
-        let status = send_for(&platform, &parent.mobile, other).await.unwrap_err();
+    for other in [
+        SmsPurpose::Unspecified,
+        SmsPurpose::SignIn,
+        SmsPurpose::ResetPassword,
+        SmsPurpose::CloseAccount,
+    ] {
+        let status = send_for(&platform, &parent.mobile, Some(other)).await.unwrap_err();
         assert_eq!(reason(&status), "INVALID_FIELDS");
     }
 }
