@@ -94,7 +94,9 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         ("ListRegionsRequest", "parent_code") => "340100".to_owned(),
         ("GetRegionRequest", "code") | (_, "region_code") => REGION.to_owned(),
         ("ListOrganizationsRequest", "parent_code") => "AH-340100".to_owned(),
-        ("GetOrganizationRequest", "code") | (_, "organization_code") => ORGANIZATION.to_owned(),
+        ("GetOrganizationRequest", "code") | (_, "organization_code" | "organization_codes") => {
+            ORGANIZATION.to_owned()
+        }
         // A device that nobody knows, and a solution that nobody asked for.
         (_, "device_token") => "A".repeat(86),
         (_, "challenge") => format!("AQ{}", "A".repeat(78)),
