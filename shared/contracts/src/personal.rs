@@ -6,8 +6,8 @@ use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
     BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, CloseMyAccountRequest,
     LookUpVolunteerRequest, PhoneProof, RefreshSessionRequest, ResetPasswordRequest,
-    SendRegistrationCodeRequest, SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest,
-    Tokens,
+    RevealApplicantRequest, RevealApplicantResponse, SendRegistrationCodeRequest,
+    SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest, Tokens,
 };
 use crate::registration::v1::RegisterRequest;
 
@@ -54,7 +54,9 @@ silent!(
     ResetPasswordRequest,
     PhoneProof,
     ChangePhoneRequest,
-    CloseMyAccountRequest
+    CloseMyAccountRequest,
+    RevealApplicantRequest,
+    RevealApplicantResponse
 );
 
 impl Debug for LookUpVolunteerRequest {

@@ -2,7 +2,7 @@
 
 use crate::{
     InvalidId, InvalidIdNumber, InvalidMobile, InvalidOrganizationCode, InvalidPassword,
-    InvalidPersonName, InvalidRegionCode, InvalidVolunteerNumber,
+    InvalidPersonName, InvalidRegionCode, InvalidRemark, InvalidVolunteerNumber,
 };
 
 /// A broken rule of one field.
@@ -32,6 +32,7 @@ told!(
     InvalidPassword,
     InvalidPersonName,
     InvalidRegionCode,
+    InvalidRemark,
     InvalidVolunteerNumber,
 );
 

@@ -78,6 +78,10 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
     match (message.as_str(), name.as_str()) {
         (_, "request_id" | "sms_challenge_id" | "grant_id") => Uuid::new_v4().to_string(),
         (_, "enrolment_id" | "account_id") => new_id(&SystemClock).to_string(),
+        (_, "enrolment_ids" | "review_id") => new_id(&SystemClock).to_string(),
+        (_, "viewer_account_id" | "decided_by") => new_id(&SystemClock).to_string(),
+        // In the words of who looks, or decides.
+        (_, "purpose" | "note") => "核对身份证".to_owned(),
         // Of a record that nobody has changed yet.
         (_, "etag") => "1".to_owned(),
         (_, "name") => person.name,

@@ -1,5 +1,5 @@
-//! Asking the register, and what follows from its answer: only a good verdict leads
-//! to a claim, and nothing holds an ID number before.
+//! Asking the register, and what follows from its answer, or from that of a person where it
+//! could not tell: only a good verdict leads to a claim, and nothing holds an ID number before.
 
 use sqlx::Connection as _;
 use time::{Date, OffsetDateTime};
@@ -10,7 +10,7 @@ use zhiyuan_crypto::keys::KeyStoreError;
 use zhiyuan_domain::{IdNumber, Mobile, PersonName, shanghai_date};
 use zhiyuan_rpc::chain;
 
-use super::{Enrolments, Refusal, State, db, wait_after};
+use super::{Decision, Enrolments, Refusal, State, db, wait_after};
 use crate::accounts::{self, Claim};
 use crate::error::{Error, Result};
 use crate::feed;
@@ -20,10 +20,10 @@ use crate::sms_codes;
 use crate::vendors::Verdict;
 
 /// An applicant, opened.
-struct Opened {
-    name: PersonName,
-    id_number: IdNumber,
-    phone: Mobile,
+pub(crate) struct Opened {
+    pub(crate) name: PersonName,
+    pub(crate) id_number: IdNumber,
+    pub(crate) phone: Mobile,
 }
 
 /// What became of one try at a claim.
@@ -42,8 +42,8 @@ const PATIENCE: u32 = 15;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Enrolments {
-    /// Asks the register about an enrolment on which the caller holds the lease, and
-    /// stores what follows. Nothing if there is a verdict already.
+    /// Asks the register about an enrolment on which the caller holds the lease, unless a
+    /// person has decided, and stores what follows. Nothing if there is a verdict already.
     pub(crate) async fn check(&self, id: Uuid) -> Result<()> {
         let Some(pending) = db::pending(&mut *self.pool.acquire().await?, id).await? else {
             return Ok(());
@@ -51,8 +51,18 @@ impl Enrolments {
         if pending.decide_by <= self.clock.now() {
             return self.refuse(id, Refusal::IdCheckExpired).await;
         }
-        let opened = self.open(id, &pending).await?;
         let day = self.today();
+        match pending.decision {
+            None => {}
+            // Not a failed check: the register has not answered, and a person is asked once.
+            Some(Decision::NameMismatch) => return self.refuse(id, Refusal::IdNameMismatch).await,
+            Some(Decision::NumberNotFound) => return self.refuse(id, Refusal::IdNotFound).await,
+            Some(Decision::Accept) => {
+                let opened = self.open_pending(id, &pending).await?;
+                return self.claim(id, &pending, &opened, day).await.map(|_failed| ());
+            }
+        }
+        let opened = self.open_pending(id, &pending).await?;
         if !self.reserve_check(id, &opened, day).await? {
             return self.refuse(id, Refusal::IdCheckLimit).await;
         }
@@ -158,12 +168,23 @@ impl Enrolments {
         ])
     }
 
-    async fn open(&self, id: Uuid, pending: &db::Pending) -> Result<Opened> {
-        let key = self.vault.key(pending.account_id).await?;
+    async fn open_pending(&self, id: Uuid, pending: &db::Pending) -> Result<Opened> {
         let sealed = &pending.applicant;
-        let name = self.vault.open(&key, Column::EnrolmentName, id, &sealed.name)?;
-        let number = self.vault.open(&key, Column::EnrolmentIdNumber, id, &sealed.id_number)?;
-        let phone = self.vault.open(&key, Column::EnrolmentPhone, id, &sealed.phone)?;
+        let sealed = [&*sealed.name, &sealed.id_number, &sealed.phone];
+        self.open(id, pending.account_id, sealed).await
+    }
+
+    /// Opens name, ID number and phone of an applicant.
+    pub(super) async fn open(
+        &self,
+        id: Uuid,
+        subject: Uuid,
+        [name, number, phone]: [&[u8]; 3],
+    ) -> Result<Opened> {
+        let key = self.vault.key(subject).await?;
+        let name = self.vault.open(&key, Column::EnrolmentName, id, name)?;
+        let number = self.vault.open(&key, Column::EnrolmentIdNumber, id, number)?;
+        let phone = self.vault.open(&key, Column::EnrolmentPhone, id, phone)?;
         let inconsistent = || Error::Inconsistent("identity.enrolment");
         Ok(Opened {
             name: PersonName::parse(&name).map_err(|_invalid| inconsistent())?,
