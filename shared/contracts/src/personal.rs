@@ -9,7 +9,9 @@ use crate::identity::v1::{
     RevealApplicantRequest, RevealApplicantResponse, SendRegistrationCodeRequest,
     SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest, Tokens,
 };
-use crate::registration::v1::RegisterRequest;
+use crate::registration::v1::{
+    DecideReviewRequest, RegisterRequest, RevealReviewRequest, RevealReviewResponse,
+};
 
 impl Debug for SendSmsCodeRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -56,7 +58,10 @@ silent!(
     ChangePhoneRequest,
     CloseMyAccountRequest,
     RevealApplicantRequest,
-    RevealApplicantResponse
+    RevealApplicantResponse,
+    RevealReviewRequest,
+    RevealReviewResponse,
+    DecideReviewRequest
 );
 
 impl Debug for LookUpVolunteerRequest {
