@@ -32,6 +32,7 @@ mod outside;
 mod processes;
 mod province;
 mod register_down;
+mod reviews;
 mod roles;
 mod sizes;
 mod sms;
