@@ -11,7 +11,7 @@ use zhiyuan_crypto::digest;
 use zhiyuan_domain::{AccountId, Remark};
 use zhiyuan_postgres::again;
 
-use super::db::review::{self, Decided, Waiting};
+use super::db::review::{self, Decided, Viewer, Waiting};
 use super::verdict::Opened;
 use super::{DECIDE_WITHIN, Decision, Enrolment, Enrolments, LEASE, State};
 use crate::error::{Error, Result};
@@ -24,20 +24,13 @@ pub(crate) struct Applicant {
     pub(crate) own: bool,
 }
 
-/// What the account of a viewer is known by.
-struct Viewer {
-    numbers: Vec<(i16, Vec<u8>)>,
-    phone: Option<(i16, Vec<u8>)>,
-}
-
 impl Enrolments {
     /// Those of the enrolments that wait for a decision, in the order of the question.
     pub(crate) async fn applicants(&self, viewer: Uuid, ids: &[Uuid]) -> Result<Vec<Applicant>> {
         let mut conn = self.pool.acquire().await?;
-        let (numbers, phone) = review::indexes_of(&mut conn, viewer).await?;
+        let viewer = review::viewer(&mut conn, viewer).await?;
         let waiting = review::waiting(&mut conn, ids).await?;
         drop(conn);
-        let viewer = Viewer { numbers, phone };
         let mut found: HashMap<Uuid, Waiting> =
             waiting.into_iter().map(|waiting| (waiting.enrolment_id, waiting)).collect();
         let mut applicants = Vec::new();

@@ -36,12 +36,19 @@ pub(in crate::enrolments) async fn waiting(
     .await?)
 }
 
-/// What an account is known by: of its ID number, under each key, and of its phone.
-#[tracing::instrument(name = "db.account.indexes", skip_all)]
-pub(in crate::enrolments) async fn indexes_of(
+/// What the account of a viewer is known by: blind indexes, each with the key's version.
+#[derive(Debug)]
+pub(in crate::enrolments) struct Viewer {
+    pub(in crate::enrolments) numbers: Vec<(i16, Vec<u8>)>,
+    pub(in crate::enrolments) phone: Option<(i16, Vec<u8>)>,
+}
+
+/// What an account is known by; nothing, if there is no such account.
+#[tracing::instrument(name = "db.account.viewer", skip_all)]
+pub(in crate::enrolments) async fn viewer(
     conn: &mut PgConnection,
     account_id: Uuid,
-) -> Result<(Vec<(i16, Vec<u8>)>, Option<(i16, Vec<u8>)>)> {
+) -> Result<Viewer> {
     let partition = Partition::of(account_id).get();
     let numbers = sqlx::query!(
         "SELECT index_version, number_index FROM identity.number
@@ -59,10 +66,10 @@ pub(in crate::enrolments) async fn indexes_of(
     )
     .fetch_optional(conn)
     .await?;
-    Ok((
-        numbers.into_iter().map(|row| (row.index_version, row.number_index)).collect(),
-        phone.map(|row| (row.index_version, row.phone_index)),
-    ))
+    Ok(Viewer {
+        numbers: numbers.into_iter().map(|row| (row.index_version, row.number_index)).collect(),
+        phone: phone.map(|row| (row.index_version, row.phone_index)),
+    })
 }
 
 /// How far a decision is.
