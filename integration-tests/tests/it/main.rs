@@ -33,6 +33,7 @@ mod outside;
 mod processes;
 mod province;
 mod register_down;
+mod reviews;
 mod roles;
 mod sizes;
 mod sms;

@@ -45,6 +45,15 @@ pub(crate) enum Error {
     /// An active account is not undone by discarding its enrolment.
     #[error("the enrolment is active")]
     EnrolmentActive,
+    /// A person has decided otherwise.
+    #[error("the enrolment is decided otherwise")]
+    EnrolmentDecided,
+    /// It does not wait for a person to decide.
+    #[error("the enrolment is not in review")]
+    EnrolmentNotInReview,
+    /// Nobody looks at the own application, or decides on it.
+    #[error("the enrolment is the viewer's own")]
+    EnrolmentOwn,
     /// After wrong tries.
     #[error("attempts are delayed after wrong ones")]
     SignInDelayed { wait: Duration },
@@ -161,6 +170,9 @@ impl Error {
             | Self::EnrolmentNotFound
             | Self::EnrolmentNotClaimed
             | Self::EnrolmentActive
+            | Self::EnrolmentDecided
+            | Self::EnrolmentNotInReview
+            | Self::EnrolmentOwn
             | Self::SignInDelayed { .. }
             | Self::SignInRefused
             | Self::SmsCodeWrong
@@ -245,6 +257,21 @@ impl From<Error> for RpcError {
                 Code::Precondition,
                 Reason::EnrolmentActive,
                 "账号已经启用，不能撤销注册申请",
+            ),
+            Error::EnrolmentDecided => Self::new(
+                Code::Precondition,
+                Reason::EnrolmentDecided,
+                "这份注册申请已有审核结论，不能更改",
+            ),
+            Error::EnrolmentNotInReview => Self::new(
+                Code::Precondition,
+                Reason::EnrolmentNotInReview,
+                "这份注册申请不在待审核状态",
+            ),
+            Error::EnrolmentOwn => Self::new(
+                Code::Forbidden,
+                Reason::EnrolmentOwn,
+                "不能查看或审核本人的注册申请，请由其他管理员处理",
             ),
             Error::SignInDelayed { wait } => Self::new(
                 Code::Exhausted,
@@ -409,6 +436,9 @@ mod tests {
             (Error::SmsCodeTriesExhausted, Code::Exhausted, "SMS_CODE_TRIES_EXHAUSTED"),
             (Error::AccountNotFound, Code::NotFound, "ACCOUNT_NOT_FOUND"),
             (Error::AccountGone, Code::NotFound, "ACCOUNT_NOT_FOUND"),
+            (Error::EnrolmentDecided, Code::Precondition, "ENROLMENT_DECIDED"),
+            (Error::EnrolmentNotInReview, Code::Precondition, "ENROLMENT_NOT_IN_REVIEW"),
+            (Error::EnrolmentOwn, Code::Forbidden, "ENROLMENT_OWN"),
             (Error::SecondProofRequired, Code::Precondition, "SECOND_PROOF_REQUIRED"),
             (Error::SessionOver, Code::Unauthenticated, "SESSION_OVER"),
             (Error::SessionNotFound, Code::NotFound, "SESSION_NOT_FOUND"),

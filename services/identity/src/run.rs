@@ -318,6 +318,7 @@ fn enrolments_of(
             failed_checks_per_phone: config.rules.failed_checks_per_phone,
             failed_checks_per_number: config.rules.failed_checks_per_number,
         },
+        trail: Trail::new(NAME, deps.clock.clone()),
     })
 }
 

@@ -22,6 +22,15 @@ pub(crate) enum Error {
     /// The record was changed since it was read.
     #[error("the record was changed since it was read")]
     EtagStale,
+    /// There is no such review, or none that the caller administers.
+    #[error("there is no such review")]
+    ReviewNotFound,
+    /// The review is decided already.
+    #[error("the review is decided")]
+    ReviewDecided,
+    /// Nobody decides about the own application.
+    #[error("the review is about the caller")]
+    ReviewOfOneself,
     /// The registration is refused.
     #[error("refused: {}", .0.as_column())]
     Refused(Refusal),
@@ -63,6 +72,9 @@ impl Error {
             | Self::RegistrationNotFound
             | Self::VolunteerNotFound
             | Self::EtagStale
+            | Self::ReviewNotFound
+            | Self::ReviewDecided
+            | Self::ReviewOfOneself
             | Self::Refused(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
@@ -82,6 +94,9 @@ impl Error {
             | Self::RegistrationNotFound
             | Self::VolunteerNotFound
             | Self::EtagStale
+            | Self::ReviewNotFound
+            | Self::ReviewDecided
+            | Self::ReviewOfOneself
             | Self::Refused(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
@@ -127,6 +142,21 @@ impl From<Error> for RpcError {
                 Code::Conflict,
                 Reason::EtagStale,
                 "资料已在别处修改过，请刷新页面，核对后重新修改",
+            ),
+            Error::ReviewNotFound => Self::new(
+                Code::NotFound,
+                Reason::ReviewNotFound,
+                "没有找到这份待审核的注册申请，或它不在您的管理范围内，请刷新列表",
+            ),
+            Error::ReviewDecided => Self::new(
+                Code::Precondition,
+                Reason::ReviewDecided,
+                "这份注册申请已有审核结论，请刷新列表",
+            ),
+            Error::ReviewOfOneself => Self::new(
+                Code::Forbidden,
+                Reason::ReviewOfOneself,
+                "不能查看或审核本人的注册申请，请由其他管理员处理",
             ),
             Error::Refused(refusal) => refusal.into(),
             Error::Remote(remote) => remote.into_error(),
@@ -308,6 +338,9 @@ mod tests {
             Reason::RegistrationNotFound.wire(),
             Reason::VolunteerNotFound.wire(),
             Reason::EtagStale.wire(),
+            Reason::ReviewNotFound.wire(),
+            Reason::ReviewDecided.wire(),
+            Reason::ReviewOfOneself.wire(),
         ]);
         for reason in (1..200).filter_map(|number| Reason::try_from(number).ok()) {
             assert!(used.contains(&reason.wire()), "{}", reason.wire());
@@ -328,6 +361,9 @@ mod tests {
             (Error::RegistrationNotFound, Code::NotFound, "REGISTRATION_NOT_FOUND"),
             (Error::VolunteerNotFound, Code::NotFound, "VOLUNTEER_NOT_FOUND"),
             (Error::EtagStale, Code::Conflict, "ETAG_STALE"),
+            (Error::ReviewNotFound, Code::NotFound, "REVIEW_NOT_FOUND"),
+            (Error::ReviewDecided, Code::Precondition, "REVIEW_DECIDED"),
+            (Error::ReviewOfOneself, Code::Forbidden, "REVIEW_OF_ONESELF"),
             (Error::Refused(Refusal::UnderAge), Code::Precondition, "UNDER_AGE"),
             (Error::Remote(remote(tonic::Code::Unavailable)), Code::Unavailable, "UNAVAILABLE"),
             (Error::Remote(remote(tonic::Code::InvalidArgument)), Code::Internal, "INTERNAL"),

@@ -7,6 +7,7 @@ mod look_ups;
 mod profiles;
 mod registering;
 mod requests;
+mod reviews;
 mod run;
 mod volunteers;
 

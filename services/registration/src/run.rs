@@ -19,12 +19,16 @@ use zhiyuan_contracts::registration::v1::profile_service_server::{
 use zhiyuan_contracts::registration::v1::registration_service_server::{
     RegistrationServiceServer, SERVICE_NAME as REGISTRATIONS,
 };
+use zhiyuan_contracts::registration::v1::review_service_server::{
+    ReviewServiceServer, SERVICE_NAME as REVIEWS,
+};
 use zhiyuan_contracts::registration::v1::volunteer_service_server::{
     SERVICE_NAME as VOLUNTEERS, VolunteerServiceServer,
 };
 use zhiyuan_domain::{SharedClock, SystemClock};
 use zhiyuan_feed::{Publisher, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
+use zhiyuan_rpc::authority::Authority;
 use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
@@ -40,6 +44,9 @@ use crate::registering::grpc::Registrations;
 use crate::registering::job;
 use crate::registering::organizations::Organizations;
 use crate::registering::saga::Registrar;
+use crate::reviews::Reviews;
+use crate::reviews::applicants::Applicants;
+use crate::reviews::grpc::ReviewRpc;
 use crate::volunteers::grpc::Feed;
 use crate::{DEFAULTS, MIGRATOR};
 
@@ -114,7 +121,7 @@ pub async fn run(
         pool: pool.clone(),
         clock: deps.clock.clone(),
         enrolments: Enrolments::new(deps.identity.clone()),
-        organizations: Organizations::new(deps.orgtree),
+        organizations: Organizations::new(deps.orgtree.clone()),
         digests: config.digests.parse()?,
         age_rule: config.rules.age.into(),
         outbox: publisher.outbox(),
@@ -129,11 +136,21 @@ pub async fn run(
         outbox: publisher.outbox(),
         trail: Trail::new(NAME, deps.clock.clone()),
     };
-    let routes = server::standard_routes(&[REGISTRATIONS, PROFILES, VOLUNTEERS, FEED])
+    let reviews = Reviews {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        applicants: Applicants::new(deps.identity.clone()),
+        authority: Authority::new(deps.orgtree),
+        digests: registrar.digests.clone(),
+        trail: Trail::new(NAME, deps.clock.clone()),
+        due: Arc::clone(&registrar.due),
+    };
+    let routes = server::standard_routes(&[REGISTRATIONS, PROFILES, REVIEWS, VOLUNTEERS, FEED])
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
         .add_service(ProfileServiceServer::new(ProfileRpc::new(profiles)))
+        .add_service(ReviewServiceServer::new(ReviewRpc::new(reviews)))
         .add_service(VolunteerServiceServer::new(VolunteerRpc::new(
             pool.clone(),
             Trail::new(NAME, deps.clock.clone()),

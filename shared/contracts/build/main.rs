@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 17] = [
+const PERSONAL: [&str; 22] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -26,7 +26,12 @@ const PERSONAL: [&str; 17] = [
     ".zhiyuan.identity.v1.CloseMyAccountRequest",
     ".zhiyuan.identity.v1.LookUpVolunteerRequest",
     ".zhiyuan.identity.v1.SendRegistrationCodeRequest",
+    ".zhiyuan.identity.v1.RevealApplicantRequest",
+    ".zhiyuan.identity.v1.RevealApplicantResponse",
     ".zhiyuan.registration.v1.RegisterRequest",
+    ".zhiyuan.registration.v1.RevealReviewRequest",
+    ".zhiyuan.registration.v1.RevealReviewResponse",
+    ".zhiyuan.registration.v1.DecideReviewRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

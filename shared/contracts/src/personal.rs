@@ -6,10 +6,13 @@ use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
     BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, CloseMyAccountRequest,
     Guardian, GuardianConsent, LookUpVolunteerRequest, PhoneProof, RefreshSessionRequest,
-    ResetPasswordRequest, SendRegistrationCodeRequest, SendSmsCodeRequest, SignInRequest,
-    SignInResponse, SignOutRequest, Tokens,
+    ResetPasswordRequest, RevealApplicantRequest, RevealApplicantResponse,
+    SendRegistrationCodeRequest, SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest,
+    Tokens,
 };
-use crate::registration::v1::RegisterRequest;
+use crate::registration::v1::{
+    DecideReviewRequest, RegisterRequest, RevealReviewRequest, RevealReviewResponse,
+};
 
 impl Debug for SendSmsCodeRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -56,7 +59,12 @@ silent!(
     ChangePhoneRequest,
     CloseMyAccountRequest,
     Guardian,
-    GuardianConsent
+    GuardianConsent,
+    RevealApplicantRequest,
+    RevealApplicantResponse,
+    RevealReviewRequest,
+    RevealReviewResponse,
+    DecideReviewRequest
 );
 
 impl Debug for LookUpVolunteerRequest {

@@ -2,7 +2,7 @@
 
 use crate::{
     InvalidGuardian, InvalidId, InvalidIdNumber, InvalidMobile, InvalidOrganizationCode,
-    InvalidPassword, InvalidPersonName, InvalidRegionCode, InvalidVolunteerNumber,
+    InvalidPassword, InvalidPersonName, InvalidRegionCode, InvalidRemark, InvalidVolunteerNumber,
 };
 
 /// A broken rule of one field.
@@ -33,6 +33,7 @@ told!(
     InvalidPassword,
     InvalidPersonName,
     InvalidRegionCode,
+    InvalidRemark,
     InvalidVolunteerNumber,
 );
 

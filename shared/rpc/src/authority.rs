@@ -9,14 +9,16 @@
 //! `RevokeGrant` answers when every lease is over and every commit under one is done or can't
 //! be any more: 3 s and 2 s.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::authority_service_client::AuthorityServiceClient;
-use zhiyuan_contracts::orgtree::v1::{CheckRequest, CheckResponse, Permission, Role, Verdict};
+use zhiyuan_contracts::orgtree::v1::{
+    CheckRequest, CheckResponse, FilterWithinRequest, Permission, Role, Verdict,
+};
 use zhiyuan_domain::OrganizationCode;
 
 use crate::client::SuiteChannel;
@@ -65,6 +67,12 @@ impl Lease {
             return Ok(());
         }
         Err(Error::unavailable("the lease of an authority ended before the commit"))
+    }
+
+    /// Whichever of two ends sooner, for what needs both.
+    #[must_use]
+    pub fn or_sooner(self, other: Self) -> Self {
+        if other.until < self.until { other } else { self }
     }
 
     /// The end of the lease by another clock, which had shown `shown` before `now`: that of a
@@ -148,6 +156,25 @@ impl Authority {
         Ok(decision)
     }
 
+    /// Those of the organizations that are at another one or below it: what somebody may do
+    /// there, they may do at these. 500 at most.
+    ///
+    /// # Errors
+    /// When orgtree doesn't answer, or refuses to: `UNAVAILABLE` or `INTERNAL`.
+    pub async fn within(
+        &self,
+        above: &OrganizationCode,
+        codes: Vec<String>,
+    ) -> Result<HashSet<String>, Error> {
+        let request = FilterWithinRequest {
+            organization_code: above.as_str().to_owned(),
+            organization_codes: codes,
+        };
+        let answer = self.client.clone().filter_within(request).await.map_err(Remote::from);
+        let answer = answer.map_err(Remote::into_error)?.into_inner();
+        Ok(answer.organization_codes.into_iter().collect())
+    }
+
     fn kept(&self, question: &Question, now: Instant) -> Option<Lease> {
         let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         leases.get(question).filter(|lease| now < lease.until).cloned()
@@ -196,6 +223,10 @@ mod tests {
         let over = short.check(asked + Duration::from_secs(1)).unwrap_err();
         assert_eq!(over.reason(), "UNAVAILABLE");
         assert!(allowed(-1, asked).is_err());
+        for (one, other) in [(3000, 700), (700, 3000)] {
+            let sooner = lease(one, asked).or_sooner(lease(other, asked));
+            assert!(after(&sooner, 699) && !after(&sooner, 700), "{one} {other}");
+        }
     }
 
     #[test]

@@ -65,6 +65,12 @@ impl Page {
         self.size + 1
     }
 
+    /// The token that goes on after a key, for a page that is shorter than it may be and not
+    /// the last.
+    pub fn go_on_after(&self, key: &str) -> String {
+        encode(key, &self.filter)
+    }
+
     /// Cuts what was fetched to the page and makes the next token.
     pub fn cut<T>(&self, mut rows: Vec<T>, key: impl Fn(&T) -> String) -> (Vec<T>, String) {
         let size = usize::try_from(self.size).unwrap_or(usize::MAX);

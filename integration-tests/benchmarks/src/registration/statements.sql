@@ -90,7 +90,7 @@ WHERE enrolment_id = :enrolment AND state = 'ACCEPTED';
 
 -- identity: the register is asked, and the number claimed.
 SELECT account_id, challenge_id, index_version, phone_index, consents, name, id_number, phone,
-       password_hash, attempts, decide_by
+       password_hash, attempts, decide_by, decision
 FROM identity.enrolment WHERE enrolment_id = :enrolment AND state = 'PENDING';
 SELECT kek, wrapped FROM keys.data_key WHERE subject = :account;
 BEGIN;

@@ -84,6 +84,10 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
     match (message.as_str(), name.as_str()) {
         (_, "request_id" | "sms_challenge_id" | "grant_id") => Uuid::new_v4().to_string(),
         (_, "enrolment_id" | "account_id") => new_id(&SystemClock).to_string(),
+        (_, "enrolment_ids" | "review_id") => new_id(&SystemClock).to_string(),
+        (_, "viewer_account_id" | "decided_by") => new_id(&SystemClock).to_string(),
+        // In the words of who looks, or decides.
+        (_, "purpose" | "note") => "核对身份证".to_owned(),
         // Of a record that nobody has changed yet.
         (_, "etag") => "1".to_owned(),
         (_, "name") => person.name,
@@ -100,7 +104,9 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         ("ListRegionsRequest", "parent_code") => "340100".to_owned(),
         ("GetRegionRequest", "code") | (_, "region_code") => REGION.to_owned(),
         ("ListOrganizationsRequest", "parent_code") => "AH-340100".to_owned(),
-        ("GetOrganizationRequest", "code") | (_, "organization_code") => ORGANIZATION.to_owned(),
+        ("GetOrganizationRequest", "code") | (_, "organization_code" | "organization_codes") => {
+            ORGANIZATION.to_owned()
+        }
         // A device that nobody knows, and a solution that nobody asked for.
         (_, "device_token") => "A".repeat(86),
         (_, "challenge") => format!("AQ{}", "A".repeat(78)),

@@ -7,6 +7,7 @@ use sqlx::PgPool;
 use time::{Date, OffsetDateTime};
 use tracing::Instrument as _;
 use uuid::Uuid;
+use zhiyuan_audit::Trail;
 use zhiyuan_contracts::identity::v1::SmsPurpose;
 use zhiyuan_crypto::digest;
 use zhiyuan_crypto::keys::KeyStoreError;
@@ -62,6 +63,7 @@ pub(crate) struct Enrolments {
     pub(crate) clock: SharedClock,
     pub(crate) rules: Rules,
     pub(crate) outbox: Outbox,
+    pub(crate) trail: Trail,
 }
 
 /// What an operator can set.

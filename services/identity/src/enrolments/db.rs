@@ -1,12 +1,13 @@
 pub(super) mod checks;
 pub(crate) mod guardians;
+pub(super) mod review;
 
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 
-use super::{Enrolment, LEASE, LONGEST_WAIT, Refusal, State};
+use super::{Decision, Enrolment, LEASE, LONGEST_WAIT, Refusal, State};
 use crate::consents::Given;
 use crate::error::{Error, Result};
 
@@ -208,6 +209,8 @@ pub(crate) struct Pending {
     pub(crate) ground: guardians::Ground,
     pub(crate) attempts: i32,
     pub(crate) decide_by: OffsetDateTime,
+    /// What a person decided, as the register could not tell.
+    pub(crate) decision: Option<Decision>,
 }
 
 /// The applicant of a pending enrolment; `None` once there is a verdict.
@@ -222,31 +225,37 @@ pub(crate) async fn pending(
                   consents AS "consents: Json<Vec<Given>>", name AS "name!",
                   id_number AS "id_number!", phone AS "phone!",
                   password_hash AS "password_hash!", attempts, decide_by AS "decide_by!",
-                  guardian, guardian_relation, guardian_challenge_id, own_income
+                  guardian, guardian_relation, guardian_challenge_id, own_income, decision
            FROM identity.enrolment WHERE enrolment_id = $1 AND state = 'PENDING'"#,
         enrolment_id,
     )
     .fetch_optional(conn)
     .await?;
-    let Some(row) = row else { return Ok(None) };
-    let sealed = (row.guardian_relation, row.guardian_challenge_id);
-    Ok(Some(Pending {
-        account_id: row.account_id,
-        challenge_id: row.challenge_id,
-        index_version: row.index_version,
-        phone_index: row.phone_index,
-        consents: row.consents.0,
-        applicant: Applicant {
-            name: row.name,
-            id_number: row.id_number,
-            phone: row.phone,
-            password_hash: row.password_hash,
-            guardian: row.guardian,
-        },
-        ground: guardians::Ground::from_columns(sealed, row.own_income)?,
-        attempts: row.attempts,
-        decide_by: row.decide_by,
-    }))
+    row.map(|row| {
+        let decision = row.decision.map(|column| {
+            Decision::from_column(&column).ok_or(Error::Inconsistent("identity.enrolment"))
+        });
+        let sealed = (row.guardian_relation, row.guardian_challenge_id);
+        Ok(Pending {
+            account_id: row.account_id,
+            challenge_id: row.challenge_id,
+            index_version: row.index_version,
+            phone_index: row.phone_index,
+            consents: row.consents.0,
+            applicant: Applicant {
+                name: row.name,
+                id_number: row.id_number,
+                phone: row.phone,
+                password_hash: row.password_hash,
+                guardian: row.guardian,
+            },
+            ground: guardians::Ground::from_columns(sealed, row.own_income)?,
+            attempts: row.attempts,
+            decide_by: row.decide_by,
+            decision: decision.transpose()?,
+        })
+    })
+    .transpose()
 }
 
 /// The register did not answer: asked again at `next_check_at`.

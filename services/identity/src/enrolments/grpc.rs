@@ -2,19 +2,24 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1 as wire;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentService;
-use zhiyuan_domain::{EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails, Ward};
+use zhiyuan_domain::{
+    AccountId, EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails, Remark, Ward,
+};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::{Error as RpcError, Fields};
 
 use super::begin::Application;
 use super::guardian::Guardian;
-use super::{Enrolment, Enrolments, Refusal, State, db};
+use super::{Decision, Enrolment, Enrolments, Refusal, State, db};
 use crate::consents::{Given, Purpose};
 use crate::error::{Error, Result};
 use crate::service_accounts;
 use crate::sms_codes;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
+
+/// Applicants of one question.
+const MOST_APPLICANTS: usize = 500;
 
 /// `zhiyuan.identity.v1.EnrolmentService`.
 #[derive(Debug)]
@@ -155,6 +160,58 @@ impl EnrolmentRpc {
     }
 }
 
+/// What somebody decides.
+fn parse_decision(
+    request: &wire::DecideEnrolmentRequest,
+) -> std::result::Result<(Uuid, Decision, Uuid), RpcError> {
+    let mut fields = Fields::new();
+    let id = fields.take("enrolment_id", EnrolmentId::parse(&request.enrolment_id));
+    let decision = Decision::from_wire(request.decision());
+    if decision.is_none() {
+        fields.refuse("decision", "DECISION_UNKNOWN", "请选择审核结论");
+    }
+    let by = fields.take("decided_by", AccountId::parse(&request.decided_by));
+    match (id, decision, by) {
+        (Some(id), Some(decision), Some(by)) => Ok((id.as_uuid(), decision, by.as_uuid())),
+        _ => Err(fields.into_error()),
+    }
+}
+
+/// Whom somebody wants to see, and why.
+fn parse_reveal(
+    request: &wire::RevealApplicantRequest,
+) -> std::result::Result<(Uuid, Uuid, Remark), RpcError> {
+    let mut fields = Fields::new();
+    let id = fields.take("enrolment_id", EnrolmentId::parse(&request.enrolment_id));
+    let viewer = fields.take("viewer_account_id", AccountId::parse(&request.viewer_account_id));
+    let purpose = fields.take("purpose", Remark::parse(&request.purpose));
+    match (id, viewer, purpose) {
+        (Some(id), Some(viewer), Some(purpose)) => Ok((id.as_uuid(), viewer.as_uuid(), purpose)),
+        _ => Err(fields.into_error()),
+    }
+}
+
+/// Who somebody is shown a list of.
+fn parse_batch(
+    request: &wire::BatchGetApplicantsRequest,
+) -> std::result::Result<(Uuid, Vec<Uuid>), RpcError> {
+    let mut fields = Fields::new();
+    let viewer = fields.take("viewer_account_id", AccountId::parse(&request.viewer_account_id));
+    let asked = &request.enrolment_ids;
+    if !(1..=MOST_APPLICANTS).contains(&asked.len()) {
+        let message = "请提供 1 至 500 份注册申请的标识";
+        fields.refuse("enrolment_ids", "ENROLMENT_IDS_COUNT", message);
+        return Err(fields.into_error());
+    }
+    let ids = asked.iter().enumerate().filter_map(|(index, id)| {
+        fields.take(&format!("enrolment_ids[{index}]"), EnrolmentId::parse(id))
+    });
+    let ids: Vec<Uuid> = ids.map(|id| id.as_uuid()).collect();
+    let Some(viewer) = viewer else { return Err(fields.into_error()) };
+    fields.finish()?;
+    Ok((viewer.as_uuid(), ids))
+}
+
 /// 1 to 64 letters, digits, dots or hyphens.
 fn is_version(text: &str) -> bool {
     (1..=64).contains(&text.len())
@@ -223,5 +280,46 @@ impl EnrolmentService for EnrolmentRpc {
         request: Request<wire::ListClaimedEnrolmentsRequest>,
     ) -> std::result::Result<Response<wire::ListClaimedEnrolmentsResponse>, Status> {
         Ok(Response::new(self.page(request.into_inner()).await?))
+    }
+
+    async fn batch_get_applicants(
+        &self,
+        request: Request<wire::BatchGetApplicantsRequest>,
+    ) -> std::result::Result<Response<wire::BatchGetApplicantsResponse>, Status> {
+        let (viewer, ids) = parse_batch(request.get_ref())?;
+        let applicants = self.enrolments.applicants(viewer, &ids).await?;
+        let applicants = applicants.into_iter().map(|applicant| wire::Applicant {
+            enrolment_id: applicant.enrolment_id.to_string(),
+            masked_name: applicant.opened.name.masked(),
+            own: applicant.own,
+        });
+        Ok(Response::new(wire::BatchGetApplicantsResponse { applicants: applicants.collect() }))
+    }
+
+    async fn reveal_applicant(
+        &self,
+        request: Request<wire::RevealApplicantRequest>,
+    ) -> std::result::Result<Response<wire::RevealApplicantResponse>, Status> {
+        let (id, viewer, purpose) = parse_reveal(request.get_ref())?;
+        let opened = self.enrolments.reveal(viewer, id, &purpose).await?;
+        let guardian = opened.guardian.as_ref();
+        let name = guardian.map(|guardian| guardian.name.as_str().to_owned());
+        let number = guardian.map(|guardian| guardian.id_number.as_str().to_owned());
+        Ok(Response::new(wire::RevealApplicantResponse {
+            name: opened.name.as_str().to_owned(),
+            id_number: opened.id_number.as_str().to_owned(),
+            guardian_name: name.unwrap_or_default(),
+            guardian_id_number: number.unwrap_or_default(),
+        }))
+    }
+
+    async fn decide_enrolment(
+        &self,
+        request: Request<wire::DecideEnrolmentRequest>,
+    ) -> std::result::Result<Response<wire::DecideEnrolmentResponse>, Status> {
+        let (id, decision, by) = parse_decision(request.get_ref())?;
+        let enrolment = self.enrolments.decide(id, decision, by).await?;
+        let enrolment = Some(self.render(enrolment).await?);
+        Ok(Response::new(wire::DecideEnrolmentResponse { enrolment }))
     }
 }

@@ -8,6 +8,7 @@ mod ending;
 mod grpc;
 pub(crate) mod guardian;
 pub(crate) mod job;
+mod reviewing;
 mod verdict;
 
 pub(crate) use begin::Enrolments;
@@ -16,7 +17,7 @@ pub(crate) use grpc::EnrolmentRpc;
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
-use zhiyuan_contracts::identity::v1::{EnrolmentRefusal, EnrolmentState};
+use zhiyuan_contracts::identity::v1::{EnrolmentDecision, EnrolmentRefusal, EnrolmentState};
 
 use crate::sms_codes::Outcome;
 
@@ -194,6 +195,41 @@ impl Refusal {
     }
 }
 
+/// How a person decides about whom the register could not tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Decision {
+    Accept,
+    NameMismatch,
+    NumberNotFound,
+}
+
+impl Decision {
+    const ALL: [Self; 3] = [Self::Accept, Self::NameMismatch, Self::NumberNotFound];
+
+    pub(crate) fn from_wire(wire: EnrolmentDecision) -> Option<Self> {
+        match wire {
+            EnrolmentDecision::Unspecified => None,
+            EnrolmentDecision::Accept => Some(Self::Accept),
+            EnrolmentDecision::NameMismatch => Some(Self::NameMismatch),
+            EnrolmentDecision::NumberNotFound => Some(Self::NumberNotFound),
+        }
+    }
+
+    /// As in the column `decision`.
+    pub(crate) fn as_column(self) -> &'static str {
+        match self {
+            Self::Accept => "ACCEPT",
+            Self::NameMismatch => "NAME_MISMATCH",
+            Self::NumberNotFound => "NUMBER_NOT_FOUND",
+        }
+    }
+
+    /// From the column `decision`.
+    pub(crate) fn from_column(column: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|decision| decision.as_column() == column)
+    }
+}
+
 /// An enrolment without what is sealed.
 #[derive(Debug, Clone)]
 pub(crate) struct Enrolment {
@@ -230,6 +266,12 @@ mod tests {
         }
         for refusal in Refusal::ALL {
             assert_eq!(Refusal::from_column(refusal.as_column()), Some(refusal));
+        }
+        for decision in Decision::ALL {
+            assert_eq!(Decision::from_column(decision.as_column()), Some(decision));
+            let wire = format!("ENROLMENT_DECISION_{}", decision.as_column());
+            let wire = EnrolmentDecision::from_str_name(&wire).unwrap();
+            assert_eq!(Decision::from_wire(wire), Some(decision));
         }
     }
 

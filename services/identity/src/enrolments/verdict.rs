@@ -1,5 +1,5 @@
-//! Asking the register, and what follows from its answer: only a good verdict leads
-//! to a claim, and nothing holds an ID number before.
+//! Asking the register, and what follows from its answer, or from that of a person where it
+//! could not tell: only a good verdict leads to a claim, and nothing holds an ID number before.
 
 use sqlx::Connection as _;
 use time::{Date, OffsetDateTime};
@@ -13,7 +13,7 @@ use zhiyuan_rpc::chain;
 use super::begin::Rules;
 use super::db::guardians;
 use super::guardian::Details;
-use super::{Enrolments, Refusal, State, db, wait_after};
+use super::{Decision, Enrolments, Refusal, State, db, wait_after};
 use crate::accounts::{self, Claim};
 use crate::consents::Purpose;
 use crate::error::{Error, Result};
@@ -24,11 +24,11 @@ use crate::sms_codes;
 use crate::vendors::Verdict;
 
 /// An applicant, opened.
-struct Opened {
-    name: PersonName,
-    id_number: IdNumber,
-    phone: Mobile,
-    guardian: Option<Details>,
+pub(crate) struct Opened {
+    pub(crate) name: PersonName,
+    pub(crate) id_number: IdNumber,
+    pub(crate) phone: Mobile,
+    pub(crate) guardian: Option<Details>,
 }
 
 /// What the register says of an applicant and of the guardian.
@@ -55,8 +55,8 @@ const PATIENCE: u32 = 15;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Enrolments {
-    /// Asks the register about an enrolment on which the caller holds the lease, and
-    /// stores what follows. Nothing if there is a verdict already.
+    /// Asks the register about an enrolment on which the caller holds the lease, unless a
+    /// person has decided, and stores what follows. Nothing if there is a verdict already.
     pub(crate) async fn check(&self, id: Uuid) -> Result<()> {
         let Some(pending) = db::pending(&mut *self.pool.acquire().await?, id).await? else {
             return Ok(());
@@ -64,8 +64,15 @@ impl Enrolments {
         if pending.decide_by <= self.clock.now() {
             return self.refuse(id, Refusal::IdCheckExpired).await;
         }
-        let opened = self.open(id, &pending).await?;
         let day = self.today();
+        match pending.decision {
+            None => {}
+            // Not a failed check: the register has not answered, and a person is asked once.
+            Some(Decision::NameMismatch) => return self.refuse(id, Refusal::IdNameMismatch).await,
+            Some(Decision::NumberNotFound) => return self.refuse(id, Refusal::IdNotFound).await,
+            Some(Decision::Accept) => return self.accepted(id, &pending, day).await,
+        }
+        let opened = self.open_pending(id, &pending).await?;
         if !self.reserve_check(id, &opened, day).await? {
             return self.refuse(id, Refusal::IdCheckLimit).await;
         }
@@ -87,6 +94,18 @@ impl Enrolments {
         if failed { Ok(()) } else { self.give_check_back(id, &opened, day).await }
     }
 
+    /// A person has accepted: what the register can tell of a guardian still counts.
+    async fn accepted(&self, id: Uuid, pending: &db::Pending, day: Date) -> Result<()> {
+        let opened = self.open_pending(id, pending).await?;
+        match self.ask_about_guardian(&opened).await {
+            Answer::Match | Answer::CannotTell => {
+                self.claim(id, pending, &opened, day).await.map(|_failed| ())
+            }
+            Answer::No(refusal) => self.refuse(id, refusal).await,
+            Answer::Unavailable => self.postpone(id, pending).await,
+        }
+    }
+
     /// Asks the register about the applicant, and if that is well about the guardian.
     async fn ask(&self, opened: &Opened) -> Answer {
         match self.register.check(&opened.name, &opened.id_number).await {
@@ -96,6 +115,10 @@ impl Enrolments {
             Verdict::CannotTell => return Answer::CannotTell,
             Verdict::Unavailable => return Answer::Unavailable,
         }
+        self.ask_about_guardian(opened).await
+    }
+
+    async fn ask_about_guardian(&self, opened: &Opened) -> Answer {
         let Some(guardian) = &opened.guardian else { return Answer::Match };
         match self.register.check(&guardian.name, &guardian.id_number).await {
             Verdict::Match => Answer::Match,
@@ -184,13 +207,25 @@ impl Enrolments {
         Ok(indexes)
     }
 
-    async fn open(&self, id: Uuid, pending: &db::Pending) -> Result<Opened> {
-        let key = self.vault.key(pending.account_id).await?;
+    async fn open_pending(&self, id: Uuid, pending: &db::Pending) -> Result<Opened> {
         let sealed = &pending.applicant;
-        let name = self.vault.open(&key, Column::EnrolmentName, id, &sealed.name)?;
-        let number = self.vault.open(&key, Column::EnrolmentIdNumber, id, &sealed.id_number)?;
-        let phone = self.vault.open(&key, Column::EnrolmentPhone, id, &sealed.phone)?;
-        let guardian = match &sealed.guardian {
+        let applicant = [&*sealed.name, &sealed.id_number, &sealed.phone];
+        self.open(id, pending.account_id, applicant, sealed.guardian.as_deref()).await
+    }
+
+    /// Opens name, ID number and phone of an applicant, and the guardian.
+    pub(super) async fn open(
+        &self,
+        id: Uuid,
+        subject: Uuid,
+        [name, number, phone]: [&[u8]; 3],
+        guardian: Option<&[u8]>,
+    ) -> Result<Opened> {
+        let key = self.vault.key(subject).await?;
+        let name = self.vault.open(&key, Column::EnrolmentName, id, name)?;
+        let number = self.vault.open(&key, Column::EnrolmentIdNumber, id, number)?;
+        let phone = self.vault.open(&key, Column::EnrolmentPhone, id, phone)?;
+        let guardian = match guardian {
             Some(sealed) => {
                 let cell = (Column::EnrolmentGuardian, id);
                 Some(Details::open(&self.vault, &key, cell, sealed, self.today())?)

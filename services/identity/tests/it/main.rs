@@ -25,6 +25,7 @@ mod notices;
 mod on_behalf;
 mod race;
 mod refusals;
+mod reviewing;
 mod sealed;
 mod service_accounts;
 mod sessions;

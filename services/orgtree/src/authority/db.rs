@@ -88,6 +88,23 @@ pub(super) async fn hold(
     all(reaching!("FOR SHARE OF g", account_id, code, now).fetch_all(transaction).await?)
 }
 
+/// Those of the organizations that are at another one or below it.
+#[tracing::instrument(name = "db.organization.within", skip_all)]
+pub(super) async fn within(
+    executor: impl PgExecutor<'_>,
+    above: &str,
+    codes: &[String],
+) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT code FROM orgtree.organization
+         WHERE code = ANY($2) AND orgtree.is_within(code, ancestors, $1)",
+        above,
+        codes,
+    )
+    .fetch_all(executor)
+    .await?)
+}
+
 /// Makes another change of grants wait: two that see each other's administrators would
 /// leave the root with none.
 #[tracing::instrument(name = "db.grant.lock", skip_all)]

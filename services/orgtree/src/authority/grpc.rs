@@ -8,10 +8,10 @@ use zhiyuan_audit::Trail;
 use zhiyuan_auth::SignedIn;
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
 use zhiyuan_contracts::orgtree::v1::{
-    CheckRequest, CheckResponse, CreateGrantRequest, CreateGrantResponse, Grant as WireGrant,
-    ListGrantsRequest, ListGrantsResponse, ListMyGrantsRequest, ListMyGrantsResponse,
-    Permission as WirePermission, RevokeGrantRequest, RevokeGrantResponse, Role as WireRole,
-    Verdict as WireVerdict,
+    CheckRequest, CheckResponse, CreateGrantRequest, CreateGrantResponse, FilterWithinRequest,
+    FilterWithinResponse, Grant as WireGrant, ListGrantsRequest, ListGrantsResponse,
+    ListMyGrantsRequest, ListMyGrantsResponse, Permission as WirePermission, RevokeGrantRequest,
+    RevokeGrantResponse, Role as WireRole, Verdict as WireVerdict,
 };
 use zhiyuan_domain::{AccountId, OrganizationCode, RequestId, SharedClock, Violation};
 use zhiyuan_rpc::page::Page;
@@ -23,6 +23,9 @@ use super::db::{self, Listed};
 use super::{Grant, Permission, Role, Verdict, decide, lease};
 use crate::error::{Error, Result};
 use crate::requests;
+
+/// Organizations of one question.
+const MOST_CODES: usize = 500;
 
 /// `AuthorityService`.
 #[derive(Debug)]
@@ -39,6 +42,13 @@ impl AuthorityService for Authority {
         request: Request<CheckRequest>,
     ) -> std::result::Result<Response<CheckResponse>, Status> {
         Ok(Response::new(self.decide(&request.into_inner()).await?))
+    }
+
+    async fn filter_within(
+        &self,
+        request: Request<FilterWithinRequest>,
+    ) -> std::result::Result<Response<FilterWithinResponse>, Status> {
+        Ok(Response::new(self.filter(&request.into_inner()).await?))
     }
 
     async fn list_my_grants(
@@ -102,6 +112,31 @@ impl Authority {
             grant: grant.map(to_wire),
             lease_ms: i64::try_from(lease_ms).unwrap_or_default(),
         })
+    }
+
+    async fn filter(&self, request: &FilterWithinRequest) -> Result<FilterWithinResponse> {
+        let mut fields = Fields::new();
+        let above = OrganizationCode::parse(&request.organization_code);
+        let above = fields.take("organization_code", above);
+        if !(1..=MOST_CODES).contains(&request.organization_codes.len()) {
+            let message = "请提供 1 至 500 个组织代码";
+            fields.refuse("organization_codes", "ORGANIZATION_CODES_COUNT", message);
+            return Err(fields.into_error().into());
+        }
+        let codes: Vec<String> = request
+            .organization_codes
+            .iter()
+            .enumerate()
+            .filter_map(|(index, code)| {
+                let code = OrganizationCode::parse(code);
+                fields.take(&format!("organization_codes[{index}]"), code)
+            })
+            .map(|code| code.as_str().to_owned())
+            .collect();
+        let Some(above) = above else { return Err(fields.into_error().into()) };
+        fields.finish()?;
+        let organization_codes = db::within(&self.pool, above.as_str(), &codes).await?;
+        Ok(FilterWithinResponse { organization_codes })
     }
 
     async fn list_mine(

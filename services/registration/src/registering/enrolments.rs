@@ -4,9 +4,9 @@ use time::OffsetDateTime;
 use tonic::Status;
 use zhiyuan_contracts::identity::v1::enrolment_service_client::EnrolmentServiceClient;
 use zhiyuan_contracts::identity::v1::{
-    ActivateEnrolmentRequest, BeginEnrolmentRequest, Consent, DiscardEnrolmentRequest, Enrolment,
-    EnrolmentRefusal, EnrolmentState, ErrorReason, GetEnrolmentRequest,
-    ListClaimedEnrolmentsRequest,
+    ActivateEnrolmentRequest, BeginEnrolmentRequest, Consent, DecideEnrolmentRequest,
+    DiscardEnrolmentRequest, Enrolment, EnrolmentRefusal, EnrolmentState, ErrorReason,
+    GetEnrolmentRequest, ListClaimedEnrolmentsRequest,
 };
 use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_domain::{AccountId, EnrolmentId};
@@ -16,6 +16,7 @@ use super::form::Form;
 use super::guardian::Guardian;
 use super::{Heard, Refusal};
 use crate::error::{Error, Result};
+use crate::reviews::Decision;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 
 /// What identity tells of an enrolment.
@@ -92,6 +93,37 @@ impl Enrolments {
         if is(&remote, ErrorReason::EnrolmentNotFound) {
             Ok(Told::unknown())
         } else if is(&remote, ErrorReason::EnrolmentNotClaimed) {
+            self.get(id).await
+        } else {
+            Err(remote.into())
+        }
+    }
+
+    /// Delivers what a person decided. What it can't be decided any more, or otherwise, is
+    /// told as it stands.
+    pub(crate) async fn decide(
+        &self,
+        id: EnrolmentId,
+        decision: Decision,
+        by: AccountId,
+    ) -> Result<Told> {
+        let request = DecideEnrolmentRequest {
+            enrolment_id: id.to_string(),
+            decision: decision.to_identity().into(),
+            decided_by: by.to_string(),
+        };
+        let remote = match self.client.clone().decide_enrolment(request).await {
+            Ok(answer) => return told(answer.into_inner().enrolment),
+            Err(status) => Remote::from(status),
+        };
+        let stands = [
+            ErrorReason::EnrolmentNotFound,
+            ErrorReason::EnrolmentNotInReview,
+            ErrorReason::EnrolmentDecided,
+            ErrorReason::EnrolmentOwn,
+        ];
+        if stands.into_iter().any(|reason| is(&remote, reason)) {
+            tracing::warn!(enrolment.id = %id, reason = %remote.reason, "a decision has no effect");
             self.get(id).await
         } else {
             Err(remote.into())

@@ -14,6 +14,7 @@ use super::form::Form;
 use super::organizations::Organizations;
 use super::{Change, Heard, Refusal, Saga, Step, db, follow, schedule};
 use crate::error::{Error, Result};
+use crate::reviews;
 use crate::volunteers::{self, NewVolunteer};
 
 /// More steps than there are on any way to an end: a loop that does not end is a
@@ -131,8 +132,13 @@ impl Registrar {
                 let abandoned = saga.last_call_at + schedule::ABANDONED_AFTER <= self.clock.now();
                 Ok(if not_kept && abandoned { Heard::Abandoned } else { heard })
             }
-            (Step::Pending | Step::Review, _) => {
-                self.interpret(self.enrolments.get(id).await?).await
+            (Step::Pending, _) => self.interpret(self.enrolments.get(id).await?).await,
+            (Step::Review, _) => {
+                let told = match reviews::db::decision(&self.pool, saga.request_id).await? {
+                    Some((decision, by)) => self.enrolments.decide(id, decision, by).await?,
+                    None => self.enrolments.get(id).await?,
+                };
+                self.interpret(told).await
             }
             (Step::Claimed, _) => {
                 Ok(match self.organizations.refusal(&saga.organization).await? {

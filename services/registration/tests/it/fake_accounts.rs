@@ -52,10 +52,21 @@ impl FakeAccounts {
 
     /// A message of somebody who has signed in.
     pub(crate) fn sign<T>(&self, account: &str, now: OffsetDateTime, message: T) -> Request<T> {
+        self.sign_with(account, now, message, false)
+    }
+
+    /// A message of somebody who has signed in, with a second factor or without.
+    pub(crate) fn sign_with<T>(
+        &self,
+        account: &str,
+        now: OffsetDateTime,
+        message: T,
+        second_factor: bool,
+    ) -> Request<T> {
         let person = SignedIn {
             account_id: account.parse().unwrap(),
             session_id: Uuid::new_v4(),
-            second_factor: false,
+            second_factor,
         };
         let token =
             self.with(|state| token::issue(&state.key, &person, now.unix_timestamp(), i64::MAX));

@@ -10,10 +10,12 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentService;
 use zhiyuan_contracts::identity::v1::{
-    ActivateEnrolmentRequest, ActivateEnrolmentResponse, BeginEnrolmentRequest,
-    BeginEnrolmentResponse, DiscardEnrolmentRequest, DiscardEnrolmentResponse, Enrolment,
-    EnrolmentRefusal, EnrolmentState, ErrorReason, GetEnrolmentRequest, GetEnrolmentResponse,
-    ListClaimedEnrolmentsRequest, ListClaimedEnrolmentsResponse,
+    ActivateEnrolmentRequest, ActivateEnrolmentResponse, Applicant, BatchGetApplicantsRequest,
+    BatchGetApplicantsResponse, BeginEnrolmentRequest, BeginEnrolmentResponse,
+    DecideEnrolmentRequest, DecideEnrolmentResponse, DiscardEnrolmentRequest,
+    DiscardEnrolmentResponse, Enrolment, EnrolmentDecision, EnrolmentRefusal, EnrolmentState,
+    ErrorReason, GetEnrolmentRequest, GetEnrolmentResponse, ListClaimedEnrolmentsRequest,
+    ListClaimedEnrolmentsResponse, RevealApplicantRequest, RevealApplicantResponse,
 };
 use zhiyuan_rpc::{Code, Error};
 
@@ -46,6 +48,12 @@ pub(crate) struct State {
     pub(crate) calls: Vec<&'static str>,
     /// Calls of a method that are let through, after they were counted.
     pub(crate) gates: BTreeMap<&'static str, Arc<Semaphore>>,
+    /// Who may neither look nor decide, as they are the applicant.
+    pub(crate) own: Vec<Uuid>,
+    /// What was decided, and by whom.
+    pub(crate) decided: Vec<(EnrolmentDecision, String)>,
+    /// Why somebody looked.
+    pub(crate) purposes: Vec<String>,
     /// What the last `BeginEnrolment` carried.
     pub(crate) last_form: Option<BeginEnrolmentRequest>,
 }
@@ -177,8 +185,90 @@ fn find(state: &mut State, id: &str) -> Result<Enrolment, Status> {
     state.enrolments.get(id).cloned().ok_or_else(missing)
 }
 
+/// What is shown of an applicant.
+pub(crate) const SHOWN: (&str, &str) = ("汪𠮷", "11010519491231002X");
+
+/// An applicant who waits, for somebody who may decide.
+fn waiting(state: &mut State, id: &str, viewer: &str) -> Result<Enrolment, Status> {
+    let enrolment = find(state, id)?;
+    if enrolment.state() != EnrolmentState::Review {
+        return Err(refused(ErrorReason::EnrolmentNotInReview, Code::Precondition));
+    }
+    if state.own.contains(&viewer.parse().unwrap()) {
+        return Err(refused(ErrorReason::EnrolmentOwn, Code::Forbidden));
+    }
+    Ok(enrolment)
+}
+
 #[async_trait]
 impl EnrolmentService for FakeIdentity {
+    async fn batch_get_applicants(
+        &self,
+        request: Request<BatchGetApplicantsRequest>,
+    ) -> Result<Response<BatchGetApplicantsResponse>, Status> {
+        let BatchGetApplicantsRequest { viewer_account_id, enrolment_ids } = request.into_inner();
+        assert!((1..=500).contains(&enrolment_ids.len()));
+        self.call("applicants", |state| {
+            let own = state.own.contains(&viewer_account_id.parse().unwrap());
+            let applicants = enrolment_ids.into_iter().filter(|id| {
+                let enrolment = state.enrolments.get(id);
+                enrolment.is_some_and(|one| one.state() == EnrolmentState::Review)
+            });
+            let masked_name = "汪*".to_owned();
+            let applicants = applicants
+                .map(|enrolment_id| Applicant {
+                    enrolment_id,
+                    masked_name: masked_name.clone(),
+                    own,
+                })
+                .collect();
+            Ok(BatchGetApplicantsResponse { applicants })
+        })
+        .await
+    }
+
+    async fn reveal_applicant(
+        &self,
+        request: Request<RevealApplicantRequest>,
+    ) -> Result<Response<RevealApplicantResponse>, Status> {
+        let request = request.into_inner();
+        self.call("reveal", |state| {
+            waiting(state, &request.enrolment_id, &request.viewer_account_id)?;
+            state.purposes.push(request.purpose);
+            let (name, id_number) = (SHOWN.0.to_owned(), SHOWN.1.to_owned());
+            Ok(RevealApplicantResponse { name, id_number, ..Default::default() })
+        })
+        .await
+    }
+
+    async fn decide_enrolment(
+        &self,
+        request: Request<DecideEnrolmentRequest>,
+    ) -> Result<Response<DecideEnrolmentResponse>, Status> {
+        let request = request.into_inner();
+        let id = request.enrolment_id.clone();
+        self.call("decide", |state| {
+            let decided = (request.decision(), request.decided_by.clone());
+            if state.decided.contains(&decided) {
+                return Ok(DecideEnrolmentResponse { enrolment: Some(find(state, &id)?) });
+            }
+            waiting(state, &id, &request.decided_by)?;
+            let verdict = match request.decision() {
+                EnrolmentDecision::Unspecified => panic!("no decision"),
+                EnrolmentDecision::Accept => Verdict::Claimed,
+                EnrolmentDecision::NameMismatch => {
+                    Verdict::Refused(EnrolmentRefusal::IdNameMismatch)
+                }
+                EnrolmentDecision::NumberNotFound => Verdict::Refused(EnrolmentRefusal::IdNotFound),
+            };
+            state.decided.push(decided);
+            let enrolment = judged(&id, &verdict);
+            state.enrolments.insert(id, enrolment.clone());
+            Ok(DecideEnrolmentResponse { enrolment: Some(enrolment) })
+        })
+        .await
+    }
+
     async fn begin_enrolment(
         &self,
         request: Request<BeginEnrolmentRequest>,

@@ -17,6 +17,7 @@ use zhiyuan_contracts::identity::v1::account_service_server::AccountServiceServe
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentServiceServer;
 use zhiyuan_contracts::identity::v1::session_service_server::SessionServiceServer;
 use zhiyuan_contracts::identity::v1::{Consent, Guardian, GuardianRelation};
+use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityServiceServer;
 use zhiyuan_contracts::orgtree::v1::organization_service_server::OrganizationServiceServer;
 use zhiyuan_contracts::orgtree::v1::region_service_server::RegionServiceServer;
 use zhiyuan_contracts::registration::v1::registration_service_client::RegistrationServiceClient;
@@ -85,6 +86,7 @@ impl Service {
             .add_service(SessionServiceServer::new(accounts.clone()))
             .add_service(OrganizationServiceServer::new(orgtree.clone()))
             .add_service(RegionServiceServer::new(orgtree.clone()))
+            .add_service(AuthorityServiceServer::new(orgtree.clone()))
             .serve_with_incoming_shutdown(
                 TcpListenerStream::new(listener),
                 tasks.stop().soft().cancelled_owned(),

@@ -22,3 +22,4 @@ mod recovery;
 mod refusals;
 mod register;
 mod replay;
+mod reviews;

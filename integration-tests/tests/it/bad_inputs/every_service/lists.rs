@@ -75,6 +75,7 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
             let registrable = "registrable".to_owned();
             vec!["organizations".to_owned(), text("parent_code"), text("query"), registrable]
         }
+        "ListReviews" => vec!["reviews".to_owned(), text("organization_code")],
         // These differ by who asks.
         "ListMyGrants" => vec!["my_grants".to_owned(), asker(way).await],
         "ListGrants" => {

@@ -14,7 +14,8 @@ const MADE_BY_CALLERS: [&str; 2] = ["request_id", "enrolment_id"];
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 40] = [
+const WITHOUT: [&str; 44] = [
+    "BatchGetApplicants",
     "BatchGetVolunteers",
     "BindExternalId",
     "ChangePassword",
@@ -23,6 +24,7 @@ const WITHOUT: [&str; 40] = [
     "CloseMyAccount",
     "EndOtherSessions",
     "EndSession",
+    "FilterWithin",
     "GetAccount",
     "GetMyProfile",
     "GetOrganization",
@@ -40,6 +42,7 @@ const WITHOUT: [&str; 40] = [
     "ListMyRecords",
     "ListOrganizations",
     "ListRegions",
+    "ListReviews",
     "ListRevocations",
     "ListSessions",
     "ListSigningKeys",
@@ -49,6 +52,7 @@ const WITHOUT: [&str; 40] = [
     "RefreshSession",
     "ReportServiceAccountUses",
     "ResetPassword",
+    "RevealReview",
     "SendRegistrationCode",
     "SendSmsCode",
     "SignIn",

@@ -72,10 +72,11 @@ const META: [&str; 8] = [
 ];
 
 /// Fields in which any text means itself.
-const LITERAL: [&str; 4] = ["password", "current_password", "new_password", "client_name"];
+const LITERAL: [&str; 6] =
+    ["password", "current_password", "new_password", "client_name", "purpose", "note"];
 
-/// Taken to the letter in a query, in a password and in the name of a device, refused
-/// everywhere else.
+/// Taken to the letter in a query, in a password, in the name of a device and in what somebody
+/// says of why, refused everywhere else.
 pub(super) async fn metacharacters(site: &Site) {
     for text in META {
         let check = |told: &crate::harness::wire::Told, place: &super::Place, what: &str| {
@@ -89,6 +90,11 @@ pub(super) async fn metacharacters(site: &Site) {
                 if place.name() == "new_password" {
                     // It has to be one that can be chosen.
                     further.push(Some((Code::InvalidArgument, "INVALID_FIELDS")));
+                }
+                if ["purpose", "note"].contains(&&*place.name()) {
+                    // Nobody applies in the samples.
+                    let missing = ["REVIEW_NOT_FOUND", "ENROLMENT_NOT_FOUND"];
+                    further.extend(missing.map(|reason| Some((Code::NotFound, reason))));
                 }
                 assert!(further.contains(&refusal), "{what}: {refusal:?}");
             } else {

@@ -6,8 +6,8 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::authority_service_client::AuthorityServiceClient;
 use zhiyuan_contracts::orgtree::v1::{
-    CheckRequest, CreateGrantRequest, ListGrantsRequest, ListMyGrantsRequest, Permission, Role,
-    Verdict,
+    CheckRequest, CreateGrantRequest, FilterWithinRequest, ListGrantsRequest, ListMyGrantsRequest,
+    Permission, Role, Verdict,
 };
 use zhiyuan_domain::Clock as _;
 use zhiyuan_orgtree::Role as TypedRole;
@@ -255,8 +255,19 @@ async fn everything_that_is_wrong_is_told_at_once() {
 
     let unknown = CheckRequest { permission: 99, ..asks(account(1), "A", Permission::View) };
     let channel = suite.channel("registration", &suite.service);
-    let refused = AuthorityServiceClient::new(channel).check(unknown).await.unwrap_err();
+    let mut client = AuthorityServiceClient::new(channel);
+    let refused = client.check(unknown).await.unwrap_err();
     assert_field(&refused, "permission", "PERMISSION_UNKNOWN");
+
+    for (count, code, field, reason) in [
+        (0, "A", "organization_codes", "ORGANIZATION_CODES_COUNT"),
+        (501, "A", "organization_codes", "ORGANIZATION_CODES_COUNT"),
+        (1, "-", "organization_codes[0]", "ORGANIZATION_CODE_HYPHEN"),
+    ] {
+        let organization_codes = vec![code.to_owned(); count];
+        let wrong = FilterWithinRequest { organization_code: "A".into(), organization_codes };
+        assert_field(&client.filter_within(wrong).await.unwrap_err(), field, reason);
+    }
 
     let wrong = ListGrantsRequest { organization_code: "-".into(), ..Default::default() };
     let wrong = person.list_grants(wrong).await.unwrap_err();

@@ -10,7 +10,8 @@ use proptest::test_runner::TestRunner;
 use sqlx::PgPool;
 use tonic::Code;
 use uuid::Uuid;
-use zhiyuan_contracts::orgtree::v1::{Permission, Verdict};
+use zhiyuan_contracts::orgtree::v1::authority_service_client::AuthorityServiceClient;
+use zhiyuan_contracts::orgtree::v1::{FilterWithinRequest, Permission, Verdict};
 use zhiyuan_domain::Clock as _;
 use zhiyuan_orgtree::Role as TypedRole;
 
@@ -196,9 +197,24 @@ async fn insert(pool: &PgPool, now: time::OffsetDateTime, grants: &[Given]) {
 
 type Verdicts = BTreeMap<(u128, usize, i32), Verdict>;
 
+/// What is at a place and below it, asked of all places, and of one that there is not.
+async fn within(suite: &Suite, case: &Case, above: usize) {
+    let mut client = AuthorityServiceClient::new(suite.channel("registration", &suite.service));
+    let mut organization_codes: Vec<String> = (0..case.nodes.len()).map(code).collect();
+    organization_codes.extend([code(99), code(above)]);
+    let request = FilterWithinRequest { organization_code: code(above), organization_codes };
+    let answer = client.filter_within(request).await.unwrap().into_inner();
+    let expected = (0..case.nodes.len()).filter(|place| case.is_within(*place, above)).map(code);
+    let found = sorted(answer.organization_codes.into_iter());
+    assert_eq!(found, sorted(expected), "{above} of {case:?}");
+}
+
 /// Compares everything that answers by scope with the reference.
 async fn compare(suite: &Suite, case: &Case) -> Verdicts {
     let mut verdicts = Verdicts::new();
+    for place in 0..case.nodes.len() {
+        within(suite, case, place).await;
+    }
     for person in 0..PEOPLE {
         let mut caller = suite.person(account(person));
         for place in 0..case.nodes.len() {

@@ -13,7 +13,8 @@ use crate::registering::{Change, Heard, Refusal, Step, follow};
 const LEGAL: [(Step, &[Step]); 8] = [
     (Step::Started, &[Step::Pending, Step::Review, Step::Claimed, Step::Refused, Step::Undoing]),
     (Step::Pending, &[Step::Pending, Step::Review, Step::Claimed, Step::Refused]),
-    (Step::Review, &[Step::Review, Step::Claimed, Step::Refused]),
+    // Back to waiting: accepted by a person, while the claim of somebody else is in the way.
+    (Step::Review, &[Step::Review, Step::Pending, Step::Claimed, Step::Refused]),
     (Step::Claimed, &[Step::Registered, Step::Undoing]),
     (Step::Registered, &[Step::Done]),
     (Step::Done, &[]),
@@ -41,6 +42,8 @@ enum Verdict {
     Match,
     Mismatch,
     CannotTell,
+    /// A person accepts, and another claim of the number is in the way.
+    InTheWay,
 }
 
 /// A call on its way.
@@ -84,6 +87,7 @@ fn events() -> impl Strategy<Value = Vec<Event>> {
         Just(Event::Decide(Verdict::Match)),
         Just(Event::Decide(Verdict::Mismatch)),
         Just(Event::Decide(Verdict::CannotTell)),
+        Just(Event::Decide(Verdict::InTheWay)),
     ];
     let event = prop_oneof![
         3 => look(true),
@@ -177,6 +181,7 @@ impl World {
             Verdict::Match if undecided => Applicant::Claimed,
             Verdict::Mismatch if undecided => Applicant::Refused,
             Verdict::CannotTell if self.applicant == Applicant::Pending => Applicant::Review,
+            Verdict::InTheWay if self.applicant == Applicant::Review => Applicant::Pending,
             _ => self.applicant,
         };
     }

@@ -1,0 +1,178 @@
+//! Applicants about whom the register could not tell: a person looks, and decides.
+//!
+//! Who may do so is for the caller to know, as nothing is known of organizations here. What
+//! is known here alone is whether somebody would decide about themselves.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+use zhiyuan_audit::{Actor, Record};
+use zhiyuan_crypto::digest;
+use zhiyuan_domain::{AccountId, IdNumber, Mobile, Remark};
+use zhiyuan_postgres::again;
+
+use super::db::review::{self, Decided, Viewer, Waiting};
+use super::verdict::Opened;
+use super::{DECIDE_WITHIN, Decision, Enrolment, Enrolments, LEASE, State};
+use crate::error::{Error, Result};
+
+/// An applicant, as somebody who may decide is shown it.
+pub(crate) struct Applicant {
+    pub(crate) enrolment_id: Uuid,
+    pub(crate) opened: Opened,
+    /// Whether it, or the guardian, has the ID number or the phone of the viewer.
+    pub(crate) own: bool,
+}
+
+impl Enrolments {
+    /// Those of the enrolments that wait for a decision, in the order of the question.
+    pub(crate) async fn applicants(&self, viewer: Uuid, ids: &[Uuid]) -> Result<Vec<Applicant>> {
+        let mut conn = self.pool.acquire().await?;
+        let viewer = review::viewer(&mut conn, viewer).await?;
+        let waiting = review::waiting(&mut conn, ids).await?;
+        drop(conn);
+        let mut found: HashMap<Uuid, Waiting> =
+            waiting.into_iter().map(|waiting| (waiting.enrolment_id, waiting)).collect();
+        let mut applicants = Vec::new();
+        for waiting in ids.iter().filter_map(|id| found.remove(id)) {
+            let id = waiting.enrolment_id;
+            let sealed = [&*waiting.name, &waiting.id_number, &waiting.phone];
+            let opened = match self
+                .open(id, waiting.account_id, sealed, waiting.guardian.as_deref())
+                .await
+            {
+                Ok(opened) => opened,
+                // Decided this very moment, and the key is gone.
+                Err(_) if self.load(id).await?.state != State::Review => continue,
+                Err(error) => return Err(error),
+            };
+            let own = self.is_own(&viewer, &opened);
+            applicants.push(Applicant { enrolment_id: id, opened, own });
+        }
+        Ok(applicants)
+    }
+
+    /// Under an index key that this process no longer has, nothing is equal.
+    fn is_own(&self, viewer: &Viewer, opened: &Opened) -> bool {
+        let guardian = opened.guardian.as_ref();
+        let people = std::iter::once((&opened.id_number, &opened.phone))
+            .chain(guardian.map(|guardian| (&guardian.id_number, &guardian.phone)));
+        let own = |(id_number, of_phone): (&IdNumber, &Mobile)| {
+            let number = viewer.numbers.iter().any(|(version, index)| {
+                let theirs = self.vault.number_index(*version, id_number);
+                theirs.is_ok_and(|theirs| digest::equal(&theirs, index))
+            });
+            let phone = viewer.phone.as_ref().is_some_and(|(version, index)| {
+                let theirs = self.vault.phone_index(*version, of_phone);
+                theirs.is_ok_and(|theirs| digest::equal(&theirs, index))
+            });
+            number || phone
+        };
+        people.into_iter().any(own)
+    }
+
+    /// The applicant, if a person may look and decide.
+    async fn applicant(&self, viewer: Uuid, id: Uuid) -> Result<Applicant> {
+        match self.applicants(viewer, &[id]).await?.pop() {
+            Some(applicant) if applicant.own => Err(Error::EnrolmentOwn),
+            Some(applicant) => Ok(applicant),
+            None => self.load(id).await.and(Err(Error::EnrolmentNotInReview)),
+        }
+    }
+
+    /// Shows an applicant to somebody who says why. Recorded before it is answered: what
+    /// can't be recorded is not shown.
+    ///
+    /// # Errors
+    /// `EnrolmentNotFound`, `EnrolmentNotInReview`, `EnrolmentOwn`.
+    pub(crate) async fn reveal(&self, viewer: Uuid, id: Uuid, purpose: &Remark) -> Result<Opened> {
+        let applicant = self.applicant(viewer, id).await?;
+        again(Error::is_lost, || async {
+            let mut tx = self.pool.begin().await?;
+            let locked = super::db::lock(&mut tx, id).await?.ok_or(Error::EnrolmentNotFound)?;
+            if locked.state != State::Review {
+                return Err(Error::EnrolmentNotInReview);
+            }
+            let subject = locked.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
+            let record = by_reviewer(viewer, "identity.applicant.revealed", subject)
+                .because(purpose.as_str());
+            self.trail.append(&mut tx, &record).await?;
+            Ok(tx.commit().await?)
+        })
+        .await?;
+        Ok(applicant.opened)
+    }
+
+    /// Decides, and does what follows. The same decision again finds it done.
+    ///
+    /// # Errors
+    /// `EnrolmentNotFound`, `EnrolmentNotInReview`, `EnrolmentOwn`; `EnrolmentDecided` when
+    /// it was decided otherwise.
+    pub(crate) async fn decide(&self, id: Uuid, decision: Decision, by: Uuid) -> Result<Enrolment> {
+        let mut conn = self.pool.acquire().await?;
+        let known = review::lock_decision(&mut conn, id).await?;
+        drop(conn);
+        if may_be_decided(known, decision)? {
+            self.applicant(by, id).await?;
+            if again(Error::is_lost, || self.note(id, decision, by)).await? {
+                again(Error::is_lost, || self.check(id)).await?;
+            }
+        }
+        self.load(id).await
+    }
+
+    /// Stores a decision with its record; `false` if the same one is stored already.
+    async fn note(&self, id: Uuid, decision: Decision, by: Uuid) -> Result<bool> {
+        let now = self.clock.now();
+        let mut tx = self.pool.begin().await?;
+        let known = review::lock_decision(&mut tx, id).await?;
+        if !may_be_decided(known, decision)? {
+            return Ok(false);
+        }
+        // From here on it is done however long that takes: the seven days were a person's.
+        let times = (now + LEASE, now + DECIDE_WITHIN);
+        let subject = review::decide(&mut tx, id, (decision, by), times, now).await?;
+        let record = by_reviewer(by, "identity.enrolment.decided", subject)
+            .with("decision", decision.as_column());
+        self.trail.append(&mut tx, &record).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}
+
+/// Whether there is anything to decide; not, if it was decided like this before.
+fn may_be_decided(known: Option<Decided>, decision: Decision) -> Result<bool> {
+    match known {
+        None => Err(Error::EnrolmentNotFound),
+        Some(Decided { decision: Some(before), .. }) if before == decision => Ok(false),
+        Some(Decided { decision: Some(_), .. }) => Err(Error::EnrolmentDecided),
+        Some(Decided { state: State::Review, .. }) => Ok(true),
+        Some(_) => Err(Error::EnrolmentNotInReview),
+    }
+}
+
+/// A person did something about an applicant, who can read it once there is an account.
+fn by_reviewer(by: Uuid, action: &'static str, subject: Uuid) -> Record {
+    let actor = Actor::Person(AccountId::from(by));
+    Record::done(actor, action).about(AccountId::from(subject))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_is_decided_once_and_the_same_decision_is_no_fault() {
+        let decided = |state, decision| Some(Decided { state, decision });
+        let accept = Decision::Accept;
+        assert!(may_be_decided(decided(State::Review, None), accept).unwrap());
+        for state in [State::Pending, State::Claimed, State::Active, State::Refused] {
+            assert!(!may_be_decided(decided(state, Some(accept)), accept).unwrap());
+            let other = may_be_decided(decided(state, Some(Decision::NameMismatch)), accept);
+            assert!(matches!(other, Err(Error::EnrolmentDecided)), "{state:?}");
+            let never = may_be_decided(decided(state, None), accept);
+            assert!(matches!(never, Err(Error::EnrolmentNotInReview)), "{state:?}");
+        }
+        assert!(matches!(may_be_decided(None, accept), Err(Error::EnrolmentNotFound)));
+    }
+}
