@@ -72,20 +72,26 @@ impl Credentials {
         new: &str,
     ) -> Result<()> {
         let owner = self.owner(person.account_id).await?;
-        if let Some(reserved) = self.sign_in.verify_present(&owner, current).await? {
-            let changed = self.replace_password(person, &owner, new, &reserved).await;
-            if changed.is_err() {
-                // The present one was right.
-                self.sign_in.give_back(Some(&reserved)).await?;
-            }
-            return changed;
-        }
-        // Whoever has the new one may have sent this before: a guess that counts by itself.
-        let Some(reserved) = self.sign_in.verify_present(&owner, new).await? else {
+        let since = self.sign_in.clock.now() - SENT_AGAIN;
+        let mut conn = self.sign_in.issuer.pool.acquire().await?;
+        let fresh = accounts::db::password_changed(&mut conn, owner.account_id, since).await?;
+        drop(conn);
+        // Who sends the change again has the new one in place. Looked at only just after a
+        // change: else each attempt would be two guesses.
+        let tried: &[&str] = if fresh { &[current, new] } else { &[current] };
+        let Some((which, reserved)) = self.sign_in.find_present(&owner, tried).await? else {
             return Err(Error::PasswordWrong);
         };
-        let mut conn = self.sign_in.issuer.pool.acquire().await?;
-        delays::db::succeed(&mut conn, &reserved).await
+        if which > 0 {
+            let mut conn = self.sign_in.issuer.pool.acquire().await?;
+            return delays::db::succeed(&mut conn, &reserved).await;
+        }
+        let changed = self.replace_password(person, &owner, new, &reserved).await;
+        if changed.is_err() {
+            // The present one was right.
+            self.sign_in.give_back(Some(&reserved)).await?;
+        }
+        changed
     }
 
     /// What a new password may not be made of is looked at only now that the present one was
@@ -190,7 +196,7 @@ impl Credentials {
                 Proof::Code { alone: true, .. } => ByPhone::Since(now),
                 Proof::Code { alone: false, .. } => ByPhone::No,
             };
-            accounts::db::set_password(&mut tx, owner.account_id, hash, by_phone).await?;
+            accounts::db::set_password(&mut tx, owner.account_id, hash, by_phone, now).await?;
             let ended = sessions::db::end(&mut tx, owner.account_id, which).await?;
             let action = match proof {
                 Proof::Password(_) => "identity.password.changed",

@@ -4,6 +4,7 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_crypto::digest;
+use zhiyuan_crypto::keys::DataKey;
 use zhiyuan_domain::{IdNumber, Mobile, PersonName};
 
 use super::{MOST_OF_PHONE, RECYCLED_AFTER, code_is_enough};
@@ -101,8 +102,27 @@ impl Owners {
         Ok(())
     }
 
+    /// The data key of an account that was there a moment ago.
+    ///
+    /// # Errors
+    /// `SignInRefused` when it was closed since.
+    pub(crate) async fn key(&self, account_id: Uuid) -> Result<DataKey> {
+        let key = self.vault.key(account_id).await;
+        if matches!(key, Err(Error::KeyMissing)) {
+            let mut conn = self.pool.acquire().await?;
+            if accounts::db::find(&mut conn, account_id).await?.is_none() {
+                return Err(Error::SignInRefused);
+            }
+        }
+        key
+    }
+
     async fn fits(&self, owner: &Owner, proof: &SecondProof) -> Result<bool> {
-        let key = self.vault.key(owner.account_id).await?;
+        let key = match self.key(owner.account_id).await {
+            // Nobody's any more; of those who share a phone, another may be meant.
+            Err(Error::SignInRefused) => return Ok(false),
+            key => key?,
+        };
         let id = owner.account_id;
         let name = self.vault.open(&key, Column::AccountName, id, &owner.name)?;
         let Some(sealed) = &owner.id_number else { return Ok(false) };
