@@ -289,6 +289,7 @@ pub(crate) async fn set_password(
     account_id: Uuid,
     password_hash: &str,
     by_phone: ByPhone,
+    now: OffsetDateTime,
 ) -> Result<()> {
     let (keeps, since) = match by_phone {
         ByPhone::AsBefore => (true, None),
@@ -297,7 +298,7 @@ pub(crate) async fn set_password(
     };
     sqlx::query!(
         "UPDATE identity.account
-         SET password_hash = $3,
+         SET password_hash = $3, password_changed_at = $6,
              password_by_phone_at = CASE WHEN $4 THEN password_by_phone_at ELSE $5 END
          WHERE partition = $1 AND account_id = $2",
         Partition::of(account_id).get(),
@@ -305,10 +306,30 @@ pub(crate) async fn set_password(
         password_hash,
         keeps,
         since,
+        now,
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Whether the password was changed or reset since a time.
+#[tracing::instrument(name = "db.account.password_changed", skip_all)]
+pub(crate) async fn password_changed(
+    conn: &mut PgConnection,
+    account_id: Uuid,
+    since: OffsetDateTime,
+) -> Result<bool> {
+    let changed = sqlx::query_scalar!(
+        r#"SELECT coalesce(password_changed_at > $3, false) AS "changed!"
+           FROM identity.account WHERE partition = $1 AND account_id = $2"#,
+        Partition::of(account_id).get(),
+        account_id,
+        since,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(changed.unwrap_or(false))
 }
 
 /// Whether the password was set since a time by nothing but the phone.

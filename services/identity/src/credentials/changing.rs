@@ -1,7 +1,7 @@
 //! Changes, each in one transaction with the end of sessions and the notice.
 
 use sqlx::PgConnection;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 use zhiyuan_auth::SignedIn;
@@ -21,6 +21,9 @@ use crate::notices::{self, Notice, Template};
 use crate::sessions::{self, db::Which};
 use crate::sign_in::{Owners, SecondProof, SignIn};
 use crate::sms_codes::{self, Code};
+
+/// A change of the password that is sent again within this time finds itself done.
+const SENT_AGAIN: Duration = Duration::minutes(10);
 
 /// Changes what people prove their accounts with.
 #[derive(Debug, Clone)]
@@ -60,8 +63,8 @@ enum Proof<'a> {
 }
 
 impl Credentials {
-    /// Changes the password of who is signed in. Sent again, it finds the new password in
-    /// place and is done.
+    /// Changes the password of who is signed in. Sent again within ten minutes, it finds the
+    /// new password in place and is done.
     ///
     /// # Errors
     /// `PasswordWrong`; a new password that can't be one.
@@ -220,7 +223,7 @@ impl Credentials {
     /// See `CredentialService.ChangePhone`.
     pub(crate) async fn change_phone(&self, person: SignedIn, change: &PhoneChange) -> Result<()> {
         let owner = self.owner(person.account_id).await?;
-        let key = self.sign_in.issuer.vault.key(owner.account_id).await?;
+        let key = self.sign_in.owners.key(owner.account_id).await?;
         let vault = &self.sign_in.issuer.vault;
         let old = vault.open(&key, Column::AccountPhone, owner.account_id, &owner.phone)?;
         let old = Mobile::parse(&old).map_err(|_invalid| inconsistent())?;
@@ -284,7 +287,7 @@ impl Credentials {
         text: &str,
     ) -> Result<Password> {
         let (vault, id) = (&self.sign_in.issuer.vault, owner.account_id);
-        let key = vault.key(id).await?;
+        let key = self.sign_in.owners.key(id).await?;
         let sealed = owner.id_number.as_deref().ok_or_else(inconsistent)?;
         let number = vault.open(&key, Column::AccountIdNumber, id, sealed)?;
         let phone = vault.open(&key, Column::AccountPhone, id, &owner.phone)?;

@@ -210,16 +210,34 @@ impl SignIn {
         owner: &Owner,
         password: &str,
     ) -> Result<Option<Reservation>> {
+        let found = self.find_present(owner, &[password]).await?;
+        Ok(found.map(|(_, reserved)| reserved))
+    }
+
+    /// Which of some passwords is that of somebody who is signed in, and the reservation. One
+    /// attempt, however many they are.
+    ///
+    /// # Errors
+    /// `SignInDelayed`; `HashingBusy`.
+    pub(crate) async fn find_present(
+        &self,
+        owner: &Owner,
+        passwords: &[&str],
+    ) -> Result<Option<(usize, Reservation)>> {
         let trial = self.trial_of(owner.account_id).await?;
         let reserved = self.reserve_alone(&trial, Way::Password).await?;
-        let span = tracing::info_span!("password.verify");
-        match self.hasher.verify(password, &owner.password_hash).instrument(span).await {
-            Ok(right) => Ok(right.then_some(reserved)),
-            Err(error) => {
-                self.give_back(Some(&reserved)).await?;
-                Err(error.into())
+        for (at, password) in passwords.iter().enumerate() {
+            let span = tracing::info_span!("password.verify");
+            match self.hasher.verify(password, &owner.password_hash).instrument(span).await {
+                Ok(true) => return Ok(Some((at, reserved))),
+                Ok(false) => {}
+                Err(error) => {
+                    self.give_back(Some(&reserved)).await?;
+                    return Err(error.into());
+                }
             }
         }
+        Ok(None)
     }
 
     /// Counts a failure of everybody's, by which it is told whether more fails than usual.
