@@ -29,7 +29,7 @@ fn person(n: u128) -> Actor {
 }
 
 fn operator() -> Actor {
-    Actor::Operator("zhiyuan_orgtree".into())
+    Actor::Operator("zhiyuan_orgtree_owner".into())
 }
 
 #[track_caller]
