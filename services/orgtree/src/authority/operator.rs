@@ -39,7 +39,8 @@ pub struct OperatorGrant {
     /// `administrator`, `manager`, `viewer` or `auditor`.
     #[arg(long, value_parser = role)]
     pub role: Role,
-    /// Also where an administrator of the organization could give it.
+    /// Also where an administrator of the organization could give it; in place of one that
+    /// ends, too.
     #[arg(long)]
     pub again: bool,
 }
@@ -123,8 +124,8 @@ async fn give(
         role: wanted.role,
         expires_at: None,
     };
-    let made = changes::insert(&mut transaction, &new, None, id, now).await?;
-    trail.append(&mut transaction, &records::given(actor, &made, Right::Operator)).await?;
+    let given = changes::insert(&mut transaction, &new, None, id, now).await?;
+    given.record(&mut transaction, trail, &actor, Right::Operator).await?;
     transaction.commit().await?;
     Ok(true)
 }
