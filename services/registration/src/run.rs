@@ -136,6 +136,7 @@ pub async fn run(
         .add_service(ProfileServiceServer::new(ProfileRpc::new(profiles)))
         .add_service(VolunteerServiceServer::new(VolunteerRpc::new(
             pool.clone(),
+            deps.clock.clone(),
             Trail::new(NAME, deps.clock.clone()),
         )))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
