@@ -377,13 +377,12 @@ pub(crate) async fn set_phone(
     Ok(())
 }
 
-/// Detaches a phone from the accounts of others whose owners have not proved it since a
-/// time: it has another owner now. Their ids.
+/// Detaches a phone, under each index key that is active, from the accounts of others whose
+/// owners have not proved it since a time: it has another owner now. Their ids.
 #[tracing::instrument(name = "db.account.detach_phone", skip_all)]
 pub(crate) async fn detach_phone(
     tx: &mut PgConnection,
-    index_version: i16,
-    phone_index: &[u8],
+    phone: &Indexes,
     owner: Uuid,
     not_since: OffsetDateTime,
 ) -> Result<Vec<Uuid>> {
@@ -391,14 +390,16 @@ pub(crate) async fn detach_phone(
     Ok(sqlx::query_scalar!(
         "UPDATE identity.account a SET phone_attached = false
          FROM (SELECT partition, account_id FROM identity.account
-               WHERE index_version = $1 AND phone_index = $2 AND phone_attached
+               WHERE (index_version, phone_index) IN
+                     (SELECT * FROM unnest($1::smallint[], $2::bytea[]))
+                 AND phone_attached
                  AND state IN ('ACTIVE', 'DISABLED') AND account_id <> $3
                  AND coalesce(phone_proven_at, claimed_at) < $4
                ORDER BY partition, account_id FOR NO KEY UPDATE) recycled
          WHERE a.partition = recycled.partition AND a.account_id = recycled.account_id
          RETURNING a.account_id",
-        index_version,
-        phone_index,
+        &phone.versions,
+        &phone.indexes,
         owner,
         not_since,
     )

@@ -249,7 +249,8 @@ impl Credentials {
                 self.sign_in.owners.phone_index(&mut tx, &change.new_phone).await?;
             let id = owner.account_id;
             accounts::db::set_phone(&mut tx, id, &sealed, version, &index, now).await?;
-            Owners::take_phone(&mut tx, (version, index), id, now).await?;
+            let everywhere = self.sign_in.owners.phone_indexes(&mut tx, &change.new_phone).await?;
+            Owners::take_phone(&mut tx, &everywhere, id, now).await?;
             // They proved the old one.
             devices::db::forget_account(&mut tx, id).await?;
             let which = Which::Others(person.session_id);

@@ -11,7 +11,7 @@ use super::{MOST_OF_PHONE, RECYCLED_AFTER, code_is_enough};
 use crate::accounts::{self, db::Owner};
 use crate::devices;
 use crate::error::{Error, Result};
-use crate::keys::{self, Column, Vault};
+use crate::keys::{self, Column, Indexes, Vault};
 
 /// Name and the end of the ID number, for where a code alone is not enough.
 pub(crate) struct SecondProof {
@@ -31,8 +31,7 @@ impl Owners {
     /// The accounts that a phone is attached to.
     pub(crate) async fn of_phone(&self, phone: &Mobile) -> Result<Vec<Owner>> {
         let mut conn = self.pool.acquire().await?;
-        let versions = keys::db::active_index_keys(&mut conn).await?;
-        let indexes = self.vault.phone_indexes(versions, phone)?;
+        let indexes = self.phone_indexes(&mut conn, phone).await?;
         accounts::db::of_phone(&mut conn, &indexes, MOST_OF_PHONE).await
     }
 
@@ -44,6 +43,7 @@ impl Owners {
         accounts::db::of_number(&mut conn, &indexes).await
     }
 
+    /// A phone under the newest index key.
     pub(crate) async fn phone_index(
         &self,
         conn: &mut PgConnection,
@@ -51,6 +51,16 @@ impl Owners {
     ) -> Result<(i16, [u8; 32])> {
         let version = keys::db::newest_index_key(conn).await?;
         Ok((version, self.vault.phone_index(version, phone)?))
+    }
+
+    /// A phone under each index key that is active.
+    pub(crate) async fn phone_indexes(
+        &self,
+        conn: &mut PgConnection,
+        phone: &Mobile,
+    ) -> Result<Indexes> {
+        let versions = keys::db::active_index_keys(conn).await?;
+        self.vault.phone_indexes(versions, phone)
     }
 
     /// Which of the accounts of a phone is meant by somebody who has proved the phone.
@@ -85,19 +95,19 @@ impl Owners {
     }
 
     /// Detaches a phone that was proved for an account just now from those whose owners have
-    /// not proved it for long, and forgets it for their devices.
+    /// not proved it for long, and forgets it for their devices; under whichever of the index
+    /// keys.
     pub(crate) async fn take_phone(
         tx: &mut PgConnection,
-        (index_version, phone_index): (i16, [u8; 32]),
+        phone: &Indexes,
         owner: Uuid,
         now: OffsetDateTime,
     ) -> Result<()> {
         let not_since = now - RECYCLED_AFTER;
-        let detached =
-            accounts::db::detach_phone(tx, index_version, &phone_index, owner, not_since).await?;
+        let detached = accounts::db::detach_phone(tx, phone, owner, not_since).await?;
         for account in detached {
             tracing::info!(account.id = %account, "a phone has another owner");
-            devices::db::forget_phone(tx, account, &[(index_version, phone_index)]).await?;
+            devices::db::forget_phone(tx, account, phone).await?;
         }
         Ok(())
     }

@@ -2,9 +2,10 @@
 
 use tonic::Code;
 use zhiyuan_contracts::identity::v1::audit_service_client::AuditServiceClient;
+use zhiyuan_contracts::identity::v1::notice_service_client::NoticeServiceClient;
 use zhiyuan_contracts::identity::v1::{
-    ActorKind, ChangePasswordRequest, ChangePhoneRequest, ListMyRecordsRequest, PhoneProof,
-    ResetPasswordRequest, SmsPurpose,
+    ActorKind, ChangePasswordRequest, ChangePhoneRequest, ListMyNoticesRequest,
+    ListMyRecordsRequest, PhoneProof, ResetPasswordRequest, SmsPurpose,
 };
 
 use crate::account::{PASSWORD, refused, with};
@@ -133,4 +134,9 @@ async fn a_phone_is_changed_by_codes_to_both_and_the_old_one_is_told() {
     identity.by_password(new_phone, PASSWORD).await.unwrap();
     let told = identity.until_texts(&person.mobile, texts + 1).await;
     assert!(told.last().unwrap().contains("已更换手机号"));
+    // And is read by whose phone it was.
+    let mut notices = NoticeServiceClient::new(identity.channel());
+    let listed = notices.list_my_notices(with(&mine, ListMyNoticesRequest::default())).await;
+    let listed = listed.unwrap().into_inner().notices;
+    assert!(listed[0].text.contains("已更换手机号"), "{listed:?}");
 }
