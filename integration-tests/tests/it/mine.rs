@@ -1,5 +1,6 @@
 //! What somebody does with the own record, from the registration on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use prost_types::FieldMask;
@@ -15,6 +16,8 @@ use zhiyuan_contracts::registration::v1::{
     ProfileDetails, RegisterRequest, UpdateMyProfileRequest, UpdateMyProfileResponse,
     VolunteerState,
 };
+use zhiyuan_domain::{OrganizationCode, SharedClock, SystemClock};
+use zhiyuan_orgtree::{GrantError, OperatorGrant, Role};
 use zhiyuan_testkit::person;
 
 use crate::counts::assert_recounted;
@@ -187,6 +190,14 @@ async fn who_closes_the_account_is_forgotten_everywhere_and_may_come_again() {
     let _stated: UpdateMyProfileResponse = caller.call("UpdateMyProfile", &stated).await.unwrap();
     let counts = assert_recounted(&suite.site).await;
     assert_eq!(counts[ORGANIZATION].1[0], 1);
+    let role = OperatorGrant {
+        account_id: first.id.parse().unwrap(),
+        organization: OrganizationCode::parse(ORGANIZATION).unwrap(),
+        role: Role::Viewer,
+        again: true,
+    };
+    let clock: SharedClock = Arc::new(SystemClock);
+    zhiyuan_orgtree::grant(&suite.site.orgtree(), clock.clone(), &role).await.unwrap();
 
     let (sms_challenge_id, sms_code) =
         another_code(&client, &somebody.mobile, SmsPurpose::CloseAccount).await;
@@ -203,6 +214,16 @@ async fn who_closes_the_account_is_forgotten_everywhere_and_may_come_again() {
     assert!(["TOKEN_INVALID", "VOLUNTEER_NOT_FOUND"].contains(&&*refused.reason), "{refused:?}");
 
     let mut main = suite.site.main_database().await;
+    until(
+        &mut main,
+        "the role has ended with the account",
+        "SELECT count(*) = 1 FROM orgtree.authority_grant g
+         JOIN orgtree.closed_account c USING (account_id)
+         WHERE g.revoked_at IS NOT NULL AND g.revoked_by IS NULL",
+    )
+    .await;
+    let refused = zhiyuan_orgtree::grant(&suite.site.orgtree(), clock, &role).await;
+    assert!(matches!(refused, Err(GrantError::Refused(_))), "{refused:?}");
     for (what, empty) in [
         ("a profile", "registration.profile"),
         ("a command", "registration.request"),

@@ -33,6 +33,14 @@ impl AgreedClock {
     pub(crate) async fn now(&self, conn: &mut PgConnection) -> Result<OffsetDateTime> {
         let there =
             sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(conn).await?;
+        self.compare(there)
+    }
+
+    /// The time, for who has just read the database's by another statement.
+    ///
+    /// # Errors
+    /// `ClockOff`, when the clocks are apart.
+    pub(crate) fn compare(&self, there: OffsetDateTime) -> Result<OffsetDateTime> {
         let here = self.clock.now();
         let apart = here - there;
         if apart.unsigned_abs() > self.most {

@@ -59,6 +59,9 @@ pub(crate) enum Error {
         /// Who followed.
         successor: Option<String>,
     },
+    /// The account is closed.
+    #[error("the account is closed")]
+    AccountClosed,
     /// The request id was used with another request.
     #[error("the request id was used with another request")]
     RequestIdReused,
@@ -104,6 +107,7 @@ impl Error {
             | Self::GrantExists { .. }
             | Self::RevocationInProgress { .. }
             | Self::OrganizationClosed { .. }
+            | Self::AccountClosed
             | Self::RequestIdReused
             | Self::PageToken
             | Self::Database(_)
@@ -152,7 +156,7 @@ impl From<Error> for RpcError {
             Error::GrantExists { id } => Self::new(
                 Code::AlreadyExists,
                 Reason::GrantExists,
-                "该账号在此组织已有这一角色，无需重复授权",
+                "该账号在此组织已有这一角色，且有效期不短于本次授权，无需重复授权",
             )
             .with_metadata("grant_id", id.to_string()),
             Error::LastAdministrator => Self::new(
@@ -177,6 +181,11 @@ impl From<Error> for RpcError {
                     None => error,
                 }
             }
+            Error::AccountClosed => Self::new(
+                Code::Precondition,
+                Reason::AccountClosed,
+                "该账号已注销，不能再授权，请核对账号编号",
+            ),
             Error::RequestIdReused => Self::new(
                 Code::AlreadyExists,
                 Reason::RequestIdReused,
@@ -231,6 +240,7 @@ mod tests {
                 Code::Precondition,
                 "ORGANIZATION_CLOSED",
             ),
+            (Error::AccountClosed, Code::Precondition, "ACCOUNT_CLOSED"),
             (Error::RequestIdReused, Code::AlreadyExists, "REQUEST_ID_REUSED"),
             (Error::PageToken, Code::InvalidInput, "PAGE_TOKEN_INVALID"),
             (Error::Database(sqlx::Error::PoolTimedOut), Code::Unavailable, "UNAVAILABLE"),

@@ -170,6 +170,9 @@ pub async fn run(
     start_counts(&tasks, &config, &deps, &pool);
     let old = requests::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
     tasks.start("requests", old);
+    let old =
+        authority::refusals::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
+    tasks.start("refusals", old);
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
     served.cancel();
@@ -182,7 +185,8 @@ pub async fn run(
 fn start_counts(tasks: &Tasks, config: &Config, deps: &Deps, pool: &PgPool) {
     let (clock, every) = (|| deps.clock.clone(), Duration::from_millis);
     let woken = Arc::new(Notify::new());
-    let projection = FromRegistration { fold: Arc::clone(&woken) };
+    let trail = Trail::new(NAME, clock());
+    let projection = FromRegistration { clock: clock(), trail, fold: Arc::clone(&woken) };
     let source = Source::new(deps.registration.clone(), "zhiyuan.registration.v1.FeedService");
     Reader::new(NAME, FROM_REGISTRATION, pool.clone(), source, &clock(), projection).start(tasks);
     let stop = || tasks.stop().soft();

@@ -153,6 +153,7 @@ pub async fn run(
         .add_service(ReviewServiceServer::new(ReviewRpc::new(reviews)))
         .add_service(VolunteerServiceServer::new(VolunteerRpc::new(
             pool.clone(),
+            deps.clock.clone(),
             Trail::new(NAME, deps.clock.clone()),
         )))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));

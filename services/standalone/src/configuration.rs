@@ -172,7 +172,7 @@ sign = "志愿安徽"
 url = "http://{simulators}/sms/send"
 content_type = "json"
 headers = {{ x-app-key = "standalone" }}
-body = {{ mobile = "{{national_phone}}", content = "{{text}}", sign = "{{sign}}" }}
+body = {{ mobile = "{{national_phone}}", content = "{{text}}", sign = "{{sign}}", id = "{{request_id}}" }}
 [sms.vendor.response]
 code_pointer = "/code"
 codes = {{ 0 = "sent", 160 = "refused" }}

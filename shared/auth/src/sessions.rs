@@ -108,9 +108,14 @@ impl Sessions {
         self.is_younger(ACCOUNTS_KNOWN_FOR, now)
     }
 
-    fn is_younger(&self, age: Duration, now: Instant) -> bool {
+    /// Until when the last word is not older than this; none without a word.
+    pub fn younger_until(&self, age: Duration) -> Option<Instant> {
         let asked = self.known.read().unwrap_or_else(PoisonError::into_inner).asked;
-        asked.is_some_and(|asked| now.saturating_duration_since(asked) <= age)
+        asked.and_then(|asked| asked.checked_add(age))
+    }
+
+    fn is_younger(&self, age: Duration, now: Instant) -> bool {
+        self.younger_until(age).is_some_and(|until| now <= until)
     }
 
     /// Whether there was any word yet.

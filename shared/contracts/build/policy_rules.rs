@@ -9,9 +9,10 @@ pub const EXTENSION: &str = "zhiyuan.access.v1.policy";
 /// The number of `LIMIT_CLASS_STREAM`.
 const LONG_LIVED: i32 = 5;
 
-/// The numbers of `SESSION_EFFECT_BEGINS` and `SESSION_EFFECT_RENEWS`.
+/// The numbers of `SESSION_EFFECT_BEGINS`, `…_RENEWS` and `…_ENDS_WHEN_DONE`.
 const BEGINS: i32 = 1;
 const RENEWS: i32 = 2;
+const ENDS_WHEN_DONE: i32 = 4;
 
 /// What such methods answer, in a field of this name: the gateway moves it into cookies.
 const TOKENS: (&str, &str) = ("tokens", "zhiyuan.identity.v1.Tokens");
@@ -71,6 +72,9 @@ fn fault(pool: &DescriptorPool, method: &MethodDescriptor) -> Option<&'static st
         0 => {}
         _ if method.is_client_streaming() || method.is_server_streaming() => {
             return Some("a session, by a stream");
+        }
+        ENDS_WHEN_DONE if !policy.has_field_by_name("signed_in") => {
+            return Some("the end of a session, for who may have none");
         }
         BEGINS | RENEWS if !answers_tokens(method) => return Some("a session without `tokens`"),
         _ => {}

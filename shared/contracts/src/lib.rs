@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod look_up;
 mod personal;
 pub mod policy;
 pub mod reason;

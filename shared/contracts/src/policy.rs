@@ -220,6 +220,7 @@ mod tests {
             ("zhiyuan.identity.v1.Tokens", "BEGINS", "`tokens`"),
             ("stream zhiyuan.identity.v1.SignInResponse", "BEGINS", "by a stream"),
             ("stream M", "ENDS", "by a stream"),
+            ("M", "ENDS_WHEN_DONE", "who may have none"),
             ("zhiyuan.identity.v1.RefreshSessionResponse", "RENEWS", "a second way"),
         ] {
             let rpc = format!(

@@ -5,17 +5,20 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response};
 use http_body_util::Full;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::body::Body;
 use tower::Service;
 use tracing::Instrument as _;
 use zhiyuan_auth::quota::{self, Spent};
+use zhiyuan_auth::sessions::{ACCOUNTS_KNOWN_FOR, STALE_AFTER};
 use zhiyuan_auth::{
     AssertionError, AssertionVerifier, Sessions, SignedIn, TokenVerifier, TrustedCallers,
 };
@@ -30,7 +33,7 @@ use crate::deadline::{self, Bounds};
 use crate::error::{Code, Error};
 use crate::limits::ClassLimits;
 use crate::server::{Leaving, is_standard};
-use crate::streamed::Streamed;
+use crate::streamed::{Over, Streamed};
 
 /// The service that called, once its assertion was verified. In the extensions of
 /// a request to a method that only services may call.
@@ -236,7 +239,7 @@ fn spent(spent: Spent) -> Error {
 /// It is not known just now which sessions ended, or which service accounts there are.
 fn stale() -> Error {
     Error::new(Code::Unavailable, Common::RevocationsStale, "暂时无法确认登录状态，请稍后重试")
-        .with_retry_after(std::time::Duration::from_secs(1))
+        .with_retry_after(Duration::from_secs(1))
 }
 
 impl<S> Service<Request<Body>> for Guard<S>
@@ -309,8 +312,9 @@ where
     let leaving = Leaving::of(request.extensions());
     let streamed = policy.method.is_server_streaming();
     let caller = request.extensions().get::<CallerIdentity>();
-    let accounts = rules.verifiers.sessions().accounts();
-    let over = caller.and_then(|CallerIdentity(caller)| accounts.over(caller));
+    let sessions = rules.verifiers.sessions();
+    let over = caller.and_then(|CallerIdentity(caller)| sessions.accounts().over(caller));
+    let over = over.map(|over| Box::pin(counts_no_more(over, sessions.clone(), known_for(policy))));
     let caller = caller.map(|CallerIdentity(caller)| Arc::clone(&caller.name));
     let enter = || match &caller {
         Some(caller) => rules.limits.enter_as(policy.limit_class, caller),
@@ -347,8 +351,34 @@ where
         // Others end soon enough by themselves.
         _ => Leaving::never(),
     };
-    Ok(response
-        .map(|body| Body::new(Streamed::new(body, deadline, place, leaving, Leaving::when(over)))))
+    let over = over.map(|over| over as Over);
+    Ok(response.map(|body| Body::new(Streamed::new(body, deadline, place, leaving, over))))
+}
+
+/// How old the last word of identity may be for a service account to go on with a method.
+fn known_for(policy: &MethodPolicy) -> Duration {
+    match policy.caller {
+        Caller::Service { strict: true, .. } => STALE_AFTER,
+        Caller::Service { strict: false, .. } | Caller::Any | Caller::SignedIn { .. } => {
+            ACCOUNTS_KNOWN_FOR
+        }
+    }
+}
+
+/// Waits until the service account that has a stream open is none any more, or until it is
+/// not known any longer whether it is; tells which.
+async fn counts_no_more(over: CancellationToken, sessions: Sessions, known_for: Duration) -> Error {
+    let unknown = async {
+        while let Some(until) = sessions.younger_until(known_for)
+            && until > std::time::Instant::now()
+        {
+            tokio::time::sleep_until(until.into()).await;
+        }
+    };
+    tokio::select! {
+        () = over.cancelled() => unauthenticated(),
+        () = unknown => stale(),
+    }
 }
 
 /// Whether a request says that its messages are compressed, which none is taken as.

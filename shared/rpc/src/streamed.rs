@@ -12,7 +12,6 @@ use tonic::Status;
 use tonic::body::Body;
 use tracing::Span;
 
-use crate::client::unauthenticated;
 use crate::deadline;
 use crate::error::Error;
 use crate::limits::Permit;
@@ -20,16 +19,19 @@ use crate::server::Leaving;
 
 type Part = Option<Result<Frame<Bytes>, Status>>;
 
+/// Is there when the caller of a stream may not go on, with what it is told.
+pub(crate) type Over = Pin<Box<dyn Future<Output = Error> + Send>>;
+
 /// Passes a streamed answer on. It ends with `DEADLINE_EXCEEDED` at the deadline of its
-/// call, with `DRAINING` when its connection is asked to leave, with `UNAUTHENTICATED` when its
-/// caller is none any more, and gives the place of the call back when the last of it was
+/// call, with `DRAINING` when its connection is asked to leave, as its caller is told when that
+/// may not go on, and gives the place of the call back when the last of it was
 /// taken.
 pub(crate) struct Streamed {
     inner: Body,
     at: Option<Instant>,
     timer: Option<Pin<Box<Sleep>>>,
     leaving: Leaving,
-    over: Leaving,
+    over: Option<Over>,
     span: Span,
     ended: bool,
     _place: Permit,
@@ -41,7 +43,7 @@ impl Streamed {
         at: Option<Instant>,
         place: Permit,
         leaving: Leaving,
-        over: Leaving,
+        over: Option<Over>,
     ) -> Self {
         Self {
             inner,
@@ -99,8 +101,9 @@ impl http_body::Body for Streamed {
             return this.end(Error::deadline_exceeded());
         }
         // Also of a stream that always has something to say.
-        if Pin::new(&mut this.over).poll(cx).is_ready() {
-            return this.end(unauthenticated());
+        let over = this.over.as_mut().map_or(Poll::Pending, |over| over.as_mut().poll(cx));
+        if let Poll::Ready(error) = over {
+            return this.end(error);
         }
         let polled = this.poll_inner(cx);
         match &polled {

@@ -44,9 +44,9 @@ FROM orgtree.organization o WHERE o.code = :organization;
 SELECT code, name, level, parent_code, leaf FROM orgtree.region WHERE code = :region;
 INSERT INTO registration.registration
     (request_id, digest, digest_version, enrolment_id, region_code, organization_code,
-     league_member, step, next_step_at, last_call_at, created_at)
+     league_member, step, next_step_at, last_call_at, created_at, registered_via)
 VALUES (:request, :index_of_number, 1, :enrolment, :region, :organization, true, 'STARTED',
-        :now, :now, :now)
+        :now, :now, :now, NULL)
 ON CONFLICT (request_id) DO NOTHING;
 SELECT request_id, digest, digest_version, enrolment_id, account_id, adopted, region_code,
        organization_code, league_member, step, refusal, successor_code, retry_at, next_step_at,
@@ -66,7 +66,7 @@ VALUES (:enrolment, 'ACCEPTED', NULL, :account, :challenge, 1, :phone_index,
         '[{"purpose": 1, "version": "2026-11-01"}]', :now, :now)
 ON CONFLICT (enrolment_id) DO NOTHING;
 SELECT index_version, phone_index, purpose, mac_version, code_mac, expire_at, tries, proof_tries,
-       proven_at, used_at
+       proven_at, used_at, via
 FROM identity.sms_challenge WHERE challenge_id = :challenge FOR UPDATE;
 UPDATE identity.sms_challenge SET tries = 1, proof_tries = 0, proven_at = :now
 WHERE challenge_id = :challenge;
@@ -120,8 +120,11 @@ VALUES (:partition, :account, :enrolment, 'INACTIVE', 1, :name, :id_number, :pho
 INSERT INTO identity.number (index_version, number_index, partition, account_id)
 VALUES (1, :index_of_number, :partition, :account)
 ON CONFLICT (index_version, number_index) DO NOTHING;
-INSERT INTO identity.consent (partition, account_id, purpose, version, given_at)
-VALUES (:partition, :account, 1, '2026-11-01', :now) ON CONFLICT DO NOTHING;
+INSERT INTO identity.consent_entry
+    (partition, account_id, number, purpose, version, text_hash, given, occasion, entered_at)
+SELECT :partition, :account, coalesce(max(number), 0) + 1, 1, '2026-11-01', :index_of_number, true, 1,
+       :now
+FROM identity.consent_entry WHERE partition = :partition AND account_id = :account;
 RELEASE SAVEPOINT claim;
 UPDATE identity.sms_challenge SET used_at = :now WHERE challenge_id = :challenge AND used_at IS NULL;
 UPDATE identity.enrolment
@@ -205,7 +208,16 @@ SELECT request_id, digest, digest_version, enrolment_id, account_id, adopted, re
 FROM registration.registration WHERE request_id = :request FOR UPDATE;
 COMMIT;
 
--- identity: the account is active.
+-- identity: the account is active, whoever had the phone long before has it no more, and what
+-- was agreed to is told.
+SELECT enrolment_id, state, refusal, account_id, phone_index, index_version, next_check_at, decide_by,
+       waited, created_at
+FROM identity.enrolment WHERE enrolment_id = :enrolment;
+SELECT state IN ('ACTIVE', 'DISABLED') AS "active!", name AS "name!", phone AS "phone!", index_version,
+       phone_index AS "phone_index!"
+FROM identity.account
+WHERE partition = :partition AND account_id = :account AND state <> 'CLOSED';
+SELECT version FROM identity.index_key WHERE active ORDER BY version;
 BEGIN;
 SELECT enrolment_id, state, refusal, account_id, phone_index, index_version, next_check_at, decide_by,
        waited, created_at
@@ -213,10 +225,30 @@ FROM identity.enrolment WHERE enrolment_id = :enrolment FOR UPDATE;
 UPDATE identity.account SET state = 'ACTIVE', activated_at = :now, revision = revision + 1
 WHERE partition = :partition AND account_id = :account AND state = 'INACTIVE'
 RETURNING revision, level;
+UPDATE identity.account a SET phone_attached = false
+FROM (SELECT partition, account_id FROM identity.account
+      WHERE (index_version, phone_index) IN
+            (SELECT * FROM unnest('{1}'::smallint[], ARRAY[:phone_index::bytea]))
+        AND phone_attached
+        AND state IN ('ACTIVE', 'DISABLED') AND account_id <> :account
+        AND coalesce(phone_proven_at, claimed_at) < :now
+      ORDER BY partition, account_id FOR NO KEY UPDATE) recycled
+WHERE a.partition = recycled.partition AND a.account_id = recycled.account_id
+RETURNING a.account_id;
 INSERT INTO identity.outbox (partition, key, revision, type, payload)
 SELECT partition, key, revision, type, payload
 FROM unnest(:partitions::smallint[], :keys::text[], '{1}'::bigint[],
             '{zhiyuan.identity.v1.AccountChanged}'::text[], :payloads::bytea[])
+    WITH ORDINALITY AS new (partition, key, revision, type, payload, n) ORDER BY n;
+SELECT DISTINCT ON (purpose) number, purpose, version, given, entered_at
+FROM identity.consent_entry WHERE partition = :partition AND account_id = :account
+ORDER BY purpose, number DESC;
+UPDATE identity.account SET revision = revision + 1
+WHERE partition = :partition AND account_id = :account RETURNING revision;
+INSERT INTO identity.outbox (partition, key, revision, type, payload)
+SELECT partition, key, revision, type, payload
+FROM unnest(:partitions::smallint[], :keys::text[], '{2}'::bigint[],
+            '{zhiyuan.identity.v1.ConsentsChanged}'::text[], :payloads::bytea[])
     WITH ORDINALITY AS new (partition, key, revision, type, payload, n) ORDER BY n;
 UPDATE identity.enrolment
 SET state = 'ACTIVE', refusal = NULL, name = NULL, id_number = NULL, phone = NULL,

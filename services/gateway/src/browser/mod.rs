@@ -124,14 +124,18 @@ impl Browser<'_> {
                 ];
                 Ok((message, cookies))
             }
-            SessionEffect::Ends => Ok((message, self.browsers.jar.cleared())),
+            SessionEffect::Ends | SessionEffect::EndsWhenDone => {
+                Ok((message, self.browsers.jar.cleared()))
+            }
         }
     }
 
     /// The cookies of an answer that refuses.
     pub(crate) fn refused(&self, code: Grpc) -> Vec<HeaderValue> {
         let over = match self.session {
-            SessionEffect::Unspecified | SessionEffect::Begins => false,
+            SessionEffect::Unspecified | SessionEffect::Begins | SessionEffect::EndsWhenDone => {
+                false
+            }
             SessionEffect::Renews => code == Grpc::Unauthenticated,
             SessionEffect::Ends => !may_go_on(code),
         };

@@ -5,7 +5,7 @@ use prost::Message as _;
 use tonic::Code;
 use zhiyuan_contracts::identity::v1::{RefreshSessionRequest, SignInRequest, SignInResponse};
 
-use crate::signed_in::{MINE, REFRESH, SIGN_IN, SIGN_OUT};
+use crate::signed_in::{CLOSE, MINE, REFRESH, SIGN_IN, SIGN_OUT};
 use crate::suite::{Answer, Suite, post};
 
 const MODE: (&str, &str) = ("zhiyuan-session", "cookie");
@@ -224,6 +224,25 @@ async fn who_signs_out_leaves_no_cookie_unless_the_session_may_go_on() {
     // There was no session any more: what is left of it goes.
     let answer = suite.call(false, SIGN_OUT, &[MODE, ACCESS], "{}").await;
     assert_eq!((answer.status, answer.cookies()), (401, CLEARED.into()));
+}
+
+#[tokio::test]
+async fn who_closes_the_account_leaves_no_cookie_and_who_is_refused_keeps_both() {
+    let suite = Suite::start().await;
+    for code in 1..=16 {
+        let body = format!(r#"{{"password": "refuse:{code}"}}"#);
+        let answer = suite.call(false, CLOSE, &[MODE, ACCESS], &body).await;
+        assert_eq!(answer.cookies(), Vec::<String>::new(), "{code}");
+    }
+    // With or without a refresh token, which it does not need.
+    for cookie in ["zhiyuan-access=a", "zhiyuan-access=a; zhiyuan-refresh=\"bad\""] {
+        let answer = suite.call(true, CLOSE, &[MODE, ("cookie", cookie)], "{}").await;
+        assert_eq!((answer.status, answer.cookies()), (200, CLEARED.into()), "{cookie}");
+    }
+    // By a token of one's own, the cookies are of another session.
+    let headers = [MODE, ("authorization", "Bearer mine"), ACCESS];
+    let answer = suite.call(false, CLOSE, &headers, "{}").await;
+    assert_eq!((answer.status, answer.cookies().len()), (200, 0));
 }
 
 #[tokio::test]

@@ -6,12 +6,16 @@ use prost_types::Timestamp;
 use tonic::service::Routes;
 use tonic::{Code, Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
+use zhiyuan_contracts::identity::v1::account_service_server::{
+    AccountService, AccountServiceServer,
+};
 use zhiyuan_contracts::identity::v1::audit_service_server::{AuditService, AuditServiceServer};
 use zhiyuan_contracts::identity::v1::sign_in_service_server::{SignInService, SignInServiceServer};
 use zhiyuan_contracts::identity::v1::sms_code_service_server::{
     SmsCodeService, SmsCodeServiceServer,
 };
 use zhiyuan_contracts::identity::v1::{
+    CloseMyAccountRequest, CloseMyAccountResponse, GetAccountRequest, GetAccountResponse,
     ListMyRecordsRequest, ListMyRecordsResponse, RefreshSessionRequest, RefreshSessionResponse,
     SendRegistrationCodeRequest, SendRegistrationCodeResponse, SendSmsCodeRequest,
     SendSmsCodeResponse, SignInRequest, SignInResponse, SignOutRequest, SignOutResponse, Tokens,
@@ -32,6 +36,7 @@ pub(crate) async fn routes() -> Routes {
         .add_service(SmsCodeServiceServer::new(Played))
         .add_service(SignInServiceServer::new(Played))
         .add_service(AuditServiceServer::new(Played))
+        .add_service(AccountServiceServer::new(Played))
         .add_service(RegistrationServiceServer::new(Played))
 }
 
@@ -145,6 +150,25 @@ impl SignInService for Played {
         let cookie = cookie.map(|value| value.to_str().unwrap().to_owned());
         told(&cookie.unwrap_or_else(|| request.get_ref().refresh_token.clone())).await?;
         Ok(Response::new(SignOutResponse {}))
+    }
+}
+
+#[tonic::async_trait]
+impl AccountService for Played {
+    async fn get_account(
+        &self,
+        _request: Request<GetAccountRequest>,
+    ) -> Result<Response<GetAccountResponse>, Status> {
+        Err(rich(Code::NotFound))
+    }
+
+    async fn close_my_account(
+        &self,
+        request: Request<CloseMyAccountRequest>,
+    ) -> Result<Response<CloseMyAccountResponse>, Status> {
+        assert!(!request.metadata().contains_key("zhiyuan-refresh-token"));
+        told(&request.get_ref().password).await?;
+        Ok(Response::new(CloseMyAccountResponse {}))
     }
 }
 

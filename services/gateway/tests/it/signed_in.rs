@@ -7,6 +7,7 @@ use crate::suite::{Suite, reason};
 pub(crate) const SIGN_IN: &str = "/zhiyuan.identity.v1.SignInService/SignIn";
 pub(crate) const REFRESH: &str = "/zhiyuan.identity.v1.SignInService/RefreshSession";
 pub(crate) const SIGN_OUT: &str = "/zhiyuan.identity.v1.SignInService/SignOut";
+pub(crate) const CLOSE: &str = "/zhiyuan.identity.v1.AccountService/CloseMyAccount";
 /// A method for who has signed in.
 pub(crate) const MINE: &str = "/zhiyuan.identity.v1.AuditService/ListMyRecords";
 

@@ -289,6 +289,7 @@ pub(crate) async fn set_password(
     account_id: Uuid,
     password_hash: &str,
     by_phone: ByPhone,
+    now: OffsetDateTime,
 ) -> Result<()> {
     let (keeps, since) = match by_phone {
         ByPhone::AsBefore => (true, None),
@@ -297,7 +298,7 @@ pub(crate) async fn set_password(
     };
     sqlx::query!(
         "UPDATE identity.account
-         SET password_hash = $3,
+         SET password_hash = $3, password_changed_at = $6,
              password_by_phone_at = CASE WHEN $4 THEN password_by_phone_at ELSE $5 END
          WHERE partition = $1 AND account_id = $2",
         Partition::of(account_id).get(),
@@ -305,10 +306,30 @@ pub(crate) async fn set_password(
         password_hash,
         keeps,
         since,
+        now,
     )
     .execute(tx)
     .await?;
     Ok(())
+}
+
+/// Whether the password was changed or reset since a time.
+#[tracing::instrument(name = "db.account.password_changed", skip_all)]
+pub(crate) async fn password_changed(
+    conn: &mut PgConnection,
+    account_id: Uuid,
+    since: OffsetDateTime,
+) -> Result<bool> {
+    let changed = sqlx::query_scalar!(
+        r#"SELECT coalesce(password_changed_at > $3, false) AS "changed!"
+           FROM identity.account WHERE partition = $1 AND account_id = $2"#,
+        Partition::of(account_id).get(),
+        account_id,
+        since,
+    )
+    .fetch_optional(conn)
+    .await?;
+    Ok(changed.unwrap_or(false))
 }
 
 /// Whether the password was set since a time by nothing but the phone.
@@ -356,13 +377,12 @@ pub(crate) async fn set_phone(
     Ok(())
 }
 
-/// Detaches a phone from the accounts of others whose owners have not proved it since a
-/// time: it has another owner now. Their ids.
+/// Detaches a phone, under each index key that is active, from the accounts of others whose
+/// owners have not proved it since a time: it has another owner now. Their ids.
 #[tracing::instrument(name = "db.account.detach_phone", skip_all)]
 pub(crate) async fn detach_phone(
     tx: &mut PgConnection,
-    index_version: i16,
-    phone_index: &[u8],
+    phone: &Indexes,
     owner: Uuid,
     not_since: OffsetDateTime,
 ) -> Result<Vec<Uuid>> {
@@ -370,14 +390,16 @@ pub(crate) async fn detach_phone(
     Ok(sqlx::query_scalar!(
         "UPDATE identity.account a SET phone_attached = false
          FROM (SELECT partition, account_id FROM identity.account
-               WHERE index_version = $1 AND phone_index = $2 AND phone_attached
+               WHERE (index_version, phone_index) IN
+                     (SELECT * FROM unnest($1::smallint[], $2::bytea[]))
+                 AND phone_attached
                  AND state IN ('ACTIVE', 'DISABLED') AND account_id <> $3
                  AND coalesce(phone_proven_at, claimed_at) < $4
                ORDER BY partition, account_id FOR NO KEY UPDATE) recycled
          WHERE a.partition = recycled.partition AND a.account_id = recycled.account_id
          RETURNING a.account_id",
-        index_version,
-        phone_index,
+        &phone.versions,
+        &phone.indexes,
         owner,
         not_since,
     )

@@ -68,22 +68,13 @@ impl Closing {
     /// `SignInRefused` when it is closed.
     async fn owner(&self, id: Uuid) -> Result<(Owner, Mobile)> {
         let vault = &self.sign_in.issuer.vault;
-        let owner = self.find(id).await?.ok_or(Error::SignInRefused)?;
-        let key = match vault.key(id).await {
-            // Closed by another call between the two.
-            Err(Error::KeyMissing) if self.find(id).await?.is_none() => {
-                return Err(Error::SignInRefused);
-            }
-            key => key?,
-        };
+        let mut conn = self.sign_in.issuer.pool.acquire().await?;
+        let owner = accounts::db::owner_of(&mut conn, id).await?.ok_or(Error::SignInRefused)?;
+        drop(conn);
+        let key = self.sign_in.owners.key(id).await?;
         let phone = vault.open(&key, Column::AccountPhone, id, &owner.phone)?;
         let phone = Mobile::parse(&phone);
         Ok((owner, phone.map_err(|_invalid| Error::Inconsistent("identity.account"))?))
-    }
-
-    async fn find(&self, id: Uuid) -> Result<Option<Owner>> {
-        let mut conn = self.sign_in.issuer.pool.acquire().await?;
-        accounts::db::owner_of(&mut conn, id).await
     }
 
     /// Checks both factors; the attempt at the password is counted until it is done.

@@ -1,7 +1,7 @@
 //! Changes, each in one transaction with the end of sessions and the notice.
 
 use sqlx::PgConnection;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 use zhiyuan_auth::SignedIn;
@@ -21,6 +21,9 @@ use crate::notices::{self, Notice, Template};
 use crate::sessions::{self, db::Which};
 use crate::sign_in::{Owners, SecondProof, SignIn};
 use crate::sms_codes::{self, Code};
+
+/// A change of the password that is sent again within this time finds itself done.
+const SENT_AGAIN: Duration = Duration::minutes(10);
 
 /// Changes what people prove their accounts with.
 #[derive(Debug, Clone)]
@@ -60,8 +63,8 @@ enum Proof<'a> {
 }
 
 impl Credentials {
-    /// Changes the password of who is signed in. Sent again, it finds the new password in
-    /// place and is done.
+    /// Changes the password of who is signed in. Sent again within ten minutes, it finds the
+    /// new password in place and is done.
     ///
     /// # Errors
     /// `PasswordWrong`; a new password that can't be one.
@@ -72,20 +75,26 @@ impl Credentials {
         new: &str,
     ) -> Result<()> {
         let owner = self.owner(person.account_id).await?;
-        if let Some(reserved) = self.sign_in.verify_present(&owner, current).await? {
-            let changed = self.replace_password(person, &owner, new, &reserved).await;
-            if changed.is_err() {
-                // The present one was right.
-                self.sign_in.give_back(Some(&reserved)).await?;
-            }
-            return changed;
-        }
-        // Whoever has the new one may have sent this before: a guess that counts by itself.
-        let Some(reserved) = self.sign_in.verify_present(&owner, new).await? else {
+        let since = self.sign_in.clock.now() - SENT_AGAIN;
+        let mut conn = self.sign_in.issuer.pool.acquire().await?;
+        let fresh = accounts::db::password_changed(&mut conn, owner.account_id, since).await?;
+        drop(conn);
+        // Who sends the change again has the new one in place. Looked at only just after a
+        // change: else each attempt would be two guesses.
+        let tried: &[&str] = if fresh { &[current, new] } else { &[current] };
+        let Some((which, reserved)) = self.sign_in.find_present(&owner, tried).await? else {
             return Err(Error::PasswordWrong);
         };
-        let mut conn = self.sign_in.issuer.pool.acquire().await?;
-        delays::db::succeed(&mut conn, &reserved).await
+        if which > 0 {
+            let mut conn = self.sign_in.issuer.pool.acquire().await?;
+            return delays::db::succeed(&mut conn, &reserved).await;
+        }
+        let changed = self.replace_password(person, &owner, new, &reserved).await;
+        if changed.is_err() {
+            // The present one was right.
+            self.sign_in.give_back(Some(&reserved)).await?;
+        }
+        changed
     }
 
     /// What a new password may not be made of is looked at only now that the present one was
@@ -190,7 +199,7 @@ impl Credentials {
                 Proof::Code { alone: true, .. } => ByPhone::Since(now),
                 Proof::Code { alone: false, .. } => ByPhone::No,
             };
-            accounts::db::set_password(&mut tx, owner.account_id, hash, by_phone).await?;
+            accounts::db::set_password(&mut tx, owner.account_id, hash, by_phone, now).await?;
             let ended = sessions::db::end(&mut tx, owner.account_id, which).await?;
             let action = match proof {
                 Proof::Password(_) => "identity.password.changed",
@@ -214,7 +223,7 @@ impl Credentials {
     /// See `CredentialService.ChangePhone`.
     pub(crate) async fn change_phone(&self, person: SignedIn, change: &PhoneChange) -> Result<()> {
         let owner = self.owner(person.account_id).await?;
-        let key = self.sign_in.issuer.vault.key(owner.account_id).await?;
+        let key = self.sign_in.owners.key(owner.account_id).await?;
         let vault = &self.sign_in.issuer.vault;
         let old = vault.open(&key, Column::AccountPhone, owner.account_id, &owner.phone)?;
         let old = Mobile::parse(&old).map_err(|_invalid| inconsistent())?;
@@ -240,7 +249,8 @@ impl Credentials {
                 self.sign_in.owners.phone_index(&mut tx, &change.new_phone).await?;
             let id = owner.account_id;
             accounts::db::set_phone(&mut tx, id, &sealed, version, &index, now).await?;
-            Owners::take_phone(&mut tx, (version, index), id, now).await?;
+            let everywhere = self.sign_in.owners.phone_indexes(&mut tx, &change.new_phone).await?;
+            Owners::take_phone(&mut tx, &everywhere, id, now).await?;
             // They proved the old one.
             devices::db::forget_account(&mut tx, id).await?;
             let which = Which::Others(person.session_id);
@@ -278,7 +288,7 @@ impl Credentials {
         text: &str,
     ) -> Result<Password> {
         let (vault, id) = (&self.sign_in.issuer.vault, owner.account_id);
-        let key = vault.key(id).await?;
+        let key = self.sign_in.owners.key(id).await?;
         let sealed = owner.id_number.as_deref().ok_or_else(inconsistent)?;
         let number = vault.open(&key, Column::AccountIdNumber, id, sealed)?;
         let phone = vault.open(&key, Column::AccountPhone, id, &owner.phone)?;

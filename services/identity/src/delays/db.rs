@@ -6,12 +6,13 @@ use uuid::Uuid;
 
 use super::{Check, Delay, FORGOTTEN_AFTER, Way};
 use crate::error::{Error, Result};
+use crate::keys::Counted;
 
 /// Whose failures are counted.
 #[derive(Debug, Clone)]
 pub(crate) struct Counter {
     /// The blind index of the identifier as it was typed.
-    pub(crate) subject_index: [u8; 32],
+    pub(crate) subject: Counted,
     /// How it is proved.
     pub(crate) way: Way,
     /// A known device of the account that the identifier names. Never one of another
@@ -78,10 +79,12 @@ pub(crate) async fn reserve(
 pub(crate) async fn succeed(conn: &mut PgConnection, reservation: &Reservation) -> Result<()> {
     let counter = &reservation.counter;
     sqlx::query!(
-        "DELETE FROM identity.delay WHERE subject_index = $1 AND way = $2 AND device_id = $3",
-        counter.subject_index.as_slice(),
+        "DELETE FROM identity.delay
+         WHERE (subject_index = $1 OR subject_index = ANY($4)) AND way = $2 AND device_id = $3",
+        counter.subject.index.as_slice(),
         counter.way.as_column(),
         counter.device(),
+        &counter.subject.earlier,
     )
     .execute(conn)
     .await?;
@@ -100,17 +103,22 @@ pub(crate) async fn give_back(
     update(tx, counter, &found.give_back(&reservation.after, &reservation.before)).await
 }
 
+/// The first time under a new index key it goes on from what there is under those before it.
 async fn lock(tx: &mut PgConnection, counter: &Counter, now: OffsetDateTime) -> Result<Delay> {
     let row = sqlx::query!(
         "INSERT INTO identity.delay AS d
              (subject_index, way, device_id, failures, last_failure_at, next_try_at)
-         VALUES ($1, $2, $3, 0, $4, $4)
+         SELECT $1, $2, $3, coalesce(max(failures), 0), coalesce(max(last_failure_at), $4),
+                coalesce(max(next_try_at), $4)
+         FROM identity.delay
+         WHERE subject_index = ANY($5) AND way = $2 AND device_id = $3
          ON CONFLICT (subject_index, way, device_id) DO UPDATE SET failures = d.failures
          RETURNING failures, last_failure_at, next_try_at",
-        counter.subject_index.as_slice(),
+        counter.subject.index.as_slice(),
         counter.way.as_column(),
         counter.device(),
         now,
+        &counter.subject.earlier,
     )
     .fetch_one(tx)
     .await?;
@@ -127,7 +135,7 @@ async fn update(tx: &mut PgConnection, counter: &Counter, delay: &Delay) -> Resu
     sqlx::query!(
         "UPDATE identity.delay SET failures = $4, last_failure_at = $5, next_try_at = $6
          WHERE subject_index = $1 AND way = $2 AND device_id = $3",
-        counter.subject_index.as_slice(),
+        counter.subject.index.as_slice(),
         counter.way.as_column(),
         counter.device(),
         i32::try_from(delay.failures).unwrap_or(i32::MAX),
@@ -173,7 +181,8 @@ mod tests {
     }
 
     fn counter(subject: u8, way: Way) -> Counter {
-        Counter { subject_index: [subject; 32], way, device_id: None }
+        let subject = Counted { version: 1, index: [subject; 32], earlier: Vec::new() };
+        Counter { subject, way, device_id: None }
     }
 
     /// Reserves an attempt in a transaction of its own.
@@ -245,6 +254,25 @@ mod tests {
             let _ = allowed(&pool, &counter, NOON).await;
         }
         assert_eq!(waits(&pool, &counter, NOON).await, Duration::SECOND);
+    }
+
+    #[tokio::test]
+    async fn failures_count_on_when_the_index_key_is_another_and_are_forgotten_under_both() {
+        let (_database, pool) = pool().await;
+        let before = counter(1, Way::Password);
+        for _ in 0..4 {
+            let _ = allowed(&pool, &before, NOON).await;
+        }
+        let subject = Counted { version: 2, index: [2; 32], earlier: vec![vec![1; 32]] };
+        let after = Counter { subject, ..before };
+        assert_eq!(waits(&pool, &after, NOON).await, Duration::SECOND);
+        let later = NOON + Duration::SECOND;
+        let fifth = allowed(&pool, &after, later).await;
+        assert_eq!(waits(&pool, &after, later).await, Duration::seconds(3));
+        succeed(&mut pool.acquire().await.unwrap(), &fifth).await.unwrap();
+        for _ in 0..4 {
+            let _ = allowed(&pool, &after, later).await;
+        }
     }
 
     #[tokio::test]

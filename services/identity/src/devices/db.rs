@@ -6,6 +6,7 @@ use zhiyuan_domain::Partition;
 
 use super::{Device, DeviceToken, FORGOTTEN_AFTER, PER_ACCOUNT};
 use crate::error::{Error, Result};
+use crate::keys::Indexes;
 
 /// Makes a device known from which an account was proved just now, and the phone too if
 /// there is one here; forgets those beyond the twenty that were used last.
@@ -144,26 +145,25 @@ pub(crate) async fn forget_account(conn: &mut PgConnection, account_id: Uuid) ->
 }
 
 /// Forgets the devices of an account that proved a phone, which was detached or changed:
-/// `phone_indexes` is that phone under each index key that is active.
+/// `phone` is under each index key that is active.
 #[tracing::instrument(name = "db.device.forget_phone", skip_all)]
 pub(crate) async fn forget_phone(
     conn: &mut PgConnection,
     account_id: Uuid,
-    phone_indexes: &[(i16, [u8; 32])],
+    phone: &Indexes,
 ) -> Result<()> {
-    for (version, index) in phone_indexes {
-        sqlx::query!(
-            "DELETE FROM identity.device
-             WHERE partition = $1 AND account_id = $2 AND index_version = $3
-               AND phone_index = $4",
-            Partition::of(account_id).get(),
-            account_id,
-            version,
-            index.as_slice(),
-        )
-        .execute(&mut *conn)
-        .await?;
-    }
+    sqlx::query!(
+        "DELETE FROM identity.device
+         WHERE partition = $1 AND account_id = $2
+           AND (index_version, phone_index) IN
+               (SELECT * FROM unnest($3::smallint[], $4::bytea[]))",
+        Partition::of(account_id).get(),
+        account_id,
+        &phone.versions,
+        &phone.indexes,
+    )
+    .execute(conn)
+    .await?;
     Ok(())
 }
 
@@ -290,7 +290,8 @@ mod tests {
         let moved = find(&mut conn, &tokens[1], NOON).await.unwrap().unwrap();
         prove(&mut conn, &moved, (1, &[9; 32]), NOON).await.unwrap();
 
-        forget_phone(&mut conn, owner, &[(2, [1; 32]), (1, [7; 32])]).await.unwrap();
+        let phone = Indexes { versions: vec![2, 1], indexes: vec![vec![1; 32], vec![7; 32]] };
+        forget_phone(&mut conn, owner, &phone).await.unwrap();
         assert!(!known(&pool, &tokens[0], NOON).await);
         assert!(known(&pool, &tokens[1], NOON).await);
         assert!(known(&pool, &foreign, NOON).await);

@@ -2,6 +2,7 @@
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
+use zhiyuan_domain::Mobile;
 
 use super::guardian::Details;
 use super::{Enrolment, Enrolments, State, db};
@@ -9,7 +10,7 @@ use crate::accounts;
 use crate::consents;
 use crate::error::{Error, Result};
 use crate::feed;
-use crate::keys::Column;
+use crate::keys::{self, Column, Indexes};
 use crate::notices::{self, Notice};
 use crate::sign_in::Owners;
 use crate::sms_codes;
@@ -26,6 +27,7 @@ impl Enrolments {
     pub(crate) async fn activate(&self, id: Uuid) -> Result<Enrolment> {
         let now = self.clock.now();
         let to_guardian = self.notice_to_guardian(id, now).await?;
+        let phone = self.phone_of(id).await?;
         let mut tx = self.pool.begin().await?;
         let enrolment = db::lock(&mut tx, id).await?.ok_or(Error::EnrolmentNotFound)?;
         match enrolment.state {
@@ -39,10 +41,7 @@ impl Enrolments {
         }
         let account_id = enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
         if let Some((revision, level)) = accounts::db::activate(&mut tx, account_id, now).await? {
-            if let Some(owner) = accounts::db::owner_of(&mut tx, account_id).await? {
-                let index = <[u8; 32]>::try_from(owner.phone_index.as_slice())
-                    .map_err(|_length| Error::Inconsistent("identity.account"))?;
-                let phone = (owner.index_version, index);
+            if let Some(phone) = &phone {
                 Owners::take_phone(&mut tx, phone, account_id, now).await?;
             }
             let changed = feed::account_changed(account_id, revision, level);
@@ -78,6 +77,30 @@ impl Enrolments {
         let clock = self.clock.as_ref();
         let notice = Notice::guardian(&self.vault, clock, id, guardian.phone.as_e164(), now);
         Ok(Some(notice.await?))
+    }
+
+    /// The phone of a claimed account, under each index key that is active; `None` if there is
+    /// no account, or it is closed.
+    async fn phone_of(&self, id: Uuid) -> Result<Option<Indexes>> {
+        let mut conn = self.pool.acquire().await?;
+        let enrolment = db::find(&mut conn, id).await?;
+        let claimed = enrolment.filter(|enrolment| enrolment.state == State::Claimed);
+        let Some(account_id) = claimed.and_then(|enrolment| enrolment.account_id) else {
+            return Ok(None);
+        };
+        let Some(holder) = accounts::db::find(&mut conn, account_id).await? else {
+            return Ok(None);
+        };
+        let versions = keys::db::active_index_keys(&mut conn).await?;
+        drop(conn);
+        if versions == [holder.index_version] {
+            return Ok(Some(Indexes { versions, indexes: vec![holder.phone_index] }));
+        }
+        let key = self.vault.key(account_id).await?;
+        let phone = self.vault.open(&key, Column::AccountPhone, account_id, &holder.phone)?;
+        let phone =
+            Mobile::parse(&phone).map_err(|_invalid| Error::Inconsistent("identity.account"))?;
+        Ok(Some(self.vault.phone_indexes(versions, &phone)?))
     }
 
     /// Undoes an enrolment for good, known or not.

@@ -17,7 +17,7 @@ pub(crate) async fn lock_active_index_keys(tx: &mut PgConnection) -> Result<Vec<
     active(tx).await
 }
 
-/// The newest active version, for limits and proofs that live for a day at most.
+/// The newest active version, for new rows, and for failed checks, which count for a day.
 #[tracing::instrument(name = "db.index_key.newest", skip_all)]
 pub(crate) async fn newest_index_key(conn: &mut PgConnection) -> Result<i16> {
     active(conn).await?.last().copied().ok_or(Error::Inconsistent("identity.index_key"))

@@ -68,6 +68,29 @@ impl Indexes {
     }
 }
 
+/// What somebody's attempts are counted under: the newest index key, and those before it while
+/// they are active, so that no limit begins anew when keys rotate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Counted {
+    pub(crate) version: i16,
+    pub(crate) index: [u8; 32],
+    pub(crate) earlier: Vec<Vec<u8>>,
+}
+
+impl Counted {
+    /// Under the keys that are active, newest last.
+    pub(crate) fn of(versions: &[i16], index: impl Fn(i16) -> Result<[u8; 32]>) -> Result<Self> {
+        let (newest, earlier) =
+            versions.split_last().ok_or(Error::Inconsistent("identity.index_key"))?;
+        let earlier = earlier.iter().map(|version| Ok(index(*version)?.to_vec()));
+        Ok(Self {
+            version: *newest,
+            index: index(*newest)?,
+            earlier: earlier.collect::<Result<_>>()?,
+        })
+    }
+}
+
 /// Keys in use.
 #[derive(Clone)]
 pub(crate) struct Vault {

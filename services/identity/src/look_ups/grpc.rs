@@ -8,7 +8,7 @@ use zhiyuan_contracts::identity::v1::{
 use zhiyuan_domain::{IdNumber, Mobile, VolunteerId, shanghai_date};
 use zhiyuan_rpc::{CallerIdentity, Fields};
 
-use super::{Answer, ExternalId, LookUps, Subject, purpose_name};
+use super::{Answer, ExternalId, ExternalIdFault, LookUps, Subject};
 use crate::error::{Error, Result};
 
 /// `zhiyuan.identity.v1.LookUpService`.
@@ -23,13 +23,8 @@ impl LookUpRpc {
     }
 
     fn external_id(&self, fields: &mut Fields, text: &str) -> Option<ExternalId> {
-        let parsed = ExternalId::parse(text, shanghai_date(self.look_ups.clock.now()));
-        if parsed.is_none() {
-            let message =
-                "平台编号应为 1 至 64 位字母、数字或 - _ . : ，且不能是身份证号码或手机号码";
-            fields.refuse("external_id", "EXTERNAL_ID_INVALID", message);
-        }
-        parsed
+        let today = shanghai_date(self.look_ups.clock.now());
+        external_id_of(fields, ExternalId::parse(text, today))
     }
 
     fn subject(&self, fields: &mut Fields, request: &LookUpVolunteerRequest) -> Option<Subject> {
@@ -57,7 +52,8 @@ impl LookUpRpc {
     ) -> Result<LookUpVolunteerResponse> {
         let mut fields = Fields::new();
         let subject = self.subject(&mut fields, request);
-        let purpose = LookUpPurpose::try_from(request.purpose).ok().and_then(purpose_name);
+        let purpose =
+            LookUpPurpose::try_from(request.purpose).ok().and_then(LookUpPurpose::recorded_as);
         if purpose.is_none() {
             fields.refuse("purpose", "LOOK_UP_PURPOSE_UNKNOWN", "请说明查询的用途");
         }
@@ -91,11 +87,31 @@ impl LookUpRpc {
 
     async fn unbind(&self, platform: &str, request: &UnbindExternalIdRequest) -> Result<()> {
         let mut fields = Fields::new();
-        let Some(external_id) = self.external_id(&mut fields, &request.external_id) else {
+        // Whatever is bound can be freed.
+        let external_id = ExternalId::of_form(&request.external_id);
+        let Some(external_id) = external_id_of(&mut fields, external_id) else {
             return Err(Error::from(fields.into_error()));
         };
         self.look_ups.unbind(platform, &external_id).await
     }
+}
+
+fn external_id_of(
+    fields: &mut Fields,
+    read: std::result::Result<ExternalId, ExternalIdFault>,
+) -> Option<ExternalId> {
+    let (reason, message) = match read {
+        Ok(external_id) => return Some(external_id),
+        Err(ExternalIdFault::Form) => {
+            ("EXTERNAL_ID_INVALID", "平台编号应为 1 至 64 位字母、数字或 - _ . :")
+        }
+        Err(ExternalIdFault::Personal) => (
+            "EXTERNAL_ID_PERSONAL",
+            "平台编号中不能含有手机号码或身份证号码，请改用不含个人信息的编号",
+        ),
+    };
+    fields.refuse("external_id", reason, message);
+    None
 }
 
 #[async_trait]

@@ -8,12 +8,12 @@
 pub(crate) mod db;
 mod grpc;
 mod looking;
+mod personal;
 
 pub(crate) use grpc::LookUpRpc;
 pub(crate) use looking::LookUps;
 
 use uuid::Uuid;
-use zhiyuan_contracts::identity::v1::LookUpPurpose;
 use zhiyuan_domain::{IdNumber, Mobile};
 
 /// Characters of an id that a platform gives.
@@ -36,34 +36,36 @@ pub(crate) enum Subject {
     External(ExternalId),
 }
 
-/// What a platform calls a person. Nothing personal: what reads as an ID number or a phone is
+/// What a platform calls a person. Nothing personal: what holds an ID number or a phone is
 /// none, since these ids are kept in clear.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ExternalId(String);
 
+/// Why a text is no id of a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExternalIdFault {
+    /// Too long, or of other characters.
+    Form,
+    /// It holds an ID number or a phone.
+    Personal,
+}
+
 impl ExternalId {
     /// Reads an id; `today` is that of the person's calendar.
-    pub(crate) fn parse(text: &str, today: time::Date) -> Option<Self> {
+    pub(crate) fn parse(text: &str, today: time::Date) -> Result<Self, ExternalIdFault> {
+        let read = Self::of_form(text)?;
+        if personal::is_in(text, today) { Err(ExternalIdFault::Personal) } else { Ok(read) }
+    }
+
+    /// Reads an id that may have been bound at a time when less was known to be personal.
+    pub(crate) fn of_form(text: &str) -> Result<Self, ExternalIdFault> {
         let fits = (1..=EXTERNAL_ID).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte));
-        let personal = Mobile::parse(text).is_ok() || IdNumber::parse(text, today).is_ok();
-        (fits && !personal).then(|| Self(text.to_owned()))
+        if fits { Ok(Self(text.to_owned())) } else { Err(ExternalIdFault::Form) }
     }
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-/// The name under which a purpose is recorded; none, if it is none.
-pub(crate) fn purpose_name(purpose: LookUpPurpose) -> Option<&'static str> {
-    match purpose {
-        LookUpPurpose::Unspecified => None,
-        LookUpPurpose::ActivityEnrolment => Some("报名参加志愿服务活动"),
-        LookUpPurpose::ServiceHours => Some("记录或核对志愿服务时长"),
-        LookUpPurpose::AccountLinking => Some("关联平台账号"),
-        LookUpPurpose::Insurance => Some("办理志愿者保险"),
-        LookUpPurpose::Credit => Some("落实信用激励"),
     }
 }
 
@@ -99,13 +101,15 @@ mod tests {
     #[test]
     fn an_id_of_a_platform_is_short_plain_and_nothing_personal() {
         for good in ["1", "u-1_2.3:4", "6001001", &"a".repeat(64)] {
-            assert!(ExternalId::parse(good, TODAY).is_some(), "{good}");
+            assert!(ExternalId::parse(good, TODAY).is_ok(), "{good}");
         }
         let long = "a".repeat(65);
-        for bad in
-            ["", " 1", "a b", "用户", "a\0", "a/b", &long, "13800000001", "110101190001010014"]
-        {
-            assert!(ExternalId::parse(bad, TODAY).is_none(), "{bad:?}");
+        for bad in ["", " 1", "a b", "用户", "a\0", "a/b", &long] {
+            assert_eq!(ExternalId::parse(bad, TODAY), Err(ExternalIdFault::Form), "{bad:?}");
+        }
+        for bad in ["13800000001", "u-13800000001", "110101190001010014"] {
+            assert_eq!(ExternalId::parse(bad, TODAY), Err(ExternalIdFault::Personal), "{bad:?}");
+            assert!(ExternalId::of_form(bad).is_ok());
         }
     }
 
@@ -115,13 +119,5 @@ mod tests {
         assert_eq!(Answer::of(&[]), Answer::Nobody);
         assert_eq!(Answer::of(&[found(1)]), Answer::One(found(1)));
         assert_eq!(Answer::of(&[found(1), found(2)]), Answer::Several);
-    }
-
-    #[test]
-    fn every_purpose_but_none_has_its_name() {
-        for number in 0..16 {
-            let Ok(purpose) = LookUpPurpose::try_from(number) else { continue };
-            assert_eq!(purpose_name(purpose).is_none(), number == 0, "{purpose:?}");
-        }
     }
 }

@@ -13,15 +13,16 @@ pub(crate) async fn queue(
     notice: &Notice,
     now: OffsetDateTime,
 ) -> Result<()> {
-    let (account_id, phone) = match &notice.recipient {
-        Recipient::Account(account_id) => (Some(*account_id), None),
-        Recipient::Phone(sealed) => (None, Some(sealed.as_slice())),
+    let (account_id, phone, owner_id) = match &notice.recipient {
+        Recipient::Account(account_id) => (Some(*account_id), None, None),
+        Recipient::Phone { sealed, owner } => (None, Some(sealed.as_slice()), *owner),
     };
     sqlx::query!(
         "INSERT INTO identity.notice
-             (notice_id, once, template, partition, account_id, phone, state, next_attempt_at,
-              created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, 'QUEUED', $7, $8, $8) ON CONFLICT (once) DO NOTHING",
+             (notice_id, once, template, partition, account_id, phone, owner_id, state,
+              next_attempt_at, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $9, 'QUEUED', $7, $8, $8)
+         ON CONFLICT (once) DO NOTHING",
         notice.notice_id,
         notice.once,
         notice.template.as_column(),
@@ -30,6 +31,7 @@ pub(crate) async fn queue(
         phone,
         notice.at,
         now,
+        owner_id,
     )
     .execute(tx)
     .await?;
@@ -45,6 +47,8 @@ pub(crate) struct Due {
     pub(crate) phone: Option<Vec<u8>>,
     pub(crate) attempts: i32,
     pub(crate) created_at: OffsetDateTime,
+    /// An earlier attempt ended without a word of what became of it.
+    pub(crate) handed_over: bool,
 }
 
 /// Leases the notices that are due: nobody else sends them before `lease_until`.
@@ -62,7 +66,7 @@ pub(crate) async fn lease(
                              WHERE state = 'QUEUED'
                                AND (next_attempt_at <= $1 OR next_attempt_at > $4)
                              ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-         RETURNING notice_id, template, account_id, phone, attempts, created_at",
+         RETURNING notice_id, template, account_id, phone, attempts, created_at, handed_over",
         now,
         lease_until,
         limit,
@@ -94,7 +98,16 @@ pub(crate) async fn end(
     Ok(())
 }
 
-/// Tries again later.
+/// Notes that a notice is about to be handed to whoever delivers it.
+#[tracing::instrument(name = "db.notice.hand_over", skip_all)]
+pub(crate) async fn hand_over(tx: &mut PgConnection, notice_id: Uuid) -> Result<()> {
+    sqlx::query!("UPDATE identity.notice SET handed_over = true WHERE notice_id = $1", notice_id)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
+/// Tries again later: it is known that it was not taken.
 #[tracing::instrument(name = "db.notice.postpone", skip_all)]
 pub(crate) async fn postpone(
     conn: &mut PgConnection,
@@ -102,7 +115,8 @@ pub(crate) async fn postpone(
     next_attempt_at: OffsetDateTime,
 ) -> Result<()> {
     sqlx::query!(
-        "UPDATE identity.notice SET next_attempt_at = $2 WHERE notice_id = $1",
+        "UPDATE identity.notice SET next_attempt_at = $2, handed_over = false
+         WHERE notice_id = $1",
         notice_id,
         next_attempt_at,
     )
@@ -145,6 +159,23 @@ pub(crate) async fn lock_phone(
         now,
     )
     .fetch_one(tx)
+    .await?)
+}
+
+/// When a phone was sent notices under index keys before the newest one.
+#[tracing::instrument(name = "db.notice_phone.earlier", skip_all)]
+pub(crate) async fn sent_earlier(
+    tx: &mut PgConnection,
+    earlier: &[Vec<u8>],
+) -> Result<Vec<OffsetDateTime>> {
+    if earlier.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(sqlx::query_scalar!(
+        r#"SELECT unnest(sent_at) AS "at!" FROM identity.notice_phone WHERE phone_index = ANY($1)"#,
+        earlier,
+    )
+    .fetch_all(tx)
     .await?)
 }
 
@@ -194,7 +225,8 @@ pub(crate) struct Stored {
     pub(crate) updated_at: OffsetDateTime,
 }
 
-/// The notices to an account, latest first, before one of them.
+/// The notices to an account, and those to phones that it had, latest first, before one of
+/// them.
 #[tracing::instrument(name = "db.notice.of_account", skip_all)]
 pub(crate) async fn of_account(
     conn: &mut PgConnection,
@@ -205,7 +237,8 @@ pub(crate) async fn of_account(
     Ok(sqlx::query_as!(
         Stored,
         "SELECT notice_id, template, state, outcome, created_at, updated_at FROM identity.notice
-         WHERE partition = $1 AND account_id = $2 AND ($3::uuid IS NULL OR notice_id < $3)
+         WHERE (partition = $1 AND account_id = $2 OR owner_id = $2)
+           AND ($3::uuid IS NULL OR notice_id < $3)
          ORDER BY notice_id DESC LIMIT $4",
         Partition::of(account_id).get(),
         account_id,

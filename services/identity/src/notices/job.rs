@@ -14,7 +14,7 @@ use crate::accounts;
 use crate::challenges::minute_of;
 use crate::enrolments::wait_after;
 use crate::error::{Error, Result};
-use crate::keys::{Column, Vault};
+use crate::keys::{self, Column, Vault};
 use crate::vendors::{SmsError, SmsVendor};
 
 const BATCH: i64 = 16;
@@ -77,8 +77,11 @@ impl Notices {
         };
         let template = Template::from_column(&notice.template)
             .ok_or(Error::Inconsistent("identity.notice"))?;
+        if notice.handed_over && !self.vendor.knows_ids() {
+            return self.end(notice, Outcome::Unknown).await;
+        }
         let late = notice.created_at + GIVEN_UP_AFTER <= self.clock.now();
-        let counted = match self.count(&phone).await? {
+        let counted = match self.count(notice, &phone).await? {
             Ok(counted) => counted,
             Err(_until) if late => return self.end(notice, Outcome::OverBudget).await,
             Err(until) => {
@@ -86,7 +89,7 @@ impl Notices {
                 return db::defer(&mut conn, notice.notice_id, until).await;
             }
         };
-        let outcome = match self.vendor.send(&phone, template.text()).await {
+        let outcome = match self.vendor.send(notice.notice_id, &phone, template.text()).await {
             Ok(()) => return self.end(notice, Outcome::Taken).await,
             // A second message would be worse than none: what may have arrived counts.
             Err(SmsError::Unknown) => return self.end(notice, Outcome::Unknown).await,
@@ -101,15 +104,22 @@ impl Notices {
         db::postpone(&mut *self.pool.acquire().await?, notice.notice_id, next).await
     }
 
-    /// Counts a notice before it is sent, so that the budgets hold however many processes
-    /// send; else when to look again.
-    async fn count(&self, phone: &Mobile) -> Result<std::result::Result<Counted, OffsetDateTime>> {
+    /// Counts a notice before it is handed over, so that the budgets hold however many
+    /// processes send; else when to look again.
+    async fn count(
+        &self,
+        notice: &db::Due,
+        phone: &Mobile,
+    ) -> Result<std::result::Result<Counted, OffsetDateTime>> {
         let now = self.clock.now();
         let mut tx = self.pool.begin().await?;
-        let version = crate::keys::db::newest_index_key(&mut tx).await?;
-        let phone_index = self.vault.phone_index(version, phone)?;
+        let versions = crate::keys::db::active_index_keys(&mut tx).await?;
+        let counted = keys::Counted::of(&versions, |key| self.vault.phone_index(key, phone))?;
+        let (phone_index, earlier) = (counted.index, counted.earlier);
         let mut sent_at = db::lock_phone(&mut tx, &phone_index, now).await?;
-        let allowed_at = allowed_at(&sent_at, now);
+        let mut before = db::sent_earlier(&mut tx, &earlier).await?;
+        before.extend(&sent_at);
+        let allowed_at = allowed_at(&before, now);
         if allowed_at > now {
             return Ok(Err(allowed_at.min(now + LONGEST_DEFERRAL)));
         }
@@ -121,6 +131,7 @@ impl Notices {
         if !db::take_from_budget(&mut tx, minute, self.minute_budget).await? {
             return Ok(Err(minute + Duration::MINUTE));
         }
+        db::hand_over(&mut tx, notice.notice_id).await?;
         tx.commit().await?;
         Ok(Ok(Counted { phone_index, at }))
     }

@@ -1,6 +1,13 @@
 //! Text messages to people that are not codes: queued in the transaction of what
 //! they tell of, sent by a job, again until they are taken, once for each key, within a
 //! budget of their own; what became of each is recorded, and its person can read it.
+//!
+//! All templates go out at most once, unless whoever delivers knows ids: a message that comes
+//! twice is what people are warned of as a fraud, and what it says they also read in their
+//! records. One that may have been taken, since no clear answer came or the process ended in
+//! the moment between, is recorded so and not sent again. A vendor that is told the id of the
+//! notice (`{request_id}`) delivers it once however often it is handed over, so there it is
+//! handed over again when a process has ended in that moment.
 
 pub(crate) mod db;
 mod grpc;
@@ -151,14 +158,24 @@ pub(crate) enum Recipient {
     /// The phone of an account, read when the notice is sent.
     Account(Uuid),
     /// A phone sealed under the data key of the notice.
-    Phone(Vec<u8>),
+    Phone {
+        sealed: Vec<u8>,
+        /// The account that it was the phone of, which may read of the notice.
+        owner: Option<Uuid>,
+    },
 }
 
 impl Recipient {
     /// A phone, under a data key that is made for the notice.
-    async fn seal(vault: &Vault, notice_id: Uuid, phone: &str) -> Result<Self> {
+    async fn seal(
+        vault: &Vault,
+        notice_id: Uuid,
+        phone: &str,
+        owner: Option<Uuid>,
+    ) -> Result<Self> {
         let key = vault.make_key(notice_id).await?;
-        Ok(Self::Phone(vault.seal(&key, Column::NoticePhone, notice_id, phone)?))
+        let sealed = vault.seal(&key, Column::NoticePhone, notice_id, phone)?;
+        Ok(Self::Phone { sealed, owner })
     }
 }
 
@@ -203,7 +220,7 @@ impl Notice {
             notice_id,
             once: format!("enrolment/{enrolment_id}"),
             template: Template::Refused,
-            recipient: Recipient::seal(vault, notice_id, phone).await?,
+            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
             at,
         })
     }
@@ -257,7 +274,7 @@ impl Notice {
             notice_id,
             once: format!("phone/{account_id}/{notice_id}"),
             template: Template::PhoneChanged,
-            recipient: Recipient::seal(vault, notice_id, old_phone).await?,
+            recipient: Recipient::seal(vault, notice_id, old_phone, Some(account_id)).await?,
             at: clock.now(),
         })
     }
@@ -275,7 +292,7 @@ impl Notice {
             notice_id,
             once: format!("closed/{account_id}"),
             template: Template::AccountClosed,
-            recipient: Recipient::seal(vault, notice_id, phone).await?,
+            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
             at: clock.now(),
         })
     }

@@ -160,6 +160,8 @@ pub(crate) async fn is_over(conn: &mut PgConnection, session_id: Uuid) -> Result
 /// What ended since a cursor.
 #[derive(Debug)]
 pub(crate) struct Ended {
+    /// The time by the clock of the database.
+    pub(crate) now: OffsetDateTime,
     pub(crate) sessions: Vec<Uuid>,
     pub(crate) cursor: Cursor,
     /// There is more behind the cursor already.
@@ -187,7 +189,7 @@ pub(crate) async fn ended(
                  AND e.xid >= CASE WHEN restored THEN 0 ELSE $1 END
                  AND (restored OR $3::bigint IS NULL OR (e.xid, e.session_id) > ($3, $4))
                ORDER BY e.xid, e.session_id LIMIT $5)
-           SELECT (SELECT xmin FROM snapshot) AS "xmin!",
+           SELECT clock_timestamp() AS "now!", (SELECT xmin FROM snapshot) AS "xmin!",
                   (SELECT restored FROM snapshot) AS "restored!",
                   ARRAY(SELECT session_id FROM page ORDER BY xid, session_id) AS "sessions!",
                   ARRAY(SELECT xid FROM page ORDER BY xid, session_id) AS "xids!""#,
@@ -202,7 +204,8 @@ pub(crate) async fn ended(
     let from = if row.restored { Cursor::default() } else { from };
     let last = row.xids.last().copied().zip(row.sessions.last().copied());
     let cursor = from.follow(row.xmin, last.filter(|_| row.sessions.len() >= limit));
-    Ok(Ended { more: cursor.after.is_some(), sessions: row.sessions, cursor })
+    let more = cursor.after.is_some();
+    Ok(Ended { now: row.now, more, sessions: row.sessions, cursor })
 }
 
 /// Deletes sessions whose time is over, and ends that no token is affected by any more.

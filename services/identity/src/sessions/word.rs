@@ -37,11 +37,12 @@ pub(crate) struct Reading {
 /// `ClockOff`: a process whose clock is wrong would say that keys are over which are not.
 pub(crate) async fn read(keys: &SigningKeys, from: Cursor) -> Result<Reading> {
     let mut conn = keys.pool.acquire().await?;
-    let now = keys.agreed.now(&mut conn).await?;
+    let ended = db::ended(&mut conn, from, MATTERS, PAGE).await?;
+    let now = keys.agreed.compare(ended.now)?;
     let today = day_of(now.unix_timestamp());
     Ok(Reading {
         keys: signing_keys::db::list(&mut conn, now).await?,
-        ended: db::ended(&mut conn, from, MATTERS, PAGE).await?,
+        ended,
         accounts: service_accounts::db::active(&mut conn, now).await?,
         counts: service_accounts::db::counts(&mut conn, today).await?,
     })

@@ -93,15 +93,18 @@ impl SignInRpc {
     }
 
     /// The refresh token, from the field, or from where the gateway puts it; of both,
-    /// nobody could say which is meant.
-    fn refresh_token(field: &str, metadata: &MetadataMap) -> Result<RefreshToken, Error> {
+    /// nobody could say which is meant. `None` for a cookie that holds anything else: it is
+    /// of no session, and nothing that whoever calls could correct.
+    fn refresh_token(field: &str, metadata: &MetadataMap) -> Result<Option<RefreshToken>, Error> {
         let mut headers = metadata.get_all(REFRESH_TOKEN).iter();
-        let header = headers.next().and_then(|value| value.to_str().ok()).unwrap_or_default();
-        match (field, header, headers.next()) {
-            (token, "", None) | ("", token, None) => RefreshToken::parse(token),
+        let token = match (field, headers.next(), headers.next()) {
+            ("", Some(cookie), None) => {
+                return Ok(cookie.to_str().ok().and_then(RefreshToken::parse));
+            }
+            (token, None, _) => RefreshToken::parse(token),
             _ => None,
-        }
-        .ok_or_else(|| {
+        };
+        token.map(Some).ok_or_else(|| {
             let mut fields = Fields::new();
             let message = "续期凭证缺失或格式不正确，请重新登录";
             fields.refuse("refresh_token", "REFRESH_TOKEN_FORMAT", message);
@@ -154,6 +157,7 @@ impl SignInService for SignInRpc {
         request: Request<RefreshSessionRequest>,
     ) -> Result<Response<RefreshSessionResponse>, Status> {
         let token = Self::refresh_token(&request.get_ref().refresh_token, request.metadata())?;
+        let token = token.ok_or(Error::SessionOver)?;
         let tokens = self.sign_in.issuer.renew(&token).await?;
         Ok(Response::new(RefreshSessionResponse { tokens: Some(tokens) }))
     }
@@ -163,7 +167,9 @@ impl SignInService for SignInRpc {
         request: Request<SignOutRequest>,
     ) -> Result<Response<SignOutResponse>, Status> {
         let token = Self::refresh_token(&request.get_ref().refresh_token, request.metadata())?;
-        self.sign_in.issuer.end_by(&token).await?;
+        if let Some(token) = token {
+            self.sign_in.issuer.end_by(&token).await?;
+        }
         Ok(Response::new(SignOutResponse {}))
     }
 }

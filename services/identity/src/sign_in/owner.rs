@@ -4,13 +4,14 @@ use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_crypto::digest;
+use zhiyuan_crypto::keys::DataKey;
 use zhiyuan_domain::{IdNumber, Mobile, PersonName};
 
 use super::{MOST_OF_PHONE, RECYCLED_AFTER, code_is_enough};
 use crate::accounts::{self, db::Owner};
 use crate::devices;
 use crate::error::{Error, Result};
-use crate::keys::{self, Column, Vault};
+use crate::keys::{self, Column, Indexes, Vault};
 
 /// Name and the end of the ID number, for where a code alone is not enough.
 pub(crate) struct SecondProof {
@@ -30,8 +31,7 @@ impl Owners {
     /// The accounts that a phone is attached to.
     pub(crate) async fn of_phone(&self, phone: &Mobile) -> Result<Vec<Owner>> {
         let mut conn = self.pool.acquire().await?;
-        let versions = keys::db::active_index_keys(&mut conn).await?;
-        let indexes = self.vault.phone_indexes(versions, phone)?;
+        let indexes = self.phone_indexes(&mut conn, phone).await?;
         accounts::db::of_phone(&mut conn, &indexes, MOST_OF_PHONE).await
     }
 
@@ -43,6 +43,7 @@ impl Owners {
         accounts::db::of_number(&mut conn, &indexes).await
     }
 
+    /// A phone under the newest index key.
     pub(crate) async fn phone_index(
         &self,
         conn: &mut PgConnection,
@@ -50,6 +51,16 @@ impl Owners {
     ) -> Result<(i16, [u8; 32])> {
         let version = keys::db::newest_index_key(conn).await?;
         Ok((version, self.vault.phone_index(version, phone)?))
+    }
+
+    /// A phone under each index key that is active.
+    pub(crate) async fn phone_indexes(
+        &self,
+        conn: &mut PgConnection,
+        phone: &Mobile,
+    ) -> Result<Indexes> {
+        let versions = keys::db::active_index_keys(conn).await?;
+        self.vault.phone_indexes(versions, phone)
     }
 
     /// Which of the accounts of a phone is meant by somebody who has proved the phone.
@@ -84,25 +95,44 @@ impl Owners {
     }
 
     /// Detaches a phone that was proved for an account just now from those whose owners have
-    /// not proved it for long, and forgets it for their devices.
+    /// not proved it for long, and forgets it for their devices; under whichever of the index
+    /// keys.
     pub(crate) async fn take_phone(
         tx: &mut PgConnection,
-        (index_version, phone_index): (i16, [u8; 32]),
+        phone: &Indexes,
         owner: Uuid,
         now: OffsetDateTime,
     ) -> Result<()> {
         let not_since = now - RECYCLED_AFTER;
-        let detached =
-            accounts::db::detach_phone(tx, index_version, &phone_index, owner, not_since).await?;
+        let detached = accounts::db::detach_phone(tx, phone, owner, not_since).await?;
         for account in detached {
             tracing::info!(account.id = %account, "a phone has another owner");
-            devices::db::forget_phone(tx, account, &[(index_version, phone_index)]).await?;
+            devices::db::forget_phone(tx, account, phone).await?;
         }
         Ok(())
     }
 
+    /// The data key of an account that was there a moment ago.
+    ///
+    /// # Errors
+    /// `SignInRefused` when it was closed since.
+    pub(crate) async fn key(&self, account_id: Uuid) -> Result<DataKey> {
+        let key = self.vault.key(account_id).await;
+        if matches!(key, Err(Error::KeyMissing)) {
+            let mut conn = self.pool.acquire().await?;
+            if accounts::db::find(&mut conn, account_id).await?.is_none() {
+                return Err(Error::SignInRefused);
+            }
+        }
+        key
+    }
+
     async fn fits(&self, owner: &Owner, proof: &SecondProof) -> Result<bool> {
-        let key = self.vault.key(owner.account_id).await?;
+        let key = match self.key(owner.account_id).await {
+            // Nobody's any more; of those who share a phone, another may be meant.
+            Err(Error::SignInRefused) => return Ok(false),
+            key => key?,
+        };
         let id = owner.account_id;
         let name = self.vault.open(&key, Column::AccountName, id, &owner.name)?;
         let Some(sealed) = &owner.id_number else { return Ok(false) };

@@ -16,6 +16,7 @@ use crate::delays::Way;
 use crate::delays::db::Reservation;
 use crate::devices::{self, Device, DeviceToken};
 use crate::error::{Error, Result};
+use crate::keys::Counted;
 use crate::sessions::issuer::Beginning;
 use crate::sms_codes::{self, Code};
 
@@ -94,11 +95,11 @@ impl SignIn {
             }
         };
         let mut conn = self.issuer.pool.acquire().await?;
-        let version = crate::keys::db::newest_index_key(&mut conn).await?;
-        let subject_index = match &attempt.identifier {
-            Identifier::Phone(phone) => self.issuer.vault.phone_index(version, phone)?,
-            Identifier::Number(number) => self.issuer.vault.number_index(version, number)?,
-        };
+        let versions = crate::keys::db::active_index_keys(&mut conn).await?;
+        let subject = Counted::of(&versions, |key| match &attempt.identifier {
+            Identifier::Phone(phone) => self.issuer.vault.phone_index(key, phone),
+            Identifier::Number(number) => self.issuer.vault.number_index(key, number),
+        })?;
         let device = match &attempt.device {
             Some(token) => devices::db::find(&mut conn, token, self.clock.now()).await?,
             None => None,
@@ -106,7 +107,7 @@ impl SignIn {
         // One of another account is none here: strangers have devices too.
         let device = device
             .filter(|device| candidates.iter().any(|owner| owner.account_id == device.account_id));
-        Ok((Trial { subject_index, device }, candidates))
+        Ok((Trial { subject, device }, candidates))
     }
 
     /// Lets the attempt in, as far as it needs a password or work: counted as failed before

@@ -15,6 +15,7 @@ use crate::delays::Way;
 use crate::delays::db::{Counter, Reservation, Reserved, give_back, reserve};
 use crate::devices::Device;
 use crate::error::{Error, Result};
+use crate::keys::{self, Counted};
 use crate::sms_codes::{self, Code, Outcome};
 
 /// What somebody tries to sign in with.
@@ -30,7 +31,7 @@ pub(crate) enum Kind {
 #[derive(Debug)]
 pub(crate) struct Trial {
     /// The blind index of the identifier, whether or not anybody has it.
-    pub(crate) subject_index: [u8; 32],
+    pub(crate) subject: Counted,
     /// A known device of an account that the identifier may name.
     pub(crate) device: Option<Device>,
 }
@@ -43,7 +44,7 @@ impl Trial {
 
     fn counter(&self, way: Way) -> Counter {
         let device_id = self.device.as_ref().map(|device| device.device_id);
-        Counter { subject_index: self.subject_index, way, device_id }
+        Counter { subject: self.subject.clone(), way, device_id }
     }
 
     fn scope(&self, kind: Kind) -> Scope<'_> {
@@ -51,7 +52,7 @@ impl Trial {
             Kind::Password => 1,
             Kind::Code => 2,
         };
-        Scope { method: "SignIn", purpose, subject_index: &self.subject_index }
+        Scope { method: "SignIn", purpose, subject_index: &self.subject.index }
     }
 
     /// Counts the attempt as failed before it is evaluated.
@@ -210,16 +211,34 @@ impl SignIn {
         owner: &Owner,
         password: &str,
     ) -> Result<Option<Reservation>> {
+        let found = self.find_present(owner, &[password]).await?;
+        Ok(found.map(|(_, reserved)| reserved))
+    }
+
+    /// Which of some passwords is that of somebody who is signed in, and the reservation. One
+    /// attempt, however many they are.
+    ///
+    /// # Errors
+    /// `SignInDelayed`; `HashingBusy`.
+    pub(crate) async fn find_present(
+        &self,
+        owner: &Owner,
+        passwords: &[&str],
+    ) -> Result<Option<(usize, Reservation)>> {
         let trial = self.trial_of(owner.account_id).await?;
         let reserved = self.reserve_alone(&trial, Way::Password).await?;
-        let span = tracing::info_span!("password.verify");
-        match self.hasher.verify(password, &owner.password_hash).instrument(span).await {
-            Ok(right) => Ok(right.then_some(reserved)),
-            Err(error) => {
-                self.give_back(Some(&reserved)).await?;
-                Err(error.into())
+        for (at, password) in passwords.iter().enumerate() {
+            let span = tracing::info_span!("password.verify");
+            match self.hasher.verify(password, &owner.password_hash).instrument(span).await {
+                Ok(true) => return Ok(Some((at, reserved))),
+                Ok(false) => {}
+                Err(error) => {
+                    self.give_back(Some(&reserved)).await?;
+                    return Err(error.into());
+                }
             }
         }
+        Ok(None)
     }
 
     /// Counts a failure of everybody's, by which it is told whether more fails than usual.
@@ -244,15 +263,16 @@ impl SignIn {
     /// it, and who has a stolen session has no more tries than a stranger.
     async fn trial_of(&self, account_id: Uuid) -> Result<Trial> {
         let mut conn = self.issuer.pool.acquire().await?;
-        let version = crate::keys::db::newest_index_key(&mut conn).await?;
-        let subject_index = self.issuer.vault.account_index(version, account_id)?;
-        Ok(Trial { subject_index, device: None })
+        let versions = keys::db::active_index_keys(&mut conn).await?;
+        let index = |key| self.issuer.vault.account_index(key, account_id);
+        Ok(Trial { subject: Counted::of(&versions, index)?, device: None })
     }
 
     /// The counter of second proofs of a phone.
     async fn trial_of_phone(&self, phone: &Mobile) -> Result<Trial> {
         let mut conn = self.issuer.pool.acquire().await?;
-        let (_, subject_index) = self.owners.phone_index(&mut conn, phone).await?;
-        Ok(Trial { subject_index, device: None })
+        let versions = keys::db::active_index_keys(&mut conn).await?;
+        let index = |key| self.issuer.vault.phone_index(key, phone);
+        Ok(Trial { subject: Counted::of(&versions, index)?, device: None })
     }
 }

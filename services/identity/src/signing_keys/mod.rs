@@ -148,15 +148,15 @@ impl SigningKeys {
             let sealed = self.vault.seal(&data_key, Column::SigningSeed, id, &key.to_base64())?;
             let mut tx = self.pool.begin().await?;
             db::lock(&mut tx).await?;
-            let stored = db::list(&mut tx, now).await?;
+            let mut stored = db::list(&mut tx, now).await?;
             if let Some(term) = next_term(terms(&stored), now, self.life) {
                 let public_key = key.verifying_key().as_bytes().to_vec();
                 let new = Stored { id, public_key, seed: sealed, term };
                 db::insert(&mut tx, &new, now).await?;
                 tracing::info!(key.id = key.key_id(), use_at = %term.use_at, "a signing key was made");
+                stored.push(new);
             }
             tx.commit().await?;
-            let stored = db::list(&mut *self.pool.acquire().await?, now).await?;
             self.adopt(&stored).await?;
         }
         for gone in db::delete_expired(&mut *self.pool.acquire().await?, now).await? {

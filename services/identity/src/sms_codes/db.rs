@@ -23,6 +23,23 @@ pub(crate) async fn lock_phone(
     .await?)
 }
 
+/// When a phone was sent codes under index keys before the newest one.
+#[tracing::instrument(name = "db.sms_phone.earlier", skip_all)]
+pub(crate) async fn sent_earlier(
+    conn: &mut PgConnection,
+    earlier: &[Vec<u8>],
+) -> Result<Vec<OffsetDateTime>> {
+    if earlier.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(sqlx::query_scalar!(
+        r#"SELECT unnest(sent_at) AS "at!" FROM identity.sms_phone WHERE phone_index = ANY($1)"#,
+        earlier,
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Stores when a phone was sent codes; its row is locked.
 #[tracing::instrument(name = "db.sms_phone.update", skip_all)]
 pub(crate) async fn update_phone(

@@ -17,7 +17,7 @@ use super::{
 use crate::challenges::{self, Challenges, Need, Scope, Solution, Solved, minute_of};
 use crate::devices::{self, DeviceToken};
 use crate::error::{Error, Result};
-use crate::keys::Vault;
+use crate::keys::{Counted, Vault};
 use crate::vendors::{SmsError, SmsVendor};
 
 /// Sends codes.
@@ -77,6 +77,8 @@ struct Sending<'a> {
     ask: &'a Ask,
     challenge_id: Uuid,
     challenge: Challenge,
+    /// The phone under index keys before the newest one.
+    earlier: Vec<Vec<u8>>,
     /// No work is needed: the device proved this very phone, or a captcha was solved.
     exempt: bool,
     /// Codes that the minute had sent when it was looked at.
@@ -139,17 +141,18 @@ impl Sender {
     ) -> Result<Sending<'a>> {
         let challenge_id = new_id(self.clock.as_ref());
         let mut conn = self.pool.acquire().await?;
-        let index_version = crate::keys::db::newest_index_key(&mut conn).await?;
-        let phone_index = self.vault.phone_index(index_version, &ask.phone)?;
+        let versions = crate::keys::db::active_index_keys(&mut conn).await?;
+        let counted = Counted::of(&versions, |key| self.vault.phone_index(key, &ask.phone))?;
         let device = match &ask.device {
             Some(token) => devices::db::find(&mut conn, token, now).await?,
             None => None,
         };
-        let (sent_at, load) = db::look(&mut conn, &phone_index, minute_of(now)).await?;
+        let (mut sent_at, load) = db::look(&mut conn, &counted.index, minute_of(now)).await?;
+        sent_at.extend(db::sent_earlier(&mut conn, &counted.earlier).await?);
         drop(conn);
         let challenge = Challenge {
-            index_version,
-            phone_index: phone_index.to_vec(),
+            index_version: counted.version,
+            phone_index: counted.index.to_vec(),
             purpose: purpose_column(ask.purpose),
             mac_version: self.vault.code_version(),
             code_mac: self.vault.code_mac(self.vault.code_version(), challenge_id, code)?.to_vec(),
@@ -161,7 +164,8 @@ impl Sender {
             via: ask.via.as_ref().map(|via| via.name.clone()),
         };
         let exempt = device.is_some_and(|device| device.proved(&self.vault, &ask.phone));
-        let mut sending = Sending { ask, challenge_id, challenge, exempt, load, now };
+        let earlier = counted.earlier;
+        let mut sending = Sending { ask, challenge_id, challenge, earlier, exempt, load, now };
         let need = self.need(&sending, &sent_at, load)?;
         let (scope, solution) = (sending.scope(), ask.solution.as_ref());
         if self.challenges.is_cleared(&scope, need, solution, now).await? {
@@ -200,9 +204,10 @@ impl Sender {
         let phone_index = &sending.challenge.phone_index;
         let mut tx = self.pool.begin().await?;
         let mut sent_at = db::lock_phone(&mut tx, phone_index, now).await?;
-        let need = self.need(sending, &sent_at, sending.load)?;
+        let mut before = db::sent_earlier(&mut tx, &sending.earlier).await?;
+        before.extend(&sent_at);
+        let need = self.need(sending, &before, sending.load)?;
         let mut solved = self.challenges.admit(&mut tx, &scope, need, solution, now).await?;
-        let earlier = sent_at.clone();
         sent_at.retain(|at| *at + super::WINDOW > now);
         sent_at.push(now);
         db::update_phone(&mut tx, phone_index, &sent_at, now).await?;
@@ -213,7 +218,7 @@ impl Sender {
             return Err(Error::SmsBudgetExhausted { wait: wait(minute + Duration::MINUTE, now) });
         };
         // Only now is it known exactly how many came before.
-        let need = self.need(sending, &earlier, load)?;
+        let need = self.need(sending, &before, load)?;
         if solved.is_some() {
             self.challenges.judge(&scope, need, solution, now)?;
         } else {

@@ -18,7 +18,8 @@ use super::response::ResponseShape;
 #[serde(deny_unknown_fields)]
 pub struct SmsVendorConfig {
     /// How a text is sent. Placeholders: `{phone}` (E.164), `{national_phone}` (11 digits),
-    /// `{text}`, `{sign}`, `{request_id}` (32 hexadecimal digits, fresh for each call).
+    /// `{text}`, `{sign}`, `{request_id}` (32 hexadecimal digits: of this message, the same
+    /// when it is handed over once more).
     pub request: RequestShape,
     /// How a code is sent where the vendor composes the text from a template of its own; also
     /// knows `{code}`. Without it, a code is sent as a text.
@@ -69,6 +70,7 @@ pub(crate) enum SmsError {
 const PHONE: usize = 0;
 const NATIONAL_PHONE: usize = 1;
 const TEXT: usize = 2;
+const REQUEST_ID: usize = 4;
 const CODE: usize = 5;
 const CODE_NAMES: [&str; 6] = ["phone", "national_phone", "text", "sign", "request_id", "code"];
 const NAMES: &[&str] = {
@@ -132,13 +134,24 @@ impl SmsVendor {
         Ok(Self { request, code_request, sign: config.sign.clone(), endpoint })
     }
 
-    /// Sends a text.
+    /// Whether the vendor is told the ids of messages that are no codes, and so delivers one
+    /// once that it is handed twice.
+    pub(crate) fn knows_ids(&self) -> bool {
+        self.request.uses(REQUEST_ID)
+    }
+
+    /// Sends the text of this id.
     ///
     /// # Errors
     /// The vendor refused it, was not reached, or may have sent it.
     #[tracing::instrument(name = "vendor.sms.send", skip_all, fields(outcome = Empty))]
-    pub(crate) async fn send(&self, phone: &Mobile, text: &str) -> Result<(), SmsError> {
-        self.deliver(&self.request, phone, text, "").await
+    pub(crate) async fn send(
+        &self,
+        message_id: Uuid,
+        phone: &Mobile,
+        text: &str,
+    ) -> Result<(), SmsError> {
+        self.deliver(&self.request, message_id, phone, text, "").await
     }
 
     /// Sends a code. `text` says it in full, for vendors that have no template for codes.
@@ -153,17 +166,19 @@ impl SmsVendor {
         code: &str,
     ) -> Result<(), SmsError> {
         let request = self.code_request.as_ref().unwrap_or(&self.request);
-        self.deliver(request, phone, text, code).await
+        // It is handed over once.
+        self.deliver(request, Uuid::new_v4(), phone, text, code).await
     }
 
     async fn deliver(
         &self,
         request: &Request,
+        message_id: Uuid,
         phone: &Mobile,
         text: &str,
         code: &str,
     ) -> Result<(), SmsError> {
-        let request_id = Uuid::new_v4().simple().to_string();
+        let request_id = message_id.simple().to_string();
         // In the order of the names.
         let values =
             [phone.as_e164(), phone.national(), text, self.sign.as_str(), &request_id, code];

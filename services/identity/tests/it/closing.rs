@@ -4,8 +4,8 @@ use futures_util::future::join_all;
 use tonic::{Code, Response};
 use zhiyuan_contracts::identity::v1::account_service_client::AccountServiceClient;
 use zhiyuan_contracts::identity::v1::{
-    AccountChanged, AccountState, CloseMyAccountRequest, EnrolmentState, GetAccountRequest,
-    SmsPurpose, Tokens,
+    AccountChanged, AccountState, ChangePasswordRequest, ChangePhoneRequest, CloseMyAccountRequest,
+    EnrolmentState, GetAccountRequest, PhoneProof, SmsPurpose, Tokens,
 };
 use zhiyuan_testkit::{Person, person};
 
@@ -188,4 +188,56 @@ async fn of_many_closings_at_once_one_closes() {
     let closed = answers.iter().filter(|answer| answer.is_ok()).count();
     assert_eq!(closed, 1, "{answers:?}");
     assert_eq!(identity.told_of_accounts().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_the_closing_overtakes_is_of_nobody_who_is_signed_in() {
+    let (identity, person, tokens) = with_one().await;
+    let closing = identity.proof(&person).await;
+    let proof = PhoneProof {
+        sms_challenge_id: closing.sms_challenge_id.clone(),
+        sms_code: closing.sms_code.clone(),
+    };
+    let phone = ChangePhoneRequest {
+        new_phone: "13987654321".into(),
+        current_proof: Some(proof.clone()),
+        new_proof: Some(PhoneProof { sms_code: "123456".into(), ..proof }),
+    };
+    let password = ChangePasswordRequest {
+        current_password: PASSWORD.into(),
+        new_password: "white-tea-43".into(),
+    };
+    // Each has found the account, and is about to ask for its data key.
+    let mut held = identity.pool.begin().await.unwrap();
+    sqlx::query("LOCK TABLE keys.data_key").execute(&mut *held).await.unwrap();
+    let calls = async {
+        let (mut phones, mut passwords) = (identity.credentials(), identity.credentials());
+        tokio::join!(
+            async { identity.close(&tokens, &closing).await.unwrap_err() },
+            async { phones.change_phone(with(&tokens, phone)).await.unwrap_err() },
+            async { passwords.change_password(with(&tokens, password)).await.unwrap_err() },
+        )
+    };
+    let overtaken = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+             WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT kek, wrapped%'";
+        while identity.count(waiting).await < 3 {
+            tokio::task::yield_now().await;
+        }
+        sqlx::query(
+            "UPDATE identity.account SET state = 'CLOSED', closed_at = now(), name = NULL,
+                 id_number = NULL, phone = NULL, phone_index = NULL, password_hash = NULL,
+                 phone_attached = false",
+        )
+        .execute(&identity.pool)
+        .await
+        .unwrap();
+        sqlx::query("DELETE FROM keys.data_key").execute(&mut *held).await.unwrap();
+        held.commit().await.unwrap();
+    };
+    let ((closing, phone, password), ()) = tokio::join!(calls, overtaken);
+    for status in [closing, phone, password] {
+        assert_eq!(status.code(), Code::Unauthenticated, "{status:?}");
+        assert_eq!(refused(Err::<(), _>(status)), "SIGN_IN_REFUSED");
+    }
 }

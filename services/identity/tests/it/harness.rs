@@ -50,7 +50,8 @@ impl Identity {
     }
 
     /// Starts with more configuration, of sections that `config` does not name.
-    /// `VENDORS` in it stands for the address of the vendors.
+    /// `VENDORS` in it stands for the address of the vendors; with `NO_IDS` whoever delivers
+    /// messages is not told their ids.
     pub(crate) async fn start_with(more: &str) -> Self {
         let database =
             TestDatabase::create_many(&[("identity", &MIGRATOR), ("keys", key_migrator())]).await;
@@ -314,7 +315,7 @@ signing_key = "{audit}"
 [sms.vendor.request]
 url = "{vendors}/sms"
 content_type = "json"
-body = {{ mobile = "{{national_phone}}", content = "{{text}}" }}
+body = {{ mobile = "{{national_phone}}", content = "{{text}}"{id} }}
 [sms.vendor.response]
 code_pointer = "/code"
 codes = {{ 0 = "sent" }}
@@ -338,6 +339,7 @@ failures = 1000000
         kek = key(),
         index = key(),
         code = key(),
+        id = if more.contains("NO_IDS") { "" } else { ", id = \"{request_id}\"" },
     );
     let mut file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
     std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();

@@ -9,6 +9,7 @@ use zhiyuan_contracts::identity::v1::{
     LookUpVolunteerResponse, UnbindExternalIdRequest,
 };
 use zhiyuan_identity::{Add, ServiceAccountCommand};
+use zhiyuan_lifecycle::Tasks;
 use zhiyuan_settings::Secret;
 use zhiyuan_testkit::person;
 
@@ -200,19 +201,44 @@ async fn an_id_of_a_platform_is_one_volunteer_s_and_that_platform_s_alone() {
     assert_eq!(identity.count(recorded).await, 4, "what changed nothing is not recorded");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_index_keys_rotate_people_are_found_under_the_old_one_too() {
-    let mut identity = Identity::start().await;
-    let one = person(1);
-    let volunteer = registered(&identity, &one).await;
-    // The next process has a second key, which becomes active besides the first one.
+/// Makes a second index key active besides the first one; the process from then on is the
+/// next one, which has it.
+async fn rotate(identity: &mut Identity) -> Tasks {
     let key = zhiyuan_crypto::Key32::generate().to_base64().to_string();
     identity.config.keys.blind_index.insert("2".into(), Secret::new(key));
     let sql =
         "INSERT INTO identity.index_key (version, active, created_at) VALUES (2, true, now())";
     sqlx::query(sql).execute(&identity.pool).await.unwrap();
-    let (address, _tasks) = identity.replica().await;
+    let (address, tasks) = identity.replica().await;
     identity.address = address;
+    tasks
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_index_keys_rotate_a_phone_has_no_second_limit_and_its_next_owner_takes_it() {
+    let mut identity = Identity::start().await;
+    let (one, other) = (person(1), person(2));
+    registered(&identity, &one).await;
+    let before = identity.vendors.texts(&one.mobile).len();
+    let _tasks = rotate(&mut identity).await;
+    // The code of the registration was sent under the first key, less than a minute ago.
+    let soon = identity.try_send_code(&one.mobile).await.unwrap_err();
+    assert_eq!(reason(&soon), "SMS_TOO_SOON");
+    assert_eq!(identity.vendors.texts(&one.mobile).len(), before);
+    // Long after, the number is somebody else's.
+    identity.pass(Duration::days(200));
+    let heir = zhiyuan_testkit::Person { mobile: one.mobile.clone(), ..other };
+    identity.register(&heir).await;
+    let attached = "SELECT count(*) FROM identity.account WHERE phone_attached";
+    assert_eq!(identity.count(attached).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_index_keys_rotate_people_are_found_under_the_old_one_too() {
+    let mut identity = Identity::start().await;
+    let one = person(1);
+    let volunteer = registered(&identity, &one).await;
+    let _tasks = rotate(&mut identity).await;
     let platform = identity.platform(add("platform", &[LOOK_UPS])).await;
     for subject in [number(&one), phone(&one)] {
         assert_eq!(platform.look_up(subject).await.unwrap().volunteer_id, volunteer);

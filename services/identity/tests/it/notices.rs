@@ -143,3 +143,42 @@ async fn what_nobody_takes_is_tried_for_two_days_and_costs_the_phone_nothing() {
     settled(&identity).await;
     assert_eq!(outcomes(&identity, &tokens).await[0], NoticeOutcome::Taken);
 }
+
+/// As if the process had ended after the notice was taken, and before that was recorded.
+async fn forget_what_became_of_it(identity: &Identity) {
+    sqlx::query(
+        "UPDATE identity.notice
+         SET state = 'QUEUED', outcome = NULL, next_attempt_at = $1, handed_over = true",
+    )
+    .bind(zhiyuan_domain::Clock::now(identity.clock.as_ref()))
+    .execute(&identity.pool)
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_notice_whose_sender_died_in_between_arrives_once() {
+    for (more, outcome) in [("", NoticeOutcome::Taken), ("# NO_IDS\n", NoticeOutcome::Unknown)] {
+        let identity = Identity::start_with(more).await;
+        let one = person(1);
+        identity.register(&one).await;
+        let tokens = identity.by_password(&one.mobile, PASSWORD).await.unwrap();
+        queue(&identity, 1).await;
+        settled(&identity).await;
+        assert_eq!(outcomes(&identity, &tokens).await, [NoticeOutcome::Taken]);
+        assert_eq!(changed(&identity, &one.mobile), 1);
+        forget_what_became_of_it(&identity).await;
+        settled(&identity).await;
+        assert_eq!(outcomes(&identity, &tokens).await, [outcome]);
+        assert_eq!(changed(&identity, &one.mobile), 1);
+        // What is known not to have been taken is sent again.
+        identity.pass(Duration::MINUTE);
+        identity.vendors.sms_down(true);
+        queue(&identity, 1).await;
+        settled(&identity).await;
+        identity.vendors.sms_down(false);
+        identity.pass(Duration::hours(12));
+        settled(&identity).await;
+        assert_eq!(changed(&identity, &one.mobile), 2, "{more}");
+    }
+}

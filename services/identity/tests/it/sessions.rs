@@ -10,7 +10,7 @@ use tonic::Code;
 use zhiyuan_contracts::identity::v1::session_service_client::SessionServiceClient;
 use zhiyuan_contracts::identity::v1::{
     EndOtherSessionsRequest, EndSessionRequest, ListRevocationsRequest, ListSessionsRequest,
-    ListSigningKeysRequest, SignOutRequest, Tokens,
+    ListSigningKeysRequest, RefreshSessionRequest, SignOutRequest, Tokens,
 };
 use zhiyuan_domain::{Clock as _, ManualClock, SharedClock, SystemClock};
 use zhiyuan_testkit::{Person, person};
@@ -92,6 +92,33 @@ async fn a_session_ends_when_it_is_not_renewed_and_at_the_latest_after_half_a_ye
 }
 
 #[tokio::test]
+async fn a_cookie_that_holds_no_token_keeps_nobody_from_signing_out() {
+    let (identity, _, tokens) = signed_in().await;
+    let renewed = tokens.refresh_token.clone();
+    let by_cookie = |field: &str, cookies: &[&str]| {
+        let mut request = tonic::Request::new(SignOutRequest { refresh_token: field.to_owned() });
+        for cookie in cookies {
+            request.metadata_mut().append("zhiyuan-refresh-token", cookie.parse().unwrap());
+        }
+        let mut client = sign_ins(identity.channel());
+        async move { client.sign_out(request).await }
+    };
+    for garbled in ["", "x", "a.b.c", &renewed[1..], "%E5%BF%97"] {
+        by_cookie("", &[garbled]).await.unwrap();
+        // Nor does it renew a session: the gateway clears what is left of one then.
+        let mut request = tonic::Request::new(RefreshSessionRequest::default());
+        request.metadata_mut().insert("zhiyuan-refresh-token", garbled.parse().unwrap());
+        let answer = sign_ins(identity.channel()).refresh_session(request).await;
+        assert_eq!(refused(answer), "SESSION_OVER", "{garbled}");
+    }
+    assert_eq!(refused(by_cookie(&renewed, &[&renewed]).await), "INVALID_FIELDS");
+    assert_eq!(refused(by_cookie("", &[&renewed, &renewed]).await), "INVALID_FIELDS");
+    assert!(!is_refused(&identity, &tokens).await);
+    by_cookie("", &[&renewed]).await.unwrap();
+    assert!(is_refused(&identity, &tokens).await);
+}
+
+#[tokio::test]
 async fn signing_out_counts_at_once_here_and_within_five_seconds_elsewhere() {
     let (identity, _, tokens) = signed_in().await;
     let (replica, _tasks) = identity.replica().await;
@@ -107,6 +134,7 @@ async fn signing_out_counts_at_once_here_and_within_five_seconds_elsewhere() {
         sign_ins(identity.channel()).sign_out(request).await
     };
     assert_eq!(refused(sign_out("").await), "INVALID_FIELDS");
+    assert_eq!(refused(sign_out("of.something.else").await), "INVALID_FIELDS");
     let mut forged = tokens.refresh_token.clone().into_bytes();
     forged[90] = if forged[90] == b'A' { b'B' } else { b'A' };
     sign_out(std::str::from_utf8(&forged).unwrap()).await.unwrap();

@@ -18,6 +18,8 @@ pub(crate) struct Vendors {
 #[derive(Default)]
 struct Inner {
     messages: Vec<(String, String)>,
+    /// Of messages: one that comes again is delivered once.
+    ids: std::collections::HashSet<String>,
     sms_down: bool,
     register_down: bool,
     verdicts: VecDeque<&'static str>,
@@ -49,14 +51,13 @@ impl Vendors {
 
     /// The last code sent to a phone.
     pub(crate) fn code(&self, phone: &str) -> String {
-        let text = self.texts(phone).pop().expect("a message was sent");
-        let digits: String = text
-            .chars()
-            .skip_while(|c| !c.is_ascii_digit())
-            .take_while(char::is_ascii_digit)
-            .collect();
-        assert_eq!(digits.len(), 6, "a code of six digits");
-        digits
+        // A notice may have come after it.
+        let texts = self.texts(phone);
+        let digits = |text: &String| {
+            let runs = text.split(|c: char| !c.is_ascii_digit()).find(|run| run.len() == 6);
+            runs.map(str::to_owned)
+        };
+        texts.iter().rev().find_map(digits).expect("a code of six digits was sent")
     }
 
     pub(crate) fn sms_down(&self, down: bool) {
@@ -92,6 +93,9 @@ async fn sms(State(vendors): State<Vendors>, Json(body): Json<Value>) -> (Status
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({})));
     }
     let text = |key: &str| body[key].as_str().unwrap().to_owned();
+    if body["id"].is_string() && !inner.ids.insert(text("id")) {
+        return (StatusCode::OK, Json(json!({"code": "0"})));
+    }
     inner.messages.push((text("mobile"), text("content")));
     (StatusCode::OK, Json(json!({"code": "0"})))
 }

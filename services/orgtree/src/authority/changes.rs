@@ -3,7 +3,7 @@
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
-use zhiyuan_audit::{Record, Trail};
+use zhiyuan_audit::{Actor, Record, Trail};
 use zhiyuan_domain::{OrganizationCode, SharedClock, new_id};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::Fields;
@@ -11,6 +11,7 @@ use zhiyuan_rpc::Fields;
 use super::db::Kept;
 use super::ending::Endings;
 use super::records::{self, Right};
+use super::refusals::{self, Told};
 use super::{Grant, Permission, Role, Verdict, db, decide, holds_all, stays_administered};
 use crate::counts;
 use crate::error::{Error, Result};
@@ -159,10 +160,9 @@ impl Changes {
             fields.refuse("expire_time", "TIME_PAST", message);
             return Err(fields.into_error().into());
         }
-        let made = insert(transaction, new, Some(caller), id, now).await?;
-        let record = records::given(records::person(caller), &made, held.right);
-        self.trail.append(transaction, &record).await?;
-        Ok(made)
+        let given = insert(transaction, new, Some(caller), id, now).await?;
+        given.record(transaction, &self.trail, &records::person(caller), held.right).await?;
+        Ok(given.made)
     }
 
     /// Records that a change was refused to somebody who may not make it. What can't be
@@ -176,7 +176,16 @@ impl Changes {
         );
         again(Error::is_lost, async || {
             let mut transaction = self.pool.begin().await?;
-            self.trail.append(&mut transaction, record).await?;
+            let now = self.clock.now();
+            let count = refusals::db::count(&mut transaction, call.caller, now).await?;
+            match refusals::told(count) {
+                Told::Whole => self.trail.append(&mut transaction, record).await?,
+                Told::Number => {
+                    let record = records::went_on(records::person(call.caller), count);
+                    self.trail.append(&mut transaction, &record).await?;
+                }
+                Told::Counted => {}
+            }
             Ok(transaction.commit().await?)
         })
         .await
@@ -212,22 +221,47 @@ async fn require(
     }
 }
 
-/// Inserts a grant, unless its organization is closed or the account has the role there.
+/// A grant that was made.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) made: Grant,
+    /// The one that it prolongs, which ended with it.
+    replaced: Option<Grant>,
+}
+
+impl Given {
+    /// Records what was done, by which right.
+    pub(super) async fn record(
+        &self,
+        transaction: &mut PgConnection,
+        trail: &Trail,
+        actor: &Actor,
+        right: Right,
+    ) -> Result<()> {
+        if let Some(replaced) = &self.replaced {
+            let ended = records::replaced(actor.clone(), replaced, right, self.made.id);
+            trail.append(transaction, &ended).await?;
+        }
+        Ok(trail.append(transaction, &records::given(actor.clone(), &self.made, right)).await?)
+    }
+}
+
+/// Inserts a grant, unless its account or organization is closed. One of the same role there
+/// is replaced if it would end sooner.
 pub(super) async fn insert(
     transaction: &mut PgConnection,
     new: &NewGrant,
     granted_by: Option<Uuid>,
     id: Uuid,
     now: OffsetDateTime,
-) -> Result<Grant> {
+) -> Result<Given> {
     let code = new.organization.as_str();
     let place = db::find_place(transaction, code).await?.ok_or(Error::OrganizationNotFound)?;
     if !place.open {
         return Err(Error::OrganizationClosed { successor: place.successor_code });
     }
-    let there = db::at(transaction, code, new.role, now).await?;
-    if let Some(same) = there.iter().find(|grant| grant.account_id == new.account_id) {
-        return Err(Error::GrantExists { id: same.id });
+    if db::is_closed(transaction, new.account_id).await? {
+        return Err(Error::AccountClosed);
     }
     let grant = Grant {
         id,
@@ -238,7 +272,15 @@ pub(super) async fn insert(
         expires_at: new.expires_at,
         granted_by,
     };
-    db::insert(transaction, &grant).await
+    let there = db::at(transaction, code, new.role, now).await?;
+    let replaced = there.into_iter().find(|same| same.account_id == new.account_id);
+    if let Some(same) = &replaced {
+        if same.outlasts(&grant) {
+            return Err(Error::GrantExists { id: same.id });
+        }
+        db::revoke(transaction, same.id, granted_by, now).await?;
+    }
+    Ok(Given { made: db::insert(transaction, &grant).await?, replaced })
 }
 
 /// Ends a grant.
@@ -251,7 +293,7 @@ async fn end(
     if kept.at_root {
         keep_administered(transaction, &kept.grant, now).await?;
     }
-    db::revoke(transaction, kept.grant.id, by, now).await
+    db::revoke(transaction, kept.grant.id, Some(by), now).await
 }
 
 /// The root never loses its last administrator by a call.

@@ -314,12 +314,13 @@ pub(super) async fn find(transaction: &mut PgConnection, id: Uuid) -> Result<Opt
     .transpose()
 }
 
-/// Ends a grant. No statement that begins after the commit lets anything be done by it.
+/// Ends a grant; by nobody if the operator of the suite does. No statement that begins after
+/// the commit lets anything be done by it.
 #[tracing::instrument(name = "db.grant.revoke", skip_all)]
 pub(super) async fn revoke(
     transaction: &mut PgConnection,
     id: Uuid,
-    by: Uuid,
+    by: Option<Uuid>,
     now: OffsetDateTime,
 ) -> Result<()> {
     let revoked = sqlx::query!(
@@ -351,4 +352,68 @@ pub(super) async fn settle(
     .execute(executor)
     .await?;
     Ok(())
+}
+
+/// Whether an account was closed, as far as it is told.
+#[tracing::instrument(name = "db.closed_account.is_closed", skip_all)]
+pub(super) async fn is_closed(transaction: &mut PgConnection, account_id: Uuid) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM orgtree.closed_account WHERE account_id = $1) AS "closed!""#,
+        account_id,
+    )
+    .fetch_one(transaction)
+    .await?)
+}
+
+/// Remembers that accounts were closed.
+#[tracing::instrument(name = "db.closed_account.close", skip_all)]
+pub(super) async fn close(
+    transaction: &mut PgConnection,
+    accounts: &[Uuid],
+    now: OffsetDateTime,
+) -> Result<()> {
+    sqlx::query!(
+        "INSERT INTO orgtree.closed_account (account_id, closed_at)
+         SELECT DISTINCT id, $2::timestamptz FROM unnest($1::uuid[]) AS id ORDER BY id
+         ON CONFLICT (account_id) DO NOTHING",
+        accounts,
+        now,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Ends all grants of some accounts that count, by nobody.
+#[tracing::instrument(name = "db.grant.end_all", skip_all)]
+pub(super) async fn end_all(
+    transaction: &mut PgConnection,
+    accounts: &[Uuid],
+    now: OffsetDateTime,
+) -> Result<Vec<Grant>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "UPDATE orgtree.authority_grant SET revoked_at = $2
+         WHERE account_id = ANY($1) AND revoked_at IS NULL
+           AND (expires_at IS NULL OR expires_at > $2)
+         RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
+                   granted_by",
+        accounts,
+        now,
+    )
+    .fetch_all(transaction)
+    .await?;
+    all(rows)
+}
+
+/// Whether an organization has none above it.
+#[tracing::instrument(name = "db.grant.is_root", skip_all)]
+pub(super) async fn is_root(transaction: &mut PgConnection, code: &str) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM orgtree.organization
+                          WHERE code = $1 AND parent_code IS NULL) AS "root!""#,
+        code,
+    )
+    .fetch_one(transaction)
+    .await?)
 }

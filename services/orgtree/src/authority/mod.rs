@@ -2,17 +2,20 @@
 //! role; it reaches the organization and everything below it (`orgtree.is_within`).
 
 mod changes;
+mod closed;
 mod db;
 mod ending;
 mod grpc;
 mod operator;
 mod records;
+pub(crate) mod refusals;
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use closed::end_of as end_of_closed;
 pub(crate) use db::is_given;
 pub(crate) use grpc::Authority;
 pub(crate) use operator::operate;
@@ -21,9 +24,9 @@ pub use operator::{GrantError, Operation, OperatorGrant, grant};
 /// How long others may rely on an answer, from when they asked.
 const LEASE: Duration = Duration::from_secs(3);
 
-/// A revoked grant, and one of an organization that moved away, is over when a lease that was asked for just before has ended, and what
-/// was begun under it has committed (2 s after its lease at the latest) or can't any more;
-/// and a little later, since no two clocks run alike.
+/// A revoked grant, and one of an organization that moved away, is over when a lease that was
+/// asked for just before has ended, and what was begun under it has committed (2 s after its
+/// lease at the latest) or can't any more; and a little later, since no two clocks run alike.
 pub(crate) const OVER_AFTER: Duration = Duration::from_millis(5_050);
 
 /// What an administrator may do. The numbers are those of the contract.

@@ -6,7 +6,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_audit::{Trail, operator};
 use zhiyuan_domain::{OrganizationCode, SharedClock, new_id};
-use zhiyuan_postgres::again;
+use zhiyuan_postgres::{DatabaseConfig, again};
 
 use super::changes::{self, NewGrant};
 use super::records::{self, Right};
@@ -39,7 +39,8 @@ pub struct OperatorGrant {
     /// `administrator`, `manager`, `viewer` or `auditor`.
     #[arg(long, value_parser = role)]
     pub role: Role,
-    /// Also where an administrator of the organization could give it.
+    /// Also where an administrator of the organization could give it; in place of one that
+    /// ends, too.
     #[arg(long)]
     pub again: bool,
 }
@@ -79,7 +80,10 @@ pub async fn grant(
     clock: SharedClock,
     wanted: &OperatorGrant,
 ) -> std::result::Result<Uuid, GrantError> {
-    let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-orgtree-grant").await?;
+    // As the owner, whom the audit names, and not as the role of the service.
+    let owner = config.database.migration_url.as_deref().unwrap_or(&config.database.url);
+    let database = DatabaseConfig { url: owner.to_owned(), ..config.database.clone() };
+    let pool = zhiyuan_postgres::connect(&database, "zhiyuan-orgtree-grant").await?;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
     let id = new_id(clock.as_ref());
     let trail = Trail::new(NAME, clock.clone());
@@ -120,8 +124,8 @@ async fn give(
         role: wanted.role,
         expires_at: None,
     };
-    let made = changes::insert(&mut transaction, &new, None, id, now).await?;
-    trail.append(&mut transaction, &records::given(actor, &made, Right::Operator)).await?;
+    let given = changes::insert(&mut transaction, &new, None, id, now).await?;
+    given.record(&mut transaction, trail, &actor, Right::Operator).await?;
     transaction.commit().await?;
     Ok(true)
 }

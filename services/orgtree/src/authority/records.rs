@@ -11,6 +11,8 @@ use super::{Grant, Role};
 const GIVEN: &str = "orgtree.grant.given";
 /// What it calls the end of a grant before its time.
 const REVOKED: &str = "orgtree.grant.revoked";
+/// What it calls that refused changes went on, more of them than it has one by one.
+const WENT_ON: &str = "orgtree.grant.refusals";
 
 /// By which right somebody changes a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +23,8 @@ pub(super) enum Right {
     Own,
     /// They have the configuration of the service.
     Operator,
+    /// The account is closed.
+    Closed,
 }
 
 impl Right {
@@ -29,6 +33,7 @@ impl Right {
             Self::Grant(id) => id.to_string(),
             Self::Own => "own".to_owned(),
             Self::Operator => "operator".to_owned(),
+            Self::Closed => "closed".to_owned(),
         }
     }
 }
@@ -50,6 +55,17 @@ pub(super) fn given(actor: Actor, grant: &Grant, right: Right) -> Record {
 /// A grant was ended.
 pub(super) fn revoked(actor: Actor, grant: &Grant, right: Right) -> Record {
     about(Record::done(actor, REVOKED), grant).with("allowed_by", right.told())
+}
+
+/// A grant was ended, since another one of the same role lasts longer.
+pub(super) fn replaced(actor: Actor, grant: &Grant, right: Right, by: Uuid) -> Record {
+    revoked(actor, grant, right).with("replaced_by", by)
+}
+
+/// So many changes were refused to somebody within an hour, those not counted that are recorded
+/// one by one.
+pub(super) fn went_on(actor: Actor, refused: i64) -> Record {
+    Record::refused(actor, WENT_ON).with("refused_within_the_hour", refused)
 }
 
 /// Somebody wanted to give a role and may not, for a reason of the contract.

@@ -10,31 +10,44 @@ use zhiyuan_contracts::registration::v1::{
     BatchGetVolunteersRequest, BatchGetVolunteersResponse, LookUpVolunteerNumberRequest,
     LookUpVolunteerNumberResponse, VolunteerEntry, VolunteerStatus, VolunteerSummary,
 };
-use zhiyuan_domain::{AccountId, VolunteerId, VolunteerNumber};
+use zhiyuan_domain::{AccountId, SharedClock, VolunteerId, VolunteerNumber};
+use zhiyuan_postgres::again;
 use zhiyuan_rpc::wire::timestamp;
 use zhiyuan_rpc::{CallerIdentity, Fields};
 
-use super::{MOST, db, in_order, purpose_name};
-use crate::error::Result;
+use super::{Look, MOST, db, in_order};
+use crate::error::{Error, Result};
 use crate::volunteers::Told;
 
 /// `VolunteerService`.
 #[derive(Debug)]
 pub(crate) struct VolunteerRpc {
     pool: PgPool,
+    clock: SharedClock,
     trail: Trail,
 }
 
 impl VolunteerRpc {
-    pub(crate) fn new(pool: PgPool, trail: Trail) -> Self {
-        Self { pool, trail }
+    pub(crate) fn new(pool: PgPool, clock: SharedClock, trail: Trail) -> Self {
+        Self { pool, clock, trail }
     }
 
-    /// Records a question before it is answered: what can't be recorded is not told.
-    async fn record(&self, record: &Record) -> Result<()> {
-        let mut transaction = self.pool.begin().await?;
-        self.trail.append(&mut transaction, record).await?;
-        Ok(transaction.commit().await?)
+    /// Records a question, also for those whom it found, before it is answered: what can't be
+    /// recorded is not told.
+    async fn record(
+        &self,
+        record: &Record,
+        (platform, purpose): (&str, LookUpPurpose),
+        found: &[Uuid],
+    ) -> Result<()> {
+        again(Error::is_lost, async || {
+            let look = Look { platform, purpose, at: self.clock.now() };
+            let mut transaction = self.pool.begin().await?;
+            self.trail.append(&mut transaction, record).await?;
+            db::count(&mut transaction, &look, found).await?;
+            Ok(transaction.commit().await?)
+        })
+        .await
     }
 
     async fn get(
@@ -58,11 +71,13 @@ impl VolunteerRpc {
             .map(|id: VolunteerId| id.as_uuid())
             .collect();
         let purpose = purpose(&mut fields, request.purpose);
-        let Some(purpose) = purpose else { return Err(fields.into_error().into()) };
+        let Some((purpose, name)) = purpose else { return Err(fields.into_error().into()) };
         fields.finish()?;
         let found = db::by_ids(&self.pool, &ids).await?;
-        let record = by_platform(platform, "registration.volunteers.read").because(purpose);
-        self.record(&record.with("volunteers", found.len())).await?;
+        let record = by_platform(platform, "registration.volunteers.read").because(name);
+        let record = record.with("volunteers", found.len());
+        let looked_at: Vec<Uuid> = found.iter().map(|told| told.volunteer_id).collect();
+        self.record(&record, (platform, purpose), &looked_at).await?;
         let entries = in_order(&ids, found).into_iter().map(|(id, told)| VolunteerEntry {
             volunteer_id: id.to_string(),
             volunteer: told.map(summary),
@@ -79,16 +94,17 @@ impl VolunteerRpc {
         let parsed = VolunteerNumber::parse(&request.volunteer_number);
         let number = fields.take("volunteer_number", parsed);
         let purpose = purpose(&mut fields, request.purpose);
-        let (Some(number), Some(purpose)) = (number, purpose) else {
+        let (Some(number), Some((purpose, name))) = (number, purpose) else {
             return Err(fields.into_error().into());
         };
         let found = db::by_number(&self.pool, &number).await?;
-        let record = by_platform(platform, "registration.volunteer.looked_up").because(purpose);
-        self.record(&match found {
+        let record = by_platform(platform, "registration.volunteer.looked_up").because(name);
+        let record = match found {
             Some((id, _level)) => record.about(AccountId::from(id)),
             None => record,
-        })
-        .await?;
+        };
+        let looked_at: Vec<Uuid> = found.iter().map(|(id, _level)| *id).collect();
+        self.record(&record, (platform, purpose), &looked_at).await?;
         Ok(found.map_or_else(LookUpVolunteerNumberResponse::default, |(id, level)| {
             LookUpVolunteerNumberResponse {
                 registered: true,
@@ -103,12 +119,14 @@ fn by_platform(platform: &str, action: &'static str) -> Record {
     Record::done(Actor::ServiceAccount(platform.to_owned()), action)
 }
 
-fn purpose(fields: &mut Fields, wire: i32) -> Option<&'static str> {
-    let purpose = LookUpPurpose::try_from(wire).ok().and_then(purpose_name);
-    if purpose.is_none() {
+/// A purpose, and what it is called where it is recorded.
+fn purpose(fields: &mut Fields, wire: i32) -> Option<(LookUpPurpose, &'static str)> {
+    let purpose = LookUpPurpose::try_from(wire).ok();
+    let named = purpose.and_then(|purpose| Some((purpose, purpose.recorded_as()?)));
+    if named.is_none() {
         fields.refuse("purpose", "LOOK_UP_PURPOSE_UNKNOWN", "请说明查询的用途");
     }
-    purpose
+    named
 }
 
 fn summary(told: Told) -> VolunteerSummary {

@@ -4,8 +4,9 @@ use tonic::{Request, Response, Status, async_trait};
 use zhiyuan_contracts::registration::v1::profile_service_server::ProfileService;
 use zhiyuan_contracts::registration::v1::{
     ChangeMyOrganizationRequest, ChangeMyOrganizationResponse, GetMyProfileRequest,
-    GetMyProfileResponse, ListMyOrganizationsRequest, ListMyOrganizationsResponse, Membership,
-    Profile, ProfileDetails, UpdateMyProfileRequest, UpdateMyProfileResponse,
+    GetMyProfileResponse, ListMyLooksRequest, ListMyLooksResponse, ListMyOrganizationsRequest,
+    ListMyOrganizationsResponse, Look as WireLook, Membership, Profile, ProfileDetails,
+    UpdateMyProfileRequest, UpdateMyProfileResponse,
 };
 use zhiyuan_domain::{OrganizationCode, RequestId, VolunteerId};
 use zhiyuan_rpc::page::Page;
@@ -15,6 +16,7 @@ use zhiyuan_rpc::{Fields, PersonIdentity};
 use super::form::{Update, etag};
 use super::{Details, Profiles, db, numbers};
 use crate::error::{Error, Result};
+use crate::look_ups::{self, After, Looked};
 
 /// `ProfileService`.
 #[derive(Debug)]
@@ -90,6 +92,29 @@ impl ProfileRpc {
         });
         Ok(ListMyOrganizationsResponse { memberships: memberships.collect(), next_page_token })
     }
+
+    async fn looks(
+        &self,
+        id: VolunteerId,
+        request: &ListMyLooksRequest,
+    ) -> Result<ListMyLooksResponse> {
+        let page = Page::parse(request.page_size, &request.page_token, &["my_looks"])?;
+        let after = page.after_key(After::parse)?;
+        let (pool, id) = (&self.profiles.pool, id.as_uuid());
+        let rows = look_ups::db::list(pool, id, after.as_ref(), page.fetch()).await?;
+        let (rows, next_page_token) = page.cut(rows, look_ups::key_of);
+        let looks = rows.into_iter().map(look_to_wire).collect();
+        Ok(ListMyLooksResponse { looks, next_page_token })
+    }
+}
+
+fn look_to_wire(looked: Looked) -> WireLook {
+    WireLook {
+        platform: looked.platform,
+        purpose: looked.purpose.into(),
+        times: looked.times,
+        last_time: Some(timestamp(looked.last_at)),
+    }
 }
 
 fn to_wire(details: &Details) -> ProfileDetails {
@@ -141,5 +166,13 @@ impl ProfileService for ProfileRpc {
     ) -> std::result::Result<Response<ListMyOrganizationsResponse>, Status> {
         let id = caller(&request)?;
         Ok(Response::new(self.organizations(id, request.get_ref()).await?))
+    }
+
+    async fn list_my_looks(
+        &self,
+        request: Request<ListMyLooksRequest>,
+    ) -> std::result::Result<Response<ListMyLooksResponse>, Status> {
+        let id = caller(&request)?;
+        Ok(Response::new(self.looks(id, request.get_ref()).await?))
     }
 }

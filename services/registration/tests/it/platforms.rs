@@ -1,6 +1,7 @@
 //! What platforms ask, and whom they register.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tonic::Code;
 use uuid::Uuid;
@@ -9,8 +10,9 @@ use zhiyuan_contracts::identity::v1::LookUpPurpose;
 use zhiyuan_contracts::registration::v1::registration_service_client::RegistrationServiceClient;
 use zhiyuan_contracts::registration::v1::volunteer_service_client::VolunteerServiceClient;
 use zhiyuan_contracts::registration::v1::{
-    BatchGetVolunteersRequest, LookUpVolunteerNumberRequest, LookUpVolunteerNumberResponse,
-    RegisterOnBehalfRequest, RegisterRequest, RegistrationState, VolunteerStatus, VolunteerSummary,
+    BatchGetVolunteersRequest, ListMyLooksRequest, LookUpVolunteerNumberRequest,
+    LookUpVolunteerNumberResponse, RegisterOnBehalfRequest, RegisterRequest, RegistrationState,
+    VolunteerStatus, VolunteerSummary,
 };
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::{RegionCode, VolunteerNumber};
@@ -19,6 +21,7 @@ use zhiyuan_rpc::{SuiteChannel, connect_lazy};
 
 use crate::fake_orgtree::{RESIDENCE, TOWNSHIP};
 use crate::harness::{PLATFORM_KEY, Recovery, Service, form, reason};
+use crate::profiles::Volunteer;
 
 const PURPOSE: i32 = LookUpPurpose::ServiceHours as i32;
 
@@ -62,6 +65,48 @@ async fn many_are_answered_in_order_and_who_is_not_there_is_said_to_be_missing()
     let request = BatchGetVolunteersRequest { volunteer_ids: vec![second.id], purpose: PURPOSE };
     let answer = volunteers(&service).batch_get_volunteers(request).await.unwrap().into_inner();
     assert_eq!(answer.entries[0].volunteer, None);
+}
+
+#[tokio::test]
+async fn a_volunteer_reads_which_platforms_looked_what_for_and_how_often() {
+    let service = Service::start(Recovery::Off).await;
+    let (one, other) =
+        (Volunteer::register(&service, 1).await, Volunteer::register(&service, 2).await);
+    let (first, second) = (one.id.clone(), other.id.clone());
+    let ask = async |ids: &[&String], purpose: LookUpPurpose| {
+        let volunteer_ids = ids.iter().map(|id| (*id).clone()).collect();
+        let request = BatchGetVolunteersRequest { volunteer_ids, purpose: purpose.into() };
+        volunteers(&service).batch_get_volunteers(request).await.unwrap();
+    };
+    ask(&[&first, &second, &first], LookUpPurpose::ServiceHours).await;
+    ask(&[&first], LookUpPurpose::ServiceHours).await;
+    ask(&[&first], LookUpPurpose::Credit).await;
+    let list = async |volunteer: &Volunteer<'_>, page_size: i32| {
+        let (mut all, mut page_token) = (Vec::new(), String::new());
+        loop {
+            let request = volunteer.sign(ListMyLooksRequest { page_size, page_token });
+            let page = volunteer.client().list_my_looks(request).await.unwrap().into_inner();
+            all.extend(page.looks.iter().map(|look| (look.purpose(), look.times)));
+            assert!(page.looks.iter().all(|look| look.platform == "platform"));
+            page_token = page.next_page_token;
+            if page_token.is_empty() {
+                return all;
+            }
+        }
+    };
+    let expected = [(LookUpPurpose::Credit, 1), (LookUpPurpose::ServiceHours, 2)];
+    for page_size in [0, 1, 2] {
+        assert_eq!(list(&one, page_size).await, expected);
+    }
+    assert_eq!(list(&other, 0).await, [(LookUpPurpose::ServiceHours, 1)]);
+    // By the number too; and another day is counted apart.
+    service.clock.advance(Duration::from_hours(24));
+    let volunteer_number = one.get().await.unwrap().volunteer_number;
+    let request = LookUpVolunteerNumberRequest { volunteer_number, purpose: PURPOSE };
+    volunteers(&service).look_up_volunteer_number(request).await.unwrap();
+    let looks = list(&one, 1).await;
+    assert_eq!(looks[0], (LookUpPurpose::ServiceHours, 1));
+    assert_eq!(looks[1..], expected);
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! The vendor of text messages, and the inboxes of its phones.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::Ordering;
 
 use axum::Json;
@@ -23,6 +23,8 @@ const MESSAGES: usize = 100;
 const PHONES: usize = 200_000;
 /// Messages on the page.
 const LATEST: usize = 50;
+/// Ids of messages that are known, so that each is delivered once.
+const IDS: usize = 100_000;
 
 /// A message that was "sent".
 #[derive(Clone, Serialize)]
@@ -42,9 +44,29 @@ pub(super) struct Inbox {
     /// The phones in the order of their first message.
     order: VecDeque<String>,
     latest: VecDeque<Message>,
+    /// What was delivered, also in the order of delivery.
+    ids: HashSet<String>,
+    delivered: VecDeque<String>,
 }
 
 impl Inbox {
+    /// Delivers a message, unless one of its id was.
+    pub(super) fn deliver(&mut self, id: String, message: Message) -> bool {
+        if !id.is_empty() {
+            if !self.ids.insert(id.clone()) {
+                return false;
+            }
+            self.delivered.push_back(id);
+            if self.delivered.len() > IDS
+                && let Some(first) = self.delivered.pop_front()
+            {
+                self.ids.remove(&first);
+            }
+        }
+        self.insert(message);
+        true
+    }
+
     pub(super) fn insert(&mut self, message: Message) {
         if !self.phones.contains_key(&message.phone) {
             if self.order.len() >= PHONES
@@ -81,6 +103,9 @@ pub(super) struct Send {
     content: String,
     #[serde(default)]
     sign: String,
+    /// Of the message: one that is sent again under its id is delivered once.
+    #[serde(default)]
+    id: String,
 }
 
 #[derive(Deserialize)]
@@ -111,13 +136,15 @@ pub(super) async fn send(
         "" => send.content.clone(),
         sign => format!("【{sign}】{}", send.content),
     };
-    lock(&simulators.0.inbox).insert(Message {
+    let message = Message {
         phone: mobile.national().to_owned(),
         text,
         code: code(&send.content),
         sent_at: simulators.0.clock.now().to_offset(offset!(+8)),
-    });
-    simulators.0.sms_sent.fetch_add(1, Ordering::Relaxed);
+    };
+    if lock(&simulators.0.inbox).deliver(send.id, message) {
+        simulators.0.sms_sent.fetch_add(1, Ordering::Relaxed);
+    }
     let id = new_id(&*simulators.0.clock).simple().to_string();
     if faults.sms == SmsFault::Slow {
         // After sending: the caller can't know whether the message went out, which is the case

@@ -86,6 +86,19 @@ async fn what_is_sent_is_in_the_inbox_newest_first() {
     }
 }
 
+#[tokio::test]
+async fn a_message_that_comes_again_under_its_id_is_delivered_once() {
+    let router = router();
+    for (id, content) in [("a", "一"), ("a", "一"), ("b", "二"), ("", "三"), ("", "三")] {
+        let body = json!({ "mobile": "13800000001", "content": content, "id": id });
+        let (status, answer) = json(&router, "POST", "/sms/send", body).await;
+        assert_eq!((status, &answer["code"]), (StatusCode::OK, &json!("0")));
+    }
+    let (_, inbox) = json(&router, "GET", "/sms?phone=13800000001", Value::Null).await;
+    let texts: Vec<_> = inbox.as_array().unwrap().iter().map(|one| &one["text"]).collect();
+    assert_eq!(texts, ["三", "三", "二", "一"]);
+}
+
 #[test]
 fn a_code_is_six_digits_that_stand_alone() {
     assert_eq!(code("您的验证码是123456。").as_deref(), Some("123456"));

@@ -123,7 +123,7 @@ fn streamed(
         return response;
     }
     let leaving = Leaving::when(Some(connection.leaving.clone()));
-    response.map(|body| Body::new(Streamed::new(body, at, place.into(), leaving, Leaving::never())))
+    response.map(|body| Body::new(Streamed::new(body, at, place.into(), leaving, None)))
 }
 
 async fn whole(request: Request<Body>) -> Result<Request<Body>, Error> {

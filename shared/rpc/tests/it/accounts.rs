@@ -14,6 +14,7 @@ use zhiyuan_domain::SystemClock;
 
 use crate::fixture::{PULL, call, informed, played, refusal, request};
 
+const WATCH: &str = "/zhiyuan.fixture.v1.FixtureService/Watch";
 const LOOK: &str = "/zhiyuan.fixture.v1.FixtureService/Look";
 
 fn word(key: &SigningKey, quota: Quota) -> Word {
@@ -88,6 +89,28 @@ async fn a_stream_ends_with_its_account() {
     let end = tokio::time::timeout(Duration::from_secs(5), stream.frame()).await.unwrap();
     let trailers = end.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(refusal(&trailers), refused(Code::Unauthenticated, "UNAUTHENTICATED"));
+}
+
+#[tokio::test]
+async fn a_stream_ends_when_it_is_not_known_any_longer_whether_its_account_counts() {
+    let key = SigningKey::generate();
+    for (path, known_for) in [(WATCH, STALE_AFTER), (PULL, ACCOUNTS_KNOWN_FOR)] {
+        let sessions = Sessions::new();
+        let nearly = known_for - Duration::from_millis(500);
+        sessions.hear(word(&key, PLENTY), Instant::now().checked_sub(nearly).unwrap());
+        let headers = [("zhiyuan-assertion", &*assertion(&key))];
+        let open = request(path, &headers);
+        let mut stream = call(&mut informed(played(), sessions.clone()), open).await.into_body();
+        assert!(stream.frame().await.unwrap().unwrap().is_data());
+        // It goes on by a word that came meanwhile.
+        let younger = nearly - Duration::from_millis(500);
+        sessions.hear(Word::default(), Instant::now().checked_sub(younger).unwrap());
+        let quiet = tokio::time::timeout(Duration::from_millis(700), stream.frame()).await;
+        assert!(quiet.is_err(), "{path}");
+        let end = tokio::time::timeout(Duration::from_secs(5), stream.frame()).await.unwrap();
+        let trailers = end.unwrap().unwrap().into_trailers().unwrap();
+        assert_eq!(refusal(&trailers), refused(Code::Unavailable, "REVOCATIONS_STALE"), "{path}");
+    }
 }
 
 #[tokio::test]

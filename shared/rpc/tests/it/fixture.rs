@@ -91,7 +91,7 @@ pub(crate) async fn play(request: Request<Body>) -> Result<Response<Body>, Infal
     let path = request.uri().path().to_owned();
     let first = || stream::iter([Ok(Frame::data(frame(b"")))]);
     Ok(answer(match path.rsplit('/').next().unwrap_or_default() {
-        "Follow" | "Pull" => streamed(first().chain(stream::pending())),
+        "Follow" | "Pull" | "Watch" => streamed(first().chain(stream::pending())),
         "Hang" => std::future::pending().await,
         // Always has something to say.
         "List" => streamed(stream::repeat_with(|| Ok(Frame::data(frame(&[7; 4000]))))),

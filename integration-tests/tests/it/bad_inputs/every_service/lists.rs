@@ -66,6 +66,7 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
         "ListMyConsentEntries" => vec!["consent_entries".to_owned()],
         "ListSessions" => vec!["sessions".to_owned()],
         "ListMyNotices" => vec!["notices".to_owned()],
+        "ListMyLooks" => vec!["my_looks".to_owned()],
         "ListMyOrganizations" => vec!["my_organizations".to_owned()],
         "ListMyRecords" => vec!["records".to_owned()],
         "ListSigningKeys" => vec!["signing_keys".to_owned()],

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use time::macros::{date, datetime};
+use uuid::Uuid;
 use zhiyuan_domain::{IdNumber, ManualClock, Mobile, PersonName, SharedClock};
 
 use super::{RealNameConfig, RealNameRegister, SmsVendor, SmsVendorConfig};
@@ -19,6 +20,7 @@ use super::{RealNameConfig, RealNameRegister, SmsVendor, SmsVendorConfig};
 /// Printed in the annex of GB 11643-1999 as an example.
 const ID_NUMBER: &str = "11010519491231002X";
 const PHONE: &str = "13812345678";
+const MESSAGE: Uuid = Uuid::from_u128(0x0193_8a6e_7c00_7abc_8def_0000_0000_0001);
 
 fn manual_clock() -> Arc<ManualClock> {
     Arc::new(ManualClock::new(datetime!(2026-11-23 08:00 UTC)))

@@ -57,7 +57,7 @@ async fn spans_and_events_tell_the_outcome_and_nothing_personal() {
         Answer::json(503, &echo),
     ] {
         stub.now(answer);
-        let _ = vendor.send(&phone(), "密文甲 424242").await;
+        let _ = vendor.send(MESSAGE, &phone(), "密文甲 424242").await;
         let _ = vendor.send_code(&phone(), "密文甲 424242", "424242").await;
         let _ = register.check(&name("张三"), &id_number()).await;
     }

@@ -11,14 +11,15 @@ const HOSTILE: &str = "引\"号\\反斜\n换行\r\t\u{0}&a=b+c%41 空格;{phone}
 #[tokio::test]
 async fn sends_what_the_simulator_expects() {
     let stub = Stub::saying(r#"{"code":"0"}"#).await;
-    sms(&stub.address).send(&phone(), "验证码 123456").await.unwrap();
+    sms(&stub.address).send(MESSAGE, &phone(), "验证码 123456").await.unwrap();
     let seen = stub.only();
     assert_eq!(seen.method, "POST");
     assert_eq!(seen.path, "/sms/send");
     assert_eq!(seen.header("content-type"), "application/json; charset=utf-8");
     assert_eq!(seen.header("x-app-key"), "simulator");
     let expected = serde_json::json!({
-        "mobile": PHONE, "content": "验证码 123456", "sign": "志愿汇"
+        "mobile": PHONE, "content": "验证码 123456", "sign": "志愿汇",
+        "id": MESSAGE.simple().to_string()
     });
     assert_eq!(seen.json(), expected);
 }
@@ -43,7 +44,7 @@ async fn every_outcome_can_be_mapped() {
         ("", Err(SmsError::Unknown)),
     ] {
         stub.now(Answer::json(200, body));
-        assert_eq!(vendor.send(&phone(), "文").await, expected, "{body}");
+        assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, expected, "{body}");
     }
 }
 
@@ -65,14 +66,14 @@ async fn the_status_decides_where_no_code_comes_with_it() {
         (202, SmsError::Unknown),
     ] {
         stub.now(Answer::json(status, ok));
-        assert_eq!(vendor.send(&phone(), "文").await, Err(expected), "{status}");
+        assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, Err(expected), "{status}");
     }
     config.response.statuses = vec![200, 202, 400];
     let vendor = SmsVendor::new(&config, clock()).unwrap();
     stub.now(Answer::json(202, ok));
-    assert_eq!(vendor.send(&phone(), "文").await, Ok(()));
+    assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, Ok(()));
     stub.now(Answer::json(400, r#"{"code":"160"}"#));
-    assert_eq!(vendor.send(&phone(), "文").await, Err(SmsError::Refused));
+    assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, Err(SmsError::Refused));
 }
 
 #[tokio::test]
@@ -87,7 +88,7 @@ async fn hostile_text_stays_text_in_json() {
             "[vendor]\nurl = '{}/send'\ncontent_type = 'json'\n{body}",
             stub.address
         ));
-        SmsVendor::new(&config, clock()).unwrap().send(&phone(), HOSTILE).await.unwrap();
+        SmsVendor::new(&config, clock()).unwrap().send(MESSAGE, &phone(), HOSTILE).await.unwrap();
         let expected = serde_json::json!({
             "to": ["+8613812345678"],
             "data": { "text": format!("〔{HOSTILE}〕"), "count": 1, "sure": true }
@@ -110,7 +111,7 @@ async fn hostile_text_stays_text_in_a_form() {
              secrets = {{ k = 'a&b=\"c' }}\n{body}",
             stub.address
         ));
-        SmsVendor::new(&config, clock()).unwrap().send(&phone(), HOSTILE).await.unwrap();
+        SmsVendor::new(&config, clock()).unwrap().send(MESSAGE, &phone(), HOSTILE).await.unwrap();
         let seen = stub.seen().pop().unwrap();
         assert_eq!((seen.method.as_str(), seen.path.as_str()), ("PUT", "/send?v=1"));
         assert!(seen.header("content-type").starts_with("application/x-www-form-urlencoded"));
@@ -129,6 +130,26 @@ async fn hostile_text_stays_text_in_a_form() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_handed_over_again_has_its_id_again() {
+    let stub = Stub::saying(r#"{"code":"0"}"#).await;
+    let mut config = sms_config(&stub.address);
+    let vendor = SmsVendor::new(&config, clock()).unwrap();
+    assert!(vendor.knows_ids());
+    for message in [MESSAGE, MESSAGE, Uuid::nil()] {
+        vendor.send(message, &phone(), "通知").await.unwrap();
+    }
+    let ids: Vec<_> = stub.seen().iter().map(|seen| seen.json()["id"].clone()).collect();
+    assert!(ids[0] == ids[1] && ids[1] != ids[2], "{ids:?}");
+
+    config.request = read(&format!(
+        "[vendor]\nurl = '{}/sms/send'\ncontent_type = 'json'\n\
+         body = {{ mobile = '{{phone}}', content = '{{text}}' }}",
+        stub.address
+    ));
+    assert!(!SmsVendor::new(&config, clock()).unwrap().knows_ids());
+}
+
+#[tokio::test]
 async fn a_code_goes_into_the_vendors_own_template_where_there_is_one() {
     let stub = Stub::saying(r#"{"code":"0"}"#).await;
     let mut config = sms_config(&stub.address);
@@ -144,7 +165,7 @@ async fn a_code_goes_into_the_vendors_own_template_where_there_is_one() {
     let vendor = SmsVendor::new(&config, clock()).unwrap();
     vendor.send_code(&phone(), "验证码 123456", "123456").await.unwrap();
     vendor.send_code(&phone(), "验证码 654321", "654321").await.unwrap();
-    vendor.send(&phone(), "通知").await.unwrap();
+    vendor.send(MESSAGE, &phone(), "通知").await.unwrap();
     let seen = stub.seen();
     assert_eq!(seen[1].json()["values"], serde_json::json!(["123456", "5"]));
     let ids = [1, 2].map(|call| seen[call].json()["id"].as_str().unwrap().to_owned());
@@ -159,19 +180,19 @@ async fn the_breaker_opens_and_one_call_tries_again() {
     let clock = manual_clock();
     let vendor = SmsVendor::new(&sms_config(&stub.address), clock.clone()).unwrap();
     for _ in 0..8 {
-        assert_eq!(vendor.send(&phone(), "文").await, Err(SmsError::NotReached));
+        assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, Err(SmsError::NotReached));
     }
     assert_eq!(stub.seen().len(), 5, "the last three were not even asked");
 
     clock.advance(Duration::from_secs(5));
-    assert_eq!(vendor.send(&phone(), "文").await, Err(SmsError::NotReached));
+    assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, Err(SmsError::NotReached));
     stub.now(Answer::json(200, r#"{"code":"0"}"#));
-    assert_eq!(vendor.send(&phone(), "文").await, Err(SmsError::NotReached));
+    assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, Err(SmsError::NotReached));
     assert_eq!(stub.seen().len(), 6, "one call tried, in vain");
 
     clock.advance(Duration::from_secs(5));
     for _ in 0..3 {
-        assert_eq!(vendor.send(&phone(), "文").await, Ok(()));
+        assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, Ok(()));
     }
 }
 
@@ -182,7 +203,7 @@ async fn refusals_and_unknown_codes_do_not_open_the_breaker() {
     for body in [r#"{"code":"160"}"#, r#"{"code":"777"}"#] {
         stub.now(Answer::json(200, body));
         for _ in 0..10 {
-            assert!(vendor.send(&phone(), "文").await.is_err());
+            assert!(vendor.send(MESSAGE, &phone(), "文").await.is_err());
         }
     }
     assert_eq!(stub.seen().len(), 20);

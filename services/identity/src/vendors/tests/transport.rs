@@ -25,7 +25,7 @@ async fn a_refused_connection_was_not_reached() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    assert_eq!(sms(&address).send(&phone(), "文").await, Err(SmsError::NotReached));
+    assert_eq!(sms(&address).send(MESSAGE, &phone(), "文").await, Err(SmsError::NotReached));
     let verdict = register(&address).check(&name("张三"), &id_number()).await;
     assert_eq!(verdict, Verdict::Unavailable);
 }
@@ -34,7 +34,10 @@ async fn a_refused_connection_was_not_reached() {
 async fn silence_after_the_request_leaves_it_unknown() {
     let stub = Stub::start(Answer::Never).await;
     let begun = Instant::now();
-    assert_eq!(impatient(&stub.address).send(&phone(), "文").await, Err(SmsError::Unknown));
+    assert_eq!(
+        impatient(&stub.address).send(MESSAGE, &phone(), "文").await,
+        Err(SmsError::Unknown)
+    );
     assert!(begun.elapsed() < Duration::from_secs(3));
     assert_eq!(stub.seen().len(), 1, "and it is not sent again");
 }
@@ -44,7 +47,7 @@ async fn silence_before_the_request_was_not_reached() {
     // Nobody ever speaks TLS there, so the request stays here.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("https://{}", listener.local_addr().unwrap());
-    assert_eq!(impatient(&address).send(&phone(), "文").await, Err(SmsError::NotReached));
+    assert_eq!(impatient(&address).send(MESSAGE, &phone(), "文").await, Err(SmsError::NotReached));
 }
 
 #[tokio::test]
@@ -61,7 +64,7 @@ async fn a_connection_that_breaks_after_the_request_leaves_it_unknown() {
     });
     let vendor = sms(&address);
     for _ in 0..3 {
-        assert_eq!(vendor.send(&phone(), "文").await, Err(SmsError::Unknown));
+        assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, Err(SmsError::Unknown));
     }
     server.join_all().await;
 }
@@ -69,9 +72,9 @@ async fn a_connection_that_breaks_after_the_request_leaves_it_unknown() {
 #[tokio::test]
 async fn a_body_without_end_is_not_read_to_the_end() {
     let stub = Stub::start(Answer::Endless(200)).await;
-    assert_eq!(sms(&stub.address).send(&phone(), "文").await, Err(SmsError::Unknown));
+    assert_eq!(sms(&stub.address).send(MESSAGE, &phone(), "文").await, Err(SmsError::Unknown));
     stub.now(Answer::Endless(500));
-    assert_eq!(sms(&stub.address).send(&phone(), "文").await, Err(SmsError::NotReached));
+    assert_eq!(sms(&stub.address).send(MESSAGE, &phone(), "文").await, Err(SmsError::NotReached));
     let limit = 64 * 1024;
     let padded = |length: usize| {
         let mut body = br#"{"code":"0"}"#.to_vec();
@@ -79,16 +82,16 @@ async fn a_body_without_end_is_not_read_to_the_end() {
         Answer::Say(200, body)
     };
     stub.now(padded(limit));
-    assert_eq!(sms(&stub.address).send(&phone(), "文").await, Ok(()));
+    assert_eq!(sms(&stub.address).send(MESSAGE, &phone(), "文").await, Ok(()));
     stub.now(padded(limit + 1));
-    assert_eq!(sms(&stub.address).send(&phone(), "文").await, Err(SmsError::Unknown));
+    assert_eq!(sms(&stub.address).send(MESSAGE, &phone(), "文").await, Err(SmsError::Unknown));
 }
 
 #[tokio::test]
 async fn redirects_are_not_followed() {
     let elsewhere = Stub::saying(r#"{"code":"0"}"#).await;
     let stub = Stub::start(Answer::Redirect(format!("{}/", elsewhere.address))).await;
-    assert_eq!(sms(&stub.address).send(&phone(), "文").await, Err(SmsError::NotReached));
+    assert_eq!(sms(&stub.address).send(MESSAGE, &phone(), "文").await, Err(SmsError::NotReached));
     assert!(elsewhere.seen().is_empty());
 }
 
@@ -97,7 +100,7 @@ async fn calls_in_a_row_share_a_connection() {
     let stub = Stub::saying(r#"{"code":"0"}"#).await;
     let vendor = sms(&stub.address);
     for _ in 0..5 {
-        vendor.send(&phone(), "文").await.unwrap();
+        vendor.send(MESSAGE, &phone(), "文").await.unwrap();
     }
     let seen = stub.seen();
     assert!(seen.iter().all(|call| call.peer == seen[0].peer));
@@ -109,11 +112,11 @@ async fn a_cancelled_call_is_no_failure_of_the_vendor() {
     let vendor = sms(&stub.address);
     for _ in 0..6 {
         let phone = phone();
-        let call = vendor.send(&phone, "文");
+        let call = vendor.send(MESSAGE, &phone, "文");
         assert!(tokio::time::timeout(Duration::from_millis(20), call).await.is_err());
     }
     stub.now(Answer::json(200, r#"{"code":"0"}"#));
-    assert_eq!(vendor.send(&phone(), "文").await, Ok(()));
+    assert_eq!(vendor.send(MESSAGE, &phone(), "文").await, Ok(()));
 }
 
 #[tokio::test]
@@ -127,7 +130,7 @@ async fn only_a_known_authority_is_trusted() {
     let send = async |host: &str, authority: Option<&str>| {
         let mut config = sms_config(&format!("https://{host}:{port}"));
         config.http.ca_file = authority.map(|file| tls.join(file));
-        SmsVendor::new(&config, clock()).unwrap().send(&phone(), "文").await
+        SmsVendor::new(&config, clock()).unwrap().send(MESSAGE, &phone(), "文").await
     };
     assert_eq!(send("localhost", Some("authority.pem")).await, Ok(()));
     assert_eq!(send("localhost", None).await, Err(SmsError::NotReached));

@@ -173,6 +173,55 @@ async fn whose_own_right_ends_gives_none_that_lasts_longer() {
 }
 
 #[tokio::test]
+async fn a_role_that_ends_is_prolonged_by_giving_it_for_longer() {
+    let suite = Suite::on_province().await;
+    suite.make(account(1), "A", TypedRole::Administrator).await;
+    let mut administrator = suite.person(account(1));
+    let until = |seconds: u64| {
+        let end = suite.clock.now() + Duration::from_secs(seconds);
+        let expire_time = Some(timestamp(end));
+        CreateGrantRequest { expire_time, ..gives(account(2), "A-1", Role::Administrator) }
+    };
+    let first = give(&mut administrator, until(60)).await.unwrap();
+    for not_later in [until(60), until(59)] {
+        let refused = give(&mut administrator, not_later).await.unwrap_err();
+        assert_refused(&refused, Code::AlreadyExists, "GRANT_EXISTS");
+    }
+    // Nobody prolongs what is their own.
+    let own = give(&mut suite.person(account(2)), until(90)).await.unwrap_err();
+    assert_refused(&own, Code::PermissionDenied, "GRANT_TO_SELF");
+    let longer = give(&mut administrator, until(90)).await.unwrap();
+    let mut person = suite.person(account(2));
+    assert_eq!(mine(&mut person, 0).await, [longer.clone()]);
+    suite.clock.advance(Duration::from_secs(60));
+    assert_eq!(suite.verdict(account(2), "A-1", Permission::Grant).await, Verdict::Allowed);
+    let for_good = gives(account(2), "A-1", Role::Administrator);
+    let endless = give(&mut administrator, for_good.clone()).await.unwrap();
+    assert_eq!(give(&mut administrator, for_good).await.unwrap(), endless);
+    assert_eq!(mine(&mut suite.person(account(2)), 0).await, [endless.clone()]);
+    // What was replaced has ended, and each end is recorded beside what replaced it.
+    let ended = "SELECT count(*) FROM orgtree.authority_grant WHERE revoked_at IS NOT NULL";
+    let pool = suite.database.pool().await;
+    assert_eq!(sqlx::query_scalar::<_, i64>(ended).fetch_one(&pool).await.unwrap(), 2);
+    let replaced: Vec<(Vec<String>,)> = sqlx::query_as(
+        "SELECT detail_values FROM
+             (SELECT seq AS place, action, detail_values FROM orgtree.audit_pending
+              UNION ALL SELECT index, action, detail_values FROM orgtree.audit_entry) all_of_them
+         WHERE action = 'orgtree.grant.revoked'",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    for (old, new) in [(&first, &longer), (&longer, &endless)] {
+        let pair = |(values,): &(Vec<String>,)| {
+            values.first() == Some(&old.id) && values.last() == Some(&new.id)
+        };
+        assert!(replaced.iter().any(pair), "{replaced:?}");
+    }
+    suite.stop().await;
+}
+
+#[tokio::test]
 async fn the_same_call_has_one_effect_and_one_answer() {
     let suite = Suite::on_province().await;
     suite.make(account(1), "A", TypedRole::Administrator).await;

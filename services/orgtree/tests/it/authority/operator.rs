@@ -1,6 +1,6 @@
 use tonic::Code;
 use zhiyuan_contracts::orgtree::v1::{ListGrantsRequest, Permission, Role as WireRole, Verdict};
-use zhiyuan_domain::OrganizationCode;
+use zhiyuan_domain::{Clock as _, OrganizationCode};
 use zhiyuan_orgtree::{GrantError, OperatorGrant, Role};
 
 use super::{Suite, account, give, gives, mine};
@@ -32,6 +32,31 @@ async fn the_operator_makes_the_first_administrator_and_no_second_one_unless_tol
         let refused = grant(&wanted(n, code, true)).await;
         assert!(matches!(refused, Err(GrantError::Refused(_))), "{code}: {refused:?}");
     }
+    suite.stop().await;
+}
+
+#[tokio::test]
+async fn the_operator_prolongs_what_ends_for_an_administrator_whom_nobody_else_can_help() {
+    let suite = Suite::on_province().await;
+    let grant = async |wanted: &OperatorGrant| {
+        zhiyuan_orgtree::grant(&suite.config, suite.clock.clone(), wanted).await
+    };
+    sqlx::query(
+        "INSERT INTO orgtree.authority_grant
+             (grant_id, account_id, organization_code, role, created_at, expires_at)
+         VALUES (gen_random_uuid(), $1, 'A', 1, $2, $2 + interval '1 hour')",
+    )
+    .bind(account(1))
+    .bind(suite.clock.now())
+    .execute(&suite.database.pool().await)
+    .await
+    .unwrap();
+    let not_yet = grant(&wanted(1, "A", false)).await;
+    assert!(matches!(not_yet, Err(GrantError::Administered { .. })), "{not_yet:?}");
+    let id = grant(&wanted(1, "A", true)).await.unwrap();
+    let own = mine(&mut suite.person(account(1)), 0).await;
+    assert_eq!(own.len(), 1);
+    assert_eq!((own[0].id.as_str(), own[0].expire_time), (&*id.to_string(), None));
     suite.stop().await;
 }
 

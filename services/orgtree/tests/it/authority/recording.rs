@@ -29,7 +29,7 @@ fn person(n: u128) -> Actor {
 }
 
 fn operator() -> Actor {
-    Actor::Operator("zhiyuan_orgtree".into())
+    Actor::Operator("zhiyuan_orgtree_owner".into())
 }
 
 #[track_caller]
@@ -141,6 +141,47 @@ async fn whoever_tries_what_they_may_not_is_recorded_with_the_reason_that_they_w
     let administered = details("ADMINISTERED");
     assert_entry(operated, (operator(), GIVEN, refused), Some("A"), &administered);
     assert_eq!(recorded(&suite, account(2)).await.len(), 6);
+    suite.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_goes_on_trying_fills_no_audit_and_is_seen_all_the_same() {
+    let suite = Suite::on_province().await;
+    suite.make(account(1), "A", TypedRole::Administrator).await;
+    let attempt = async |n: u128| {
+        let wanted = gives(account(2), "A-1", Role::Viewer);
+        let refused = give(&mut suite.person(account(n)), wanted).await.unwrap_err();
+        assert_refused(&refused, Code::NotFound, "ORGANIZATION_NOT_FOUND");
+    };
+    for _ in 0..45 {
+        attempt(9).await;
+    }
+    // Somebody else is told of as before.
+    attempt(8).await;
+    let pool = suite.database.pool().await;
+    let count = async |filter: &str| -> i64 {
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT actor, action FROM orgtree.audit_pending
+                 UNION ALL SELECT actor, action FROM orgtree.audit_entry) all_of_them
+             WHERE {filter}"
+        );
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap()
+    };
+    let (nine, eight) = (account(9), account(8));
+    assert_eq!(count(&format!("actor = '{nine}' AND action = '{GIVEN}'")).await, 20);
+    let went_on = format!("actor = '{nine}' AND action = 'orgtree.grant.refusals'");
+    assert_eq!(count(&went_on).await, 1);
+    assert_eq!(count(&format!("actor = '{eight}'")).await, 1);
+    let all: i64 = sqlx::query_scalar("SELECT refused FROM orgtree.refusal WHERE caller = $1")
+        .bind(nine)
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(all, 45);
+    // In another hour one by one again.
+    suite.clock.advance(std::time::Duration::from_hours(1));
+    attempt(9).await;
+    assert_eq!(count(&format!("actor = '{nine}' AND action = '{GIVEN}'")).await, 21);
     suite.stop().await;
 }
 
