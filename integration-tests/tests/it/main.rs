@@ -27,6 +27,7 @@ mod faults;
 mod feeds;
 mod harness;
 mod journey;
+mod lost_phone;
 mod mine;
 mod outside;
 mod processes;

@@ -4,13 +4,17 @@ mod config;
 mod error;
 mod following;
 mod look_ups;
+mod phone_recoveries;
 mod profiles;
 mod registering;
 mod requests;
 mod run;
 mod volunteers;
 
-pub use config::{AgeReached, Config, ConfigError, DigestsConfig, RecoveryConfig, RulesConfig};
+pub use config::{
+    AgeReached, Config, ConfigError, DigestsConfig, PhoneRecoveriesConfig, RecoveryConfig,
+    RulesConfig,
+};
 pub use run::{Deps, Program, RunError, migrate, run};
 
 /// The migrations of the schema `registration`.

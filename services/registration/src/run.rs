@@ -13,6 +13,9 @@ use zhiyuan_contracts::policy::Policies;
 use zhiyuan_contracts::registration::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
+use zhiyuan_contracts::registration::v1::phone_recovery_service_server::{
+    PhoneRecoveryServiceServer, SERVICE_NAME as PHONE_RECOVERIES,
+};
 use zhiyuan_contracts::registration::v1::profile_service_server::{
     ProfileServiceServer, SERVICE_NAME as PROFILES,
 };
@@ -32,6 +35,8 @@ use zhiyuan_telemetry::TelemetryConfig;
 use crate::config::{Config, ConfigError};
 use crate::following::{FEED as FROM_IDENTITY, FromIdentity};
 use crate::look_ups::VolunteerRpc;
+use crate::phone_recoveries::grpc::RecoveryRpc;
+use crate::phone_recoveries::{self, Administrators, Recoveries};
 use crate::profiles::Profiles;
 use crate::profiles::accounts::Accounts;
 use crate::profiles::grpc::ProfileRpc;
@@ -114,7 +119,7 @@ pub async fn run(
         pool: pool.clone(),
         clock: deps.clock.clone(),
         enrolments: Enrolments::new(deps.identity.clone()),
-        organizations: Organizations::new(deps.orgtree),
+        organizations: Organizations::new(deps.orgtree.clone()),
         digests: config.digests.parse()?,
         age_rule: config.rules.age.into(),
         outbox: publisher.outbox(),
@@ -129,7 +134,17 @@ pub async fn run(
         outbox: publisher.outbox(),
         trail: Trail::new(NAME, deps.clock.clone()),
     };
-    let routes = server::standard_routes(&[REGISTRATIONS, PROFILES, VOLUNTEERS, FEED])
+    let recoveries = Recoveries {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        digests: registrar.digests.clone(),
+        trail: Trail::new(NAME, deps.clock.clone()),
+        accounts: phone_recoveries::Accounts::new(deps.identity.clone()),
+        administrators: Administrators::new(deps.orgtree),
+        per_administrator: config.phone_recoveries.per_administrator,
+    };
+    let names = [REGISTRATIONS, PROFILES, VOLUNTEERS, PHONE_RECOVERIES, FEED];
+    let routes = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
@@ -138,6 +153,7 @@ pub async fn run(
             pool.clone(),
             Trail::new(NAME, deps.clock.clone()),
         )))
+        .add_service(PhoneRecoveryServiceServer::new(RecoveryRpc::new(recoveries.clone())))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let sessions = Sessions::new();
     let callers = TrustedCallers::new(&config.callers)?;
@@ -156,6 +172,10 @@ pub async fn run(
     tasks.start(
         "recovery",
         job::recover(registrar.clone(), every(recovery.interval_ms), stop.soft()),
+    );
+    tasks.start(
+        "recoveries of phones",
+        phone_recoveries::job::tell(recoveries, every(recovery.interval_ms), stop.soft()),
     );
     publisher.start(&tasks);
     sealer.start(&tasks);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 15] = [
+const PERSONAL: [&str; 19] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.BeginEnrolmentRequest",
     ".zhiyuan.identity.v1.SignInRequest",
@@ -24,7 +24,11 @@ const PERSONAL: [&str; 15] = [
     ".zhiyuan.identity.v1.CloseMyAccountRequest",
     ".zhiyuan.identity.v1.LookUpVolunteerRequest",
     ".zhiyuan.identity.v1.SendRegistrationCodeRequest",
+    ".zhiyuan.identity.v1.BeginPhoneRecoveryRequest",
+    ".zhiyuan.identity.v1.ObjectToPhoneRecoveryByCodeRequest",
+    ".zhiyuan.identity.v1.CompletePhoneRecoveryRequest",
     ".zhiyuan.registration.v1.RegisterRequest",
+    ".zhiyuan.registration.v1.StartPhoneRecoveryRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -4,12 +4,13 @@ use std::fmt::{Debug, Formatter, Result};
 
 use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
-    BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, CloseMyAccountRequest,
-    LookUpVolunteerRequest, PhoneProof, RefreshSessionRequest, ResetPasswordRequest,
+    BeginEnrolmentRequest, BeginPhoneRecoveryRequest, ChangePasswordRequest, ChangePhoneRequest,
+    CloseMyAccountRequest, CompletePhoneRecoveryRequest, LookUpVolunteerRequest,
+    ObjectToPhoneRecoveryByCodeRequest, PhoneProof, RefreshSessionRequest, ResetPasswordRequest,
     SendRegistrationCodeRequest, SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest,
     Tokens,
 };
-use crate::registration::v1::RegisterRequest;
+use crate::registration::v1::{RegisterRequest, StartPhoneRecoveryRequest};
 
 impl Debug for SendSmsCodeRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -54,8 +55,26 @@ silent!(
     ResetPasswordRequest,
     PhoneProof,
     ChangePhoneRequest,
-    CloseMyAccountRequest
+    CloseMyAccountRequest,
+    ObjectToPhoneRecoveryByCodeRequest,
+    CompletePhoneRecoveryRequest
 );
+
+impl Debug for BeginPhoneRecoveryRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("BeginPhoneRecoveryRequest")
+            .field("recovery_id", &self.recovery_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for StartPhoneRecoveryRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("StartPhoneRecoveryRequest")
+            .field("volunteer_id", &self.volunteer_id)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Debug for LookUpVolunteerRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {

@@ -77,7 +77,11 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
     let (message, name) = (field.parent_message().name().to_owned(), field.name().to_owned());
     match (message.as_str(), name.as_str()) {
         (_, "request_id" | "sms_challenge_id" | "grant_id") => Uuid::new_v4().to_string(),
-        (_, "enrolment_id" | "account_id") => new_id(&SystemClock).to_string(),
+        (_, "enrolment_id" | "account_id" | "recovery_id" | "recovery_ids") => {
+            new_id(&SystemClock).to_string()
+        }
+        (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
+        (_, "reason") => "手机遗失，已核对身份证原件。".to_owned(),
         // Of a record that nobody has changed yet.
         (_, "etag") => "1".to_owned(),
         (_, "name") => person.name,

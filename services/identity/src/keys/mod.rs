@@ -31,6 +31,7 @@ pub(crate) enum Column {
     AccountIdNumber,
     AccountPhone,
     NoticePhone,
+    RecoveryPhone,
     SigningSeed,
 }
 
@@ -44,6 +45,7 @@ impl Column {
             Self::AccountIdNumber => ("account", "id_number"),
             Self::AccountPhone => ("account", "phone"),
             Self::NoticePhone => ("notice", "phone"),
+            Self::RecoveryPhone => ("phone_recovery", "new_phone"),
             Self::SigningSeed => ("signing_key", "seed"),
         };
         Cell { schema: SCHEMA, table, column, row }

@@ -40,6 +40,8 @@ pub(crate) fn purpose_column(purpose: SmsPurpose) -> i16 {
         SmsPurpose::ResetPassword => 3,
         SmsPurpose::ChangePhone => 4,
         SmsPurpose::CloseAccount => 5,
+        SmsPurpose::RecoverAccount => 7,
+        SmsPurpose::ObjectToRecovery => 8,
     }
 }
 
@@ -52,6 +54,8 @@ fn purpose_name(purpose: SmsPurpose) -> &'static str {
         SmsPurpose::ResetPassword => "重置密码",
         SmsPurpose::ChangePhone => "更换手机号",
         SmsPurpose::CloseAccount => "注销账号",
+        SmsPurpose::RecoverAccount => "遗失换号",
+        SmsPurpose::ObjectToRecovery => "对换号提出异议",
     }
 }
 

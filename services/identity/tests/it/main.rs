@@ -23,6 +23,7 @@ mod look_ups;
 mod notices;
 mod on_behalf;
 mod race;
+mod recoveries;
 mod refusals;
 mod sealed;
 mod service_accounts;

@@ -47,16 +47,14 @@ impl Vendors {
         inner.messages.iter().filter(|(to, _)| to == phone).map(|(_, text)| text.clone()).collect()
     }
 
-    /// The last code sent to a phone.
+    /// The last code sent to a phone; a notice may have come after it.
     pub(crate) fn code(&self, phone: &str) -> String {
-        let text = self.texts(phone).pop().expect("a message was sent");
-        let digits: String = text
-            .chars()
-            .skip_while(|c| !c.is_ascii_digit())
-            .take_while(char::is_ascii_digit)
-            .collect();
-        assert_eq!(digits.len(), 6, "a code of six digits");
-        digits
+        let digits = |text: String| -> String {
+            let from = text.chars().skip_while(|c| !c.is_ascii_digit());
+            from.take_while(char::is_ascii_digit).collect()
+        };
+        let mut codes = self.texts(phone).into_iter().rev().map(digits);
+        codes.find(|digits| digits.len() == 6).expect("a code of six digits was sent")
     }
 
     pub(crate) fn sms_down(&self, down: bool) {

@@ -52,11 +52,28 @@ impl FakeAccounts {
 
     /// A message of somebody who has signed in.
     pub(crate) fn sign<T>(&self, account: &str, now: OffsetDateTime, message: T) -> Request<T> {
-        let person = SignedIn {
-            account_id: account.parse().unwrap(),
-            session_id: Uuid::new_v4(),
-            second_factor: false,
-        };
+        self.sign_as(account, now, message, false)
+    }
+
+    /// A message of somebody who has signed in with a second factor.
+    pub(crate) fn sign_twice<T>(
+        &self,
+        account: &str,
+        now: OffsetDateTime,
+        message: T,
+    ) -> Request<T> {
+        self.sign_as(account, now, message, true)
+    }
+
+    fn sign_as<T>(
+        &self,
+        account: &str,
+        now: OffsetDateTime,
+        message: T,
+        second_factor: bool,
+    ) -> Request<T> {
+        let session_id = Uuid::new_v4();
+        let person = SignedIn { account_id: account.parse().unwrap(), session_id, second_factor };
         let token =
             self.with(|state| token::issue(&state.key, &person, now.unix_timestamp(), i64::MAX));
         let mut request = Request::new(message);

@@ -16,7 +16,9 @@ use zhiyuan_auth::CallerConfig;
 use zhiyuan_contracts::identity::v1::Consent;
 use zhiyuan_contracts::identity::v1::account_service_server::AccountServiceServer;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentServiceServer;
+use zhiyuan_contracts::identity::v1::phone_recovery_service_server::PhoneRecoveryServiceServer;
 use zhiyuan_contracts::identity::v1::session_service_server::SessionServiceServer;
+use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityServiceServer;
 use zhiyuan_contracts::orgtree::v1::organization_service_server::OrganizationServiceServer;
 use zhiyuan_contracts::orgtree::v1::region_service_server::RegionServiceServer;
 use zhiyuan_contracts::registration::v1::registration_service_client::RegistrationServiceClient;
@@ -31,8 +33,10 @@ use zhiyuan_registration::{Config, DEFAULTS, MIGRATOR};
 use zhiyuan_testkit::{TestDatabase, person};
 
 use crate::fake_accounts::FakeAccounts;
+use crate::fake_authority::FakeAuthority;
 use crate::fake_identity::FakeIdentity;
 use crate::fake_orgtree::{FakeOrgtree, RESIDENCE, TOWNSHIP};
+use crate::fake_recoveries::FakeRecoveries;
 
 const START: OffsetDateTime = datetime!(2026-11-23 4:00 UTC);
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -52,6 +56,8 @@ pub(crate) struct Service {
     pub(crate) identity: FakeIdentity,
     pub(crate) accounts: FakeAccounts,
     pub(crate) orgtree: FakeOrgtree,
+    pub(crate) authority: FakeAuthority,
+    pub(crate) recoveries: FakeRecoveries,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) database: TestDatabase,
     client: RegistrationServiceClient<Channel>,
@@ -75,6 +81,7 @@ impl Service {
         let tasks = Tasks::new(Stop::new());
         let (identity, orgtree) = (FakeIdentity::default(), FakeOrgtree::default());
         let accounts = FakeAccounts::default();
+        let (authority, recoveries) = (FakeAuthority::default(), FakeRecoveries::default());
         let clock = Arc::new(ManualClock::new(START));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,6 +90,8 @@ impl Service {
             .add_service(EnrolmentServiceServer::new(identity.clone()))
             .add_service(AccountServiceServer::new(accounts.clone()))
             .add_service(SessionServiceServer::new(accounts.clone()))
+            .add_service(PhoneRecoveryServiceServer::new(recoveries.clone()))
+            .add_service(AuthorityServiceServer::new(authority.clone()))
             .add_service(OrganizationServiceServer::new(orgtree.clone()))
             .add_service(RegionServiceServer::new(orgtree.clone()))
             .serve_with_incoming_shutdown(
@@ -100,7 +109,18 @@ impl Service {
         tasks.start("service", zhiyuan_registration::run(config, deps, listener, stop, ready));
         wait.wait().await.unwrap();
         let client = RegistrationServiceClient::connect(address.clone()).await.unwrap();
-        Self { identity, accounts, orgtree, clock, database, client, address, tasks }
+        Self {
+            identity,
+            accounts,
+            orgtree,
+            authority,
+            recoveries,
+            clock,
+            database,
+            client,
+            address,
+            tasks,
+        }
     }
 
     pub(crate) async fn register(

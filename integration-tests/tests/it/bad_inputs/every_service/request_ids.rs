@@ -9,18 +9,20 @@ use crate::bad_inputs::Way;
 use crate::harness::{Site, shared};
 
 /// By these a call that is sent again is known again.
-const MADE_BY_CALLERS: [&str; 2] = ["request_id", "enrolment_id"];
+const MADE_BY_CALLERS: [&str; 3] = ["request_id", "enrolment_id", "recovery_id"];
 
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 40] = [
+const WITHOUT: [&str; 46] = [
+    "BatchGetPhoneRecoveries",
     "BatchGetVolunteers",
     "BindExternalId",
     "ChangePassword",
     "ChangePhone",
     "Check",
     "CloseMyAccount",
+    "CompletePhoneRecovery",
     "EndOtherSessions",
     "EndSession",
     "GetAccount",
@@ -29,6 +31,7 @@ const WITHOUT: [&str; 40] = [
     "GetOrganizationStatistics",
     "GetRegion",
     "GiveConsent",
+    "ListAccountGrants",
     "ListClaimedEnrolments",
     "ListConsentTexts",
     "ListGrants",
@@ -37,14 +40,17 @@ const WITHOUT: [&str; 40] = [
     "ListMyGrants",
     "ListMyNotices",
     "ListMyOrganizations",
+    "ListMyPhoneRecoveries",
     "ListMyRecords",
     "ListOrganizations",
+    "ListPhoneRecoveries",
     "ListRegions",
     "ListRevocations",
     "ListSessions",
     "ListSigningKeys",
     "LookUpVolunteer",
     "LookUpVolunteerNumber",
+    "ObjectToPhoneRecoveryByCode",
     "Pull",
     "RefreshSession",
     "ReportServiceAccountUses",
