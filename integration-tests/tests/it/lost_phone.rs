@@ -52,7 +52,8 @@ impl Case {
         Q: prost::Message + Clone + 'static,
         R: prost::Message + Default + 'static,
     {
-        patiently(|| self.door().call_with(path, request, &[(AUTHORIZATION, bearer)])).await
+        let bearer = [(AUTHORIZATION, bearer)];
+        patiently(|| self.door().call_with(path, request, &bearer)).await
     }
 
     /// Started by one administrator.

@@ -129,5 +129,19 @@ mod tests {
         let sign_in = SignInRequest { password: "canary".into(), ..Default::default() };
         let shown = format!("{tokens:?} {signed_in:?} {sign_in:?}");
         assert!(!shown.contains("canary"), "{shown}");
+        let start = StartPhoneRecoveryRequest {
+            new_phone: "canary".into(),
+            reason: "canary".into(),
+            ..Default::default()
+        };
+        let begin = BeginPhoneRecoveryRequest { new_phone: "canary".into(), ..Default::default() };
+        let complete = CompletePhoneRecoveryRequest {
+            phone: "canary".into(),
+            name: "canary".into(),
+            new_password: "canary".into(),
+            ..Default::default()
+        };
+        let shown = format!("{start:?} {begin:?} {complete:?}");
+        assert!(!shown.contains("canary"), "{shown}");
     }
 }
