@@ -28,6 +28,7 @@ mod feeds;
 mod guardians;
 mod harness;
 mod journey;
+mod lost_phone;
 mod mine;
 mod outside;
 mod processes;

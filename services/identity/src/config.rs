@@ -15,6 +15,7 @@ use zhiyuan_settings::Secret;
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::challenges::Rules;
+use crate::recoveries::Times;
 use crate::sessions::Lifetimes;
 use crate::vendors::{CaptchaConfig, RealNameConfig, SmsVendorConfig};
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub sessions: SessionsConfig,
     /// Look-ups of people by platforms.
     pub look_ups: LookUpsConfig,
+    /// Accounts whose phone is lost.
+    pub recoveries: RecoveriesConfig,
     /// Background work.
     pub jobs: JobsConfig,
     /// The feed of enrolments and accounts.
@@ -208,6 +211,25 @@ pub struct LookUpsConfig {
     /// By ID number or phone, a day and platform that `[callers]` names; a service account has
     /// a number of its own.
     pub per_day: i32,
+}
+
+/// Accounts whose phone is lost.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoveriesConfig {
+    /// In which one can object, from the approval on.
+    pub delay_seconds: u32,
+    /// After that, in which it can be completed; and before, in which it can be approved.
+    pub open_days: u16,
+}
+
+impl RecoveriesConfig {
+    pub(crate) fn times(&self) -> Times {
+        Times {
+            delay: time::Duration::seconds(self.delay_seconds.into()),
+            open: time::Duration::days(self.open_days.into()),
+        }
+    }
 }
 
 /// How often background work looks, in milliseconds.

@@ -114,6 +114,21 @@ pub(crate) enum Error {
     /// Nobody who is registered has this id.
     #[error("there is no such volunteer")]
     VolunteerNotFound,
+    /// There is no such recovery, or none for whoever asks.
+    #[error("there is no such recovery")]
+    RecoveryNotFound,
+    /// There is a recovery of the account that goes on.
+    #[error("there is a recovery that goes on")]
+    RecoveryOpen,
+    /// A recovery needs two administrators.
+    #[error("a recovery needs two administrators")]
+    RecoveryNeedsTwo,
+    /// The recovery is over.
+    #[error("the recovery is over")]
+    RecoveryOver,
+    /// The time in which one can object is not over.
+    #[error("the time in which one can object is not over")]
+    RecoveryTooEarly { wait: Duration },
     /// No key signs just now.
     #[error("no key signs access tokens just now")]
     NoSigningKey,
@@ -192,6 +207,11 @@ impl Error {
             | Self::LookUpsExhausted { .. }
             | Self::ExternalIdTaken
             | Self::VolunteerNotFound
+            | Self::RecoveryNotFound
+            | Self::RecoveryOpen
+            | Self::RecoveryNeedsTwo
+            | Self::RecoveryOver
+            | Self::RecoveryTooEarly { .. }
             | Self::Hashing(_)
             | Self::Sealed(_)
             | Self::KeyStore(KeyStoreError::Unwrap(_) | KeyStoreError::Destroyed)
@@ -363,6 +383,32 @@ impl From<Error> for RpcError {
             Error::VolunteerNotFound => {
                 Self::new(Code::NotFound, Reason::VolunteerNotFound, "没有这位志愿者，请核对编号")
             }
+            Error::RecoveryNotFound => Self::new(
+                Code::NotFound,
+                Reason::RecoveryNotFound,
+                "没有可以办理的换号申请，可能尚未核准、已终止或已过期，请联系所在团组织",
+            ),
+            Error::RecoveryOpen => Self::new(
+                Code::Precondition,
+                Reason::RecoveryOpen,
+                "该账号已有进行中的换号申请，请先办结或撤销",
+            ),
+            Error::RecoveryNeedsTwo => Self::new(
+                Code::Precondition,
+                Reason::RecoveryNeedsTwo,
+                "换号申请须由两位管理员分别发起和核准，且均不能是本人",
+            ),
+            Error::RecoveryOver => Self::new(
+                Code::Precondition,
+                Reason::RecoveryOver,
+                "这份换号申请已经生效或终止，不能再提出异议；如非本人操作，请立即联系所在团组织",
+            ),
+            Error::RecoveryTooEarly { wait } => Self::new(
+                Code::Precondition,
+                Reason::RecoveryTooEarly,
+                "换号申请的等待期尚未结束，请在短信通知的等待期过后再办理",
+            )
+            .with_retry_after(wait),
             Error::NoSigningKey | Error::ClockOff { .. } => Self::unavailable(error),
             Error::HashingBusy => Self::overloaded(Duration::from_secs(1)),
             Error::Sealed(source) => Self::data_corrupt(source),
@@ -454,6 +500,11 @@ mod tests {
             (Error::LookUpsExhausted { wait }, Code::Exhausted, "LOOK_UPS_EXHAUSTED"),
             (Error::ExternalIdTaken, Code::AlreadyExists, "EXTERNAL_ID_TAKEN"),
             (Error::VolunteerNotFound, Code::NotFound, "VOLUNTEER_NOT_FOUND"),
+            (Error::RecoveryNotFound, Code::NotFound, "RECOVERY_NOT_FOUND"),
+            (Error::RecoveryOpen, Code::Precondition, "RECOVERY_OPEN"),
+            (Error::RecoveryNeedsTwo, Code::Precondition, "RECOVERY_NEEDS_TWO"),
+            (Error::RecoveryOver, Code::Precondition, "RECOVERY_OVER"),
+            (Error::RecoveryTooEarly { wait }, Code::Precondition, "RECOVERY_TOO_EARLY"),
             (Error::NoSigningKey, Code::Unavailable, "UNAVAILABLE"),
             (Error::ClockOff { seconds: 90 }, Code::Unavailable, "UNAVAILABLE"),
             (PasswordError::Busy.into(), Code::Exhausted, "OVERLOADED"),

@@ -16,6 +16,7 @@ mod feed;
 mod keys;
 mod look_ups;
 mod notices;
+mod recoveries;
 mod run;
 mod service_accounts;
 mod sessions;
@@ -26,7 +27,7 @@ mod vendors;
 
 pub use config::{
     AgeReached, ChallengeBitsError, ChallengeConfig, Config, HashingConfig, JobsConfig, KeysConfig,
-    KeysError, LookUpsConfig, RulesConfig, SessionsConfig, SmsConfig,
+    KeysError, LookUpsConfig, RecoveriesConfig, RulesConfig, SessionsConfig, SmsConfig,
 };
 pub use run::{Deps, Program, RunError, key_migrator, migrate, operate, run};
 pub use service_accounts::Kind;

@@ -34,6 +34,9 @@ use zhiyuan_contracts::identity::v1::look_up_service_server::{
 use zhiyuan_contracts::identity::v1::notice_service_server::{
     NoticeServiceServer, SERVICE_NAME as NOTICES,
 };
+use zhiyuan_contracts::identity::v1::phone_recovery_service_server::{
+    PhoneRecoveryServiceServer, SERVICE_NAME as PHONE_RECOVERIES,
+};
 use zhiyuan_contracts::identity::v1::session_service_server::{
     SERVICE_NAME as SESSIONS, SessionServiceServer,
 };
@@ -70,6 +73,7 @@ use crate::keys::{self, PostgresKeyStore, Vault};
 use crate::look_ups::{LookUpRpc, LookUps};
 use crate::notices::job::Notices;
 use crate::notices::{self, NoticeRpc};
+use crate::recoveries::{Recoveries, RecoveryRpc};
 use crate::service_accounts::{self, operator::Operation};
 use crate::sessions;
 use crate::sessions::grpc::SessionRpc;
@@ -388,6 +392,7 @@ async fn routes(
         AUDIT,
         NOTICES,
         LOOK_UPS,
+        PHONE_RECOVERIES,
         FEED,
     ];
     let standard = server::standard_routes(&names)
@@ -395,6 +400,8 @@ async fn routes(
         .map_err(|error| RunError::Start(error.to_string()))?;
     let Services { enrolments, sign_in } = services;
     let credentials = Credentials { sign_in: sign_in.clone() };
+    let recoveries =
+        Recoveries { credentials: credentials.clone(), times: config.recoveries.times() };
     let ledger = Ledger {
         pool: publisher.pool().clone(),
         clock: deps.clock.clone(),
@@ -425,6 +432,7 @@ async fn routes(
         )))
         .add_service(NoticeServiceServer::new(NoticeRpc::new(publisher.pool().clone())))
         .add_service(LookUpServiceServer::new(LookUpRpc::new(look_ups)))
+        .add_service(PhoneRecoveryServiceServer::new(RecoveryRpc::new(recoveries)))
         .add_service(SessionServiceServer::new(SessionRpc::new(sign_in.issuer.clone())))
         .add_service(SignInServiceServer::new(SignInRpc::new(sign_in)))
         .add_service(CredentialServiceServer::new(CredentialRpc::new(credentials)))

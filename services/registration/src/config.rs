@@ -41,6 +41,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// The recovery task.
     pub recovery: RecoveryConfig,
+    /// Lost phones.
+    pub phone_recoveries: PhoneRecoveriesConfig,
     /// The feed of volunteers.
     pub feed: FeedConfig,
     /// The audit.
@@ -92,6 +94,14 @@ pub struct RecoveryConfig {
     pub interval_ms: u64,
     /// For accounts that no registration knows.
     pub sweep_ms: u64,
+}
+
+/// Lost phones.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PhoneRecoveriesConfig {
+    /// Recoveries that one administrator may start in 24 hours.
+    pub per_administrator: u32,
 }
 
 /// What is wrong with the configuration; never holds a secret.

@@ -1,5 +1,7 @@
 //! What can go wrong in registration, and what the caller is told.
 
+use std::time::Duration;
+
 use zhiyuan_contracts::registration::v1::ErrorReason as Reason;
 use zhiyuan_crypto::keys::UnknownVersion;
 use zhiyuan_postgres::{DatabaseFault, classify, constraint_of, lost};
@@ -31,6 +33,36 @@ pub(crate) enum Error {
     /// Nobody decides about the own application.
     #[error("the review is about the caller")]
     ReviewOfOneself,
+    /// There is no such recovery, or it is hidden from the caller.
+    #[error("there is no such recovery of a phone")]
+    RecoveryNotFound,
+    /// There is no such volunteer, or it is hidden from the caller.
+    #[error("there is no such volunteer")]
+    RecoveryVolunteerNotFound,
+    /// There is no such organization, or it is hidden from the caller.
+    #[error("there is no such organization")]
+    RecoveryOrganizationNotFound,
+    /// A recovery of the volunteer's phone goes on.
+    #[error("a recovery goes on")]
+    RecoveryOpen,
+    /// Nobody recovers a phone for himself.
+    #[error("a recovery is not for oneself")]
+    RecoveryOfSelf,
+    /// Whoever started it does not approve it.
+    #[error("a recovery needs another administrator")]
+    RecoveryNeedsAnother,
+    /// The volunteer administers what the caller may give nobody.
+    #[error("the volunteer is an administrator")]
+    RecoveryOfAdministrator,
+    /// It does not wait for an approval.
+    #[error("the recovery does not wait for an approval")]
+    RecoveryNotWaiting,
+    /// It is over.
+    #[error("the recovery is over")]
+    RecoveryOver,
+    /// The caller has started as many recoveries as one may.
+    #[error("too many recoveries were started")]
+    RecoveriesExhausted { wait: Duration },
     /// The registration is refused.
     #[error("refused: {}", .0.as_column())]
     Refused(Refusal),
@@ -75,6 +107,16 @@ impl Error {
             | Self::ReviewNotFound
             | Self::ReviewDecided
             | Self::ReviewOfOneself
+            | Self::RecoveryNotFound
+            | Self::RecoveryVolunteerNotFound
+            | Self::RecoveryOrganizationNotFound
+            | Self::RecoveryOpen
+            | Self::RecoveryOfSelf
+            | Self::RecoveryNeedsAnother
+            | Self::RecoveryOfAdministrator
+            | Self::RecoveryNotWaiting
+            | Self::RecoveryOver
+            | Self::RecoveriesExhausted { .. }
             | Self::Refused(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
@@ -97,6 +139,16 @@ impl Error {
             | Self::ReviewNotFound
             | Self::ReviewDecided
             | Self::ReviewOfOneself
+            | Self::RecoveryNotFound
+            | Self::RecoveryVolunteerNotFound
+            | Self::RecoveryOrganizationNotFound
+            | Self::RecoveryOpen
+            | Self::RecoveryOfSelf
+            | Self::RecoveryNeedsAnother
+            | Self::RecoveryOfAdministrator
+            | Self::RecoveryNotWaiting
+            | Self::RecoveryOver
+            | Self::RecoveriesExhausted { .. }
             | Self::Refused(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
@@ -158,6 +210,57 @@ impl From<Error> for RpcError {
                 Reason::ReviewOfOneself,
                 "不能查看或审核本人的注册申请，请由其他管理员处理",
             ),
+            Error::RecoveryNotFound => Self::new(
+                Code::NotFound,
+                Reason::RecoveryNotFound,
+                "没有这份换号申请，或不在您的管理范围内",
+            ),
+            Error::RecoveryVolunteerNotFound => Self::new(
+                Code::NotFound,
+                Reason::VolunteerNotFound,
+                "没有这位志愿者，或不在您的管理范围内，请核对志愿者编号",
+            ),
+            Error::RecoveryOrganizationNotFound => Self::new(
+                Code::NotFound,
+                Reason::OrganizationNotFound,
+                "没有这个组织，或不在您的管理范围内",
+            ),
+            Error::RecoveryOpen => Self::new(
+                Code::Precondition,
+                Reason::RecoveryOpen,
+                "该志愿者已有进行中的换号申请，请先办结或撤销",
+            ),
+            Error::RecoveryOfSelf => Self::new(
+                Code::Precondition,
+                Reason::RecoveryOfSelf,
+                "不能为本人办理换号，请由另外两位管理员办理",
+            ),
+            Error::RecoveryNeedsAnother => Self::new(
+                Code::Precondition,
+                Reason::RecoveryNeedsAnother,
+                "发起人不能核准自己发起的换号申请，请由另一位管理员核准",
+            ),
+            Error::RecoveryOfAdministrator => Self::new(
+                Code::Precondition,
+                Reason::RecoveryOfAdministrator,
+                "该志愿者担任管理员，须由有权授予其全部管理权限的管理员办理",
+            ),
+            Error::RecoveryNotWaiting => Self::new(
+                Code::Precondition,
+                Reason::RecoveryNotWaiting,
+                "这份换号申请当前不能核准，请刷新页面查看最新状态",
+            ),
+            Error::RecoveryOver => Self::new(
+                Code::Precondition,
+                Reason::RecoveryOver,
+                "这份换号申请已经生效或终止，不能撤销",
+            ),
+            Error::RecoveriesExhausted { wait } => Self::new(
+                Code::Exhausted,
+                Reason::RecoveriesExhausted,
+                "您 24 小时内发起的换号申请已达上限，请稍后再办，或由其他管理员办理",
+            )
+            .with_retry_after(wait),
             Error::Refused(refusal) => refusal.into(),
             Error::Remote(remote) => remote.into_error(),
             Error::Collision(source) => Self::conflict(source),
@@ -364,6 +467,20 @@ mod tests {
             (Error::ReviewNotFound, Code::NotFound, "REVIEW_NOT_FOUND"),
             (Error::ReviewDecided, Code::Precondition, "REVIEW_DECIDED"),
             (Error::ReviewOfOneself, Code::Forbidden, "REVIEW_OF_ONESELF"),
+            (Error::RecoveryNotFound, Code::NotFound, "RECOVERY_NOT_FOUND"),
+            (Error::RecoveryVolunteerNotFound, Code::NotFound, "VOLUNTEER_NOT_FOUND"),
+            (Error::RecoveryOrganizationNotFound, Code::NotFound, "ORGANIZATION_NOT_FOUND"),
+            (Error::RecoveryOpen, Code::Precondition, "RECOVERY_OPEN"),
+            (Error::RecoveryOfSelf, Code::Precondition, "RECOVERY_OF_SELF"),
+            (Error::RecoveryNeedsAnother, Code::Precondition, "RECOVERY_NEEDS_ANOTHER"),
+            (Error::RecoveryOfAdministrator, Code::Precondition, "RECOVERY_OF_ADMINISTRATOR"),
+            (Error::RecoveryNotWaiting, Code::Precondition, "RECOVERY_NOT_WAITING"),
+            (Error::RecoveryOver, Code::Precondition, "RECOVERY_OVER"),
+            (
+                Error::RecoveriesExhausted { wait: Duration::from_secs(9) },
+                Code::Exhausted,
+                "RECOVERIES_EXHAUSTED",
+            ),
             (Error::Refused(Refusal::UnderAge), Code::Precondition, "UNDER_AGE"),
             (Error::Remote(remote(tonic::Code::Unavailable)), Code::Unavailable, "UNAVAILABLE"),
             (Error::Remote(remote(tonic::Code::InvalidArgument)), Code::Internal, "INTERNAL"),

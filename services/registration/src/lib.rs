@@ -4,6 +4,7 @@ mod config;
 mod error;
 mod following;
 mod look_ups;
+mod phone_recoveries;
 mod profiles;
 mod registering;
 mod requests;
@@ -11,7 +12,10 @@ mod reviews;
 mod run;
 mod volunteers;
 
-pub use config::{AgeReached, Config, ConfigError, DigestsConfig, RecoveryConfig, RulesConfig};
+pub use config::{
+    AgeReached, Config, ConfigError, DigestsConfig, PhoneRecoveriesConfig, RecoveryConfig,
+    RulesConfig,
+};
 pub use run::{Deps, Program, RunError, migrate, run};
 
 /// The migrations of the schema `registration`.

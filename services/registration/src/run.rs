@@ -13,6 +13,9 @@ use zhiyuan_contracts::policy::Policies;
 use zhiyuan_contracts::registration::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
+use zhiyuan_contracts::registration::v1::phone_recovery_service_server::{
+    PhoneRecoveryServiceServer, SERVICE_NAME as PHONE_RECOVERIES,
+};
 use zhiyuan_contracts::registration::v1::profile_service_server::{
     ProfileServiceServer, SERVICE_NAME as PROFILES,
 };
@@ -36,6 +39,8 @@ use zhiyuan_telemetry::TelemetryConfig;
 use crate::config::{Config, ConfigError};
 use crate::following::{FEED as FROM_IDENTITY, FromIdentity};
 use crate::look_ups::VolunteerRpc;
+use crate::phone_recoveries::grpc::RecoveryRpc;
+use crate::phone_recoveries::{self, Administrators, Recoveries};
 use crate::profiles::Profiles;
 use crate::profiles::accounts::Accounts;
 use crate::profiles::grpc::ProfileRpc;
@@ -140,12 +145,22 @@ pub async fn run(
         pool: pool.clone(),
         clock: deps.clock.clone(),
         applicants: Applicants::new(deps.identity.clone()),
-        authority: Authority::new(deps.orgtree),
+        authority: Authority::new(deps.orgtree.clone()),
         digests: registrar.digests.clone(),
         trail: Trail::new(NAME, deps.clock.clone()),
         due: Arc::clone(&registrar.due),
     };
-    let routes = server::standard_routes(&[REGISTRATIONS, PROFILES, REVIEWS, VOLUNTEERS, FEED])
+    let recoveries = Recoveries {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        digests: registrar.digests.clone(),
+        trail: Trail::new(NAME, deps.clock.clone()),
+        accounts: phone_recoveries::Accounts::new(deps.identity.clone()),
+        administrators: Administrators::new(deps.orgtree),
+        per_administrator: config.phone_recoveries.per_administrator,
+    };
+    let names = [REGISTRATIONS, PROFILES, REVIEWS, VOLUNTEERS, PHONE_RECOVERIES, FEED];
+    let routes = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
@@ -156,6 +171,7 @@ pub async fn run(
             deps.clock.clone(),
             Trail::new(NAME, deps.clock.clone()),
         )))
+        .add_service(PhoneRecoveryServiceServer::new(RecoveryRpc::new(recoveries.clone())))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let sessions = Sessions::new();
     let callers = TrustedCallers::new(&config.callers)?;
@@ -174,6 +190,10 @@ pub async fn run(
     tasks.start(
         "recovery",
         job::recover(registrar.clone(), every(recovery.interval_ms), stop.soft()),
+    );
+    tasks.start(
+        "recoveries of phones",
+        phone_recoveries::job::tell(recoveries, every(recovery.interval_ms), stop.soft()),
     );
     publisher.start(&tasks);
     sealer.start(&tasks);

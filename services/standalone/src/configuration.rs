@@ -198,6 +198,7 @@ codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }
                     "identity.accounts",
                     "identity.enrolments",
                     "identity.feed",
+                    "identity.phone_recoveries",
                     "identity.revocations",
                 ],
             ),

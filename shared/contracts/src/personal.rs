@@ -4,14 +4,16 @@ use std::fmt::{Debug, Formatter, Result};
 
 use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
-    BeginEnrolmentRequest, ChangePasswordRequest, ChangePhoneRequest, CloseMyAccountRequest,
-    Guardian, GuardianConsent, LookUpVolunteerRequest, PhoneProof, RefreshSessionRequest,
+    BeginEnrolmentRequest, BeginPhoneRecoveryRequest, ChangePasswordRequest, ChangePhoneRequest,
+    CloseMyAccountRequest, CompletePhoneRecoveryRequest, Guardian, GuardianConsent,
+    LookUpVolunteerRequest, ObjectToPhoneRecoveryByCodeRequest, PhoneProof, RefreshSessionRequest,
     ResetPasswordRequest, RevealApplicantRequest, RevealApplicantResponse,
     SendRegistrationCodeRequest, SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest,
     Tokens,
 };
 use crate::registration::v1::{
     DecideReviewRequest, RegisterRequest, RevealReviewRequest, RevealReviewResponse,
+    StartPhoneRecoveryRequest,
 };
 
 impl Debug for SendSmsCodeRequest {
@@ -64,8 +66,26 @@ silent!(
     RevealApplicantResponse,
     RevealReviewRequest,
     RevealReviewResponse,
-    DecideReviewRequest
+    DecideReviewRequest,
+    ObjectToPhoneRecoveryByCodeRequest,
+    CompletePhoneRecoveryRequest
 );
+
+impl Debug for BeginPhoneRecoveryRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("BeginPhoneRecoveryRequest")
+            .field("recovery_id", &self.recovery_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for StartPhoneRecoveryRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("StartPhoneRecoveryRequest")
+            .field("volunteer_id", &self.volunteer_id)
+            .finish_non_exhaustive()
+    }
+}
 
 impl Debug for LookUpVolunteerRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -119,6 +139,20 @@ mod tests {
         };
         let sign_in = SignInRequest { password: "canary".into(), ..Default::default() };
         let shown = format!("{tokens:?} {signed_in:?} {sign_in:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        let start = StartPhoneRecoveryRequest {
+            new_phone: "canary".into(),
+            reason: "canary".into(),
+            ..Default::default()
+        };
+        let begin = BeginPhoneRecoveryRequest { new_phone: "canary".into(), ..Default::default() };
+        let complete = CompletePhoneRecoveryRequest {
+            phone: "canary".into(),
+            name: "canary".into(),
+            new_password: "canary".into(),
+            ..Default::default()
+        };
+        let shown = format!("{start:?} {begin:?} {complete:?}");
         assert!(!shown.contains("canary"), "{shown}");
     }
 }

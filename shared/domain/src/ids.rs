@@ -123,6 +123,12 @@ id!(
     any_version
 );
 id!(
+    /// Names an attempt to give an account another phone in place of a lost one. Made by who
+    /// calls.
+    RecoveryId,
+    random_version
+);
+id!(
     /// Chosen by a client for one mutation; a repeated one means the same mutation.
     RequestId,
     random_version

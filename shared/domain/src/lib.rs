@@ -24,7 +24,8 @@ pub use direction::turns_direction;
 pub use guardian::{InvalidGuardian, Ward};
 pub use id_number::{IdNumber, IdNumberKind, InvalidIdNumber, Sex};
 pub use ids::{
-    AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RequestId, VolunteerId, new_id,
+    AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RecoveryId, RequestId, VolunteerId,
+    new_id,
 };
 pub use mobile::{InvalidMobile, Mobile};
 pub use organization_code::{InvalidOrganizationCode, OrganizationCode};

@@ -188,7 +188,7 @@ impl Member {
     }
 
     /// Lets the minute pass that a phone waits for its next code.
-    async fn forget_the_last_code(&self, site: &Site) {
+    pub(crate) async fn forget_the_last_code(&self, site: &Site) {
         let forgotten = sqlx::query(
             "UPDATE identity.sms_phone SET sent_at = '{}' WHERE phone_index =
                  (SELECT phone_index FROM identity.sms_challenge WHERE challenge_id = $1)",

@@ -172,7 +172,7 @@ pub(crate) async fn lock_active(tx: &mut PgConnection, account_id: Uuid) -> Resu
 }
 
 /// What of an account is needed to see whether somebody is who owns it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Owner {
     pub(crate) account_id: Uuid,
     pub(crate) active: bool,

@@ -23,6 +23,8 @@ pub(super) async fn close(
              DELETE FROM identity.external_id WHERE partition = $1 AND account_id = $2
          ), guardian AS (
              DELETE FROM identity.guardian_consent WHERE partition = $1 AND account_id = $2
+         ), recovery AS (
+             DELETE FROM identity.phone_recovery WHERE partition = $1 AND account_id = $2
          )
          UPDATE identity.enrolment SET phone_index = NULL WHERE account_id = $2",
         partition,

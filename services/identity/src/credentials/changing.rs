@@ -18,6 +18,7 @@ use crate::devices::{self, DeviceToken};
 use crate::error::{Error, Result};
 use crate::keys::Column;
 use crate::notices::{self, Notice, Template};
+use crate::recoveries;
 use crate::sessions::{self, db::Which};
 use crate::sign_in::{Owners, SecondProof, SignIn};
 use crate::sms_codes::{self, Code};
@@ -245,14 +246,10 @@ impl Credentials {
             if !sms_codes::db::mark_used(&mut tx, change.new.challenge_id, now).await? {
                 return Err(Error::SmsCodeUsed);
             }
-            let (version, index) =
-                self.sign_in.owners.phone_index(&mut tx, &change.new_phone).await?;
             let id = owner.account_id;
-            accounts::db::set_phone(&mut tx, id, &sealed, version, &index, now).await?;
-            let everywhere = self.sign_in.owners.phone_indexes(&mut tx, &change.new_phone).await?;
-            Owners::take_phone(&mut tx, &everywhere, id, now).await?;
-            // They proved the old one.
-            devices::db::forget_account(&mut tx, id).await?;
+            self.adopt_phone(&mut tx, id, (&change.new_phone, &sealed), now).await?;
+            // Who has the old phone and the account wants no other one.
+            recoveries::db::end_open_of(&mut tx, id, recoveries::State::Objected, now).await?;
             let which = Which::Others(person.session_id);
             let ended = sessions::db::end(&mut tx, id, which).await?;
             self.record(&mut tx, id, "identity.phone.changed").await?;
@@ -265,7 +262,23 @@ impl Credentials {
         Ok(())
     }
 
-    async fn record(
+    /// Gives an account, whose row is locked, a phone that was proved just now.
+    pub(crate) async fn adopt_phone(
+        &self,
+        tx: &mut PgConnection,
+        account_id: Uuid,
+        (phone, sealed): (&Mobile, &[u8]),
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let (version, index) = self.sign_in.owners.phone_index(tx, phone).await?;
+        accounts::db::set_phone(tx, account_id, sealed, version, &index, now).await?;
+        let everywhere = self.sign_in.owners.phone_indexes(tx, phone).await?;
+        Owners::take_phone(tx, &everywhere, account_id, now).await?;
+        // They proved the old one.
+        devices::db::forget_account(tx, account_id).await
+    }
+
+    pub(crate) async fn record(
         &self,
         tx: &mut PgConnection,
         account_id: Uuid,
@@ -281,7 +294,7 @@ impl Credentials {
     }
 
     /// Parses a password that is to be set, which must be made of nothing personal.
-    async fn new_password(
+    pub(crate) async fn new_password(
         &self,
         owner: &Owner,
         field: &'static str,

@@ -11,7 +11,7 @@ use zhiyuan_rpc::chain;
 use super::{Enrolments, LEASE, LONGEST_WAIT, Refusal, db};
 use crate::clock::AgreedClock;
 use crate::error::Result;
-use crate::{challenges, delays, devices, sms_codes};
+use crate::{challenges, delays, devices, recoveries, sms_codes};
 
 const BATCH: i64 = 32;
 const PURGE_EVERY: StdDuration = StdDuration::from_secs(600);
@@ -85,6 +85,8 @@ async fn purge_once(enrolments: &Enrolments, clock: &AgreedClock) -> Result<()> 
     delays::db::purge(&mut conn, now).await?;
     devices::db::purge(&mut conn, now).await?;
     challenges::db::purge(&mut conn, now).await?;
+    recoveries::db::expire(&mut conn, now).await?;
+    recoveries::db::purge(&mut conn, now - recoveries::KEPT).await?;
     let yesterday = enrolments.today().previous_day().unwrap_or(time::Date::MIN);
     db::purge(&mut conn, now - ENDED_KEPT, now - IDLE_KEPT, yesterday, now).await?;
     crate::notices::db::purge(&mut conn, now - ENDED_KEPT).await

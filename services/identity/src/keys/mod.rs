@@ -33,6 +33,7 @@ pub(crate) enum Column {
     AccountPhone,
     GuardianConsent,
     NoticePhone,
+    RecoveryPhone,
     SigningSeed,
 }
 
@@ -48,6 +49,7 @@ impl Column {
             Self::AccountPhone => ("account", "phone"),
             Self::GuardianConsent => ("guardian_consent", "guardian"),
             Self::NoticePhone => ("notice", "phone"),
+            Self::RecoveryPhone => ("phone_recovery", "new_phone"),
             Self::SigningSeed => ("signing_key", "seed"),
         };
         Cell { schema: SCHEMA, table, column, row }

@@ -39,10 +39,22 @@ pub(crate) enum Template {
     AccountClosed,
     /// Somebody of 14 to 17 is registered; goes to the guardian who consented.
     Guardian,
+    /// Administrators want to give the account another phone; goes to the present one.
+    RecoveryStarted,
+    /// The same, to the new phone.
+    RecoveryStartedNew,
+    /// It is approved; goes to the present phone.
+    RecoveryApproved,
+    /// The same, to the new phone.
+    RecoveryApprovedNew,
+    /// It has ended without effect; goes to both.
+    RecoveryEnded,
+    /// It has taken effect; goes to the new phone.
+    RecoveryCompleted,
 }
 
 impl Template {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 13] = [
         Self::Registered,
         Self::Refused,
         Self::AttemptOnAccount,
@@ -50,6 +62,12 @@ impl Template {
         Self::PhoneChanged,
         Self::AccountClosed,
         Self::Guardian,
+        Self::RecoveryStarted,
+        Self::RecoveryStartedNew,
+        Self::RecoveryApproved,
+        Self::RecoveryApprovedNew,
+        Self::RecoveryEnded,
+        Self::RecoveryCompleted,
     ];
 
     /// As in the column `template`.
@@ -62,6 +80,12 @@ impl Template {
             Self::PhoneChanged => "PHONE_CHANGED",
             Self::AccountClosed => "ACCOUNT_CLOSED",
             Self::Guardian => "GUARDIAN",
+            Self::RecoveryStarted => "RECOVERY_STARTED",
+            Self::RecoveryStartedNew => "RECOVERY_STARTED_NEW",
+            Self::RecoveryApproved => "RECOVERY_APPROVED",
+            Self::RecoveryApprovedNew => "RECOVERY_APPROVED_NEW",
+            Self::RecoveryEnded => "RECOVERY_ENDED",
+            Self::RecoveryCompleted => "RECOVERY_COMPLETED",
         }
     }
 
@@ -89,6 +113,24 @@ impl Template {
             }
             Self::Guardian => {
                 "您以监护人身份同意注册的青年志愿者已注册成功。如您未曾同意，请立即联系当地团组织。"
+            }
+            Self::RecoveryStarted => {
+                "所在团组织已发起为您的志愿者账号更换手机号（原手机遗失），待另一位管理员核准。如非本人申请，请登录后提出异议，或用本手机号获取验证码提出异议。"
+            }
+            Self::RecoveryStartedNew => {
+                "团组织已受理将本手机号设为志愿者账号新手机号的申请，待另一位管理员核准。如与您无关，请勿向任何人提供验证码。"
+            }
+            Self::RecoveryApproved => {
+                "您的志愿者账号更换手机号的申请已核准，等待期过后即可生效。如非本人申请，请立即登录后提出异议，或用本手机号获取验证码提出异议。"
+            }
+            Self::RecoveryApprovedNew => {
+                "将本手机号设为志愿者账号新手机号的申请已核准，请在等待期过后凭短信验证码、姓名和身份证号码后六位办理。如与您无关，请勿向任何人提供验证码。"
+            }
+            Self::RecoveryEnded => {
+                "志愿者账号更换手机号的申请已终止，账号未作变更。如有疑问，请联系所在团组织。"
+            }
+            Self::RecoveryCompleted => {
+                "志愿者账号已更换为本手机号并重设密码，所有设备需要重新登录。如非本人操作，请立即联系所在团组织。"
             }
         }
     }
@@ -239,7 +281,7 @@ impl Notice {
             notice_id,
             once: format!("guardian/{enrolment_id}"),
             template: Template::Guardian,
-            recipient: Recipient::seal(vault, notice_id, phone).await?,
+            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
             at,
         })
     }
@@ -275,6 +317,41 @@ impl Notice {
             once: format!("phone/{account_id}/{notice_id}"),
             template: Template::PhoneChanged,
             recipient: Recipient::seal(vault, notice_id, old_phone, Some(account_id)).await?,
+            at: clock.now(),
+        })
+    }
+
+    /// A step of a recovery, told to the account's phone, once.
+    pub(crate) fn recovery_to_account(
+        clock: &dyn Clock,
+        template: Template,
+        recovery_id: Uuid,
+        account_id: Uuid,
+    ) -> Self {
+        Self {
+            notice_id: new_id(clock),
+            once: format!("recovery/{recovery_id}/{}/account", template.as_column()),
+            template,
+            recipient: Recipient::Account(account_id),
+            at: clock.now(),
+        }
+    }
+
+    /// A step of a recovery, told to the new phone, once; makes the key that it is sealed
+    /// with.
+    pub(crate) async fn recovery_to_phone(
+        vault: &Vault,
+        clock: &dyn Clock,
+        template: Template,
+        recovery_id: Uuid,
+        phone: &str,
+    ) -> Result<Self> {
+        let notice_id = new_id(clock);
+        Ok(Self {
+            notice_id,
+            once: format!("recovery/{recovery_id}/{}/phone", template.as_column()),
+            template,
+            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
             at: clock.now(),
         })
     }

@@ -41,6 +41,8 @@ pub(crate) fn purpose_column(purpose: SmsPurpose) -> i16 {
         SmsPurpose::ChangePhone => 4,
         SmsPurpose::CloseAccount => 5,
         SmsPurpose::GuardianConsent => 6,
+        SmsPurpose::RecoverAccount => 7,
+        SmsPurpose::ObjectToRecovery => 8,
     }
 }
 
@@ -54,6 +56,8 @@ fn purpose_name(purpose: SmsPurpose) -> &'static str {
         SmsPurpose::ChangePhone => "更换手机号",
         SmsPurpose::CloseAccount => "注销账号",
         SmsPurpose::GuardianConsent => "监护人同意",
+        SmsPurpose::RecoverAccount => "遗失换号",
+        SmsPurpose::ObjectToRecovery => "对换号提出异议",
     }
 }
 

@@ -300,7 +300,7 @@ url = "{keys}"
 allow_unsafe_durability = true
 [callers.registration]
 public_keys = ["{caller}"]
-scopes = ["identity.accounts", "identity.enrolments", "identity.revocations"]
+scopes = ["identity.accounts", "identity.enrolments", "identity.phone_recoveries", "identity.revocations"]
 [callers.stranger]
 public_keys = ["{stranger}"]
 scopes = []

@@ -24,6 +24,7 @@ mod look_ups;
 mod notices;
 mod on_behalf;
 mod race;
+mod recoveries;
 mod refusals;
 mod reviewing;
 mod sealed;

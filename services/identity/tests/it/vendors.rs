@@ -49,7 +49,7 @@ impl Vendors {
         inner.messages.iter().filter(|(to, _)| to == phone).map(|(_, text)| text.clone()).collect()
     }
 
-    /// The last code sent to a phone.
+    /// The last code sent to a phone; a notice may have come after it.
     pub(crate) fn code(&self, phone: &str) -> String {
         // A notice may have come after it.
         let texts = self.texts(phone);

@@ -9,9 +9,10 @@ use zhiyuan_auth::SignedIn;
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
 use zhiyuan_contracts::orgtree::v1::{
     CheckRequest, CheckResponse, CreateGrantRequest, CreateGrantResponse, FilterWithinRequest,
-    FilterWithinResponse, Grant as WireGrant, ListGrantsRequest, ListGrantsResponse,
-    ListMyGrantsRequest, ListMyGrantsResponse, Permission as WirePermission, RevokeGrantRequest,
-    RevokeGrantResponse, Role as WireRole, Verdict as WireVerdict,
+    FilterWithinResponse, Grant as WireGrant, ListAccountGrantsRequest, ListAccountGrantsResponse,
+    ListGrantsRequest, ListGrantsResponse, ListMyGrantsRequest, ListMyGrantsResponse,
+    Permission as WirePermission, RevokeGrantRequest, RevokeGrantResponse, Role as WireRole,
+    Verdict as WireVerdict,
 };
 use zhiyuan_domain::{AccountId, OrganizationCode, RequestId, SharedClock, Violation};
 use zhiyuan_rpc::page::Page;
@@ -57,6 +58,13 @@ impl AuthorityService for Authority {
     ) -> std::result::Result<Response<ListMyGrantsResponse>, Status> {
         let person = PersonIdentity::of(&request)?;
         Ok(Response::new(self.list_mine(person, &request.into_inner()).await?))
+    }
+
+    async fn list_account_grants(
+        &self,
+        request: Request<ListAccountGrantsRequest>,
+    ) -> std::result::Result<Response<ListAccountGrantsResponse>, Status> {
+        Ok(Response::new(self.list_of_account(&request.into_inner()).await?))
     }
 
     async fn list_grants(
@@ -151,6 +159,23 @@ impl Authority {
         let grants = db::of_account(&self.pool, person.account_id, now, after, limit).await?;
         let (grants, next_page_token) = page.cut(grants, |grant| grant.id.to_string());
         Ok(ListMyGrantsResponse { grants: grants.iter().map(to_wire).collect(), next_page_token })
+    }
+
+    async fn list_of_account(
+        &self,
+        request: &ListAccountGrantsRequest,
+    ) -> Result<ListAccountGrantsResponse> {
+        let mut fields = Fields::new();
+        let account = fields.take("account_id", AccountId::parse(&request.account_id));
+        let Some(account) = account else { return Err(fields.into_error().into()) };
+        let filter = ["account_grants", &account.to_string()];
+        let page = Page::parse(request.page_size, &request.page_token, &filter)?;
+        let (after, now) = (page.after_key(key)?, self.clock.now());
+        let limit = page.fetch();
+        let grants = db::of_account(&self.pool, account.as_uuid(), now, after, limit).await?;
+        let (grants, next_page_token) = page.cut(grants, |grant| grant.id.to_string());
+        let grants = grants.iter().map(to_wire).collect();
+        Ok(ListAccountGrantsResponse { grants, next_page_token })
     }
 
     async fn list(

@@ -222,8 +222,8 @@ pub(crate) async fn memberships(
     .await?)
 }
 
-/// Erases what volunteers stated, and where they were, and what they commanded: those who
-/// closed their accounts, whose rows are locked.
+/// Erases what volunteers stated, and where they were, what they commanded, and recoveries of
+/// their phones: those who closed their accounts, whose rows are locked.
 #[tracing::instrument(name = "db.profile.erase", skip_all)]
 pub(crate) async fn erase(connection: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
     let partitions: Vec<i16> = ids.iter().map(|id| Partition::of(*id).get()).collect();
@@ -237,6 +237,9 @@ pub(crate) async fn erase(connection: &mut PgConnection, ids: &[Uuid]) -> Result
          ), request AS (
              DELETE FROM registration.request r USING closed c
              WHERE r.partition = c.partition AND r.caller = c.volunteer_id
+         ), recovery AS (
+             DELETE FROM registration.phone_recovery r USING closed c
+             WHERE r.partition = c.partition AND r.volunteer_id = c.volunteer_id
          )
          DELETE FROM registration.profile p USING closed c
          WHERE p.partition = c.partition AND p.volunteer_id = c.volunteer_id",

@@ -12,6 +12,7 @@ use zhiyuan_rpc::chain;
 use super::saga::Registrar;
 use super::{Refusal, Saga, Step, db, schedule};
 use crate::error::{Error, Result};
+use crate::phone_recoveries;
 use crate::requests;
 use crate::volunteers::{self, State};
 
@@ -228,6 +229,8 @@ async fn purge(registrar: &Registrar) -> Result<()> {
     let (pool, full) = (&registrar.pool, PURGE.unsigned_abs());
     while db::delete_refused(pool, &junk, now - schedule::JUNK_KEPT, PURGE).await? >= full {}
     while db::delete_finished(pool, now - schedule::KEPT, PURGE).await? >= full {}
+    let before = now - phone_recoveries::KEPT;
+    while phone_recoveries::db::delete_old(pool, before, PURGE).await? >= full {}
     while requests::db::delete_old(pool, now - requests::KEPT, PURGE).await? >= full {}
     Ok(())
 }

@@ -55,6 +55,16 @@ impl FakeAccounts {
         self.sign_with(account, now, message, false)
     }
 
+    /// A message of somebody who has signed in with a second factor.
+    pub(crate) fn sign_twice<T>(
+        &self,
+        account: &str,
+        now: OffsetDateTime,
+        message: T,
+    ) -> Request<T> {
+        self.sign_with(account, now, message, true)
+    }
+
     /// A message of somebody who has signed in, with a second factor or without.
     pub(crate) fn sign_with<T>(
         &self,
@@ -63,11 +73,8 @@ impl FakeAccounts {
         message: T,
         second_factor: bool,
     ) -> Request<T> {
-        let person = SignedIn {
-            account_id: account.parse().unwrap(),
-            session_id: Uuid::new_v4(),
-            second_factor,
-        };
+        let session_id = Uuid::new_v4();
+        let person = SignedIn { account_id: account.parse().unwrap(), session_id, second_factor };
         let token =
             self.with(|state| token::issue(&state.key, &person, now.unix_timestamp(), i64::MAX));
         let mut request = Request::new(message);

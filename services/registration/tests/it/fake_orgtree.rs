@@ -1,21 +1,16 @@
-//! orgtree by script: organizations, regions and administrators as they are set.
+//! orgtree by script: organizations and regions as they are set.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status, async_trait};
-use uuid::Uuid;
-use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
 use zhiyuan_contracts::orgtree::v1::organization_service_server::OrganizationService;
 use zhiyuan_contracts::orgtree::v1::region_service_server::RegionService;
 use zhiyuan_contracts::orgtree::v1::{
-    CheckRequest, CheckResponse, CreateGrantRequest, CreateGrantResponse, ErrorReason,
-    FilterWithinRequest, FilterWithinResponse, GetOrganizationRequest, GetOrganizationResponse,
-    GetRegionRequest, GetRegionResponse, Grant, ListGrantsRequest, ListGrantsResponse,
-    ListMyGrantsRequest, ListMyGrantsResponse, ListOrganizationsRequest, ListOrganizationsResponse,
-    ListRegionsRequest, ListRegionsResponse, Organization, OrganizationState, Permission, Region,
-    RevokeGrantRequest, RevokeGrantResponse, Role, Verdict,
+    ErrorReason, GetOrganizationRequest, GetOrganizationResponse, GetRegionRequest,
+    GetRegionResponse, ListOrganizationsRequest, ListOrganizationsResponse, ListRegionsRequest,
+    ListRegionsResponse, Organization, OrganizationState, Region,
 };
 use zhiyuan_rpc::{Code, Error};
 
@@ -37,10 +32,6 @@ pub(crate) struct State {
     /// Holds the next answer about an organization back.
     gate: Option<Arc<Semaphore>>,
     pub(crate) held: usize,
-    /// Who may do what at an organization and below it.
-    pub(crate) grants: Vec<(Uuid, String, Vec<Permission>)>,
-    /// For how long others may rely on it.
-    pub(crate) lease_ms: i64,
 }
 
 #[derive(Debug, Clone)]
@@ -65,8 +56,6 @@ impl Default for FakeOrgtree {
             calls: 0,
             gate: None,
             held: 0,
-            grants: Vec::new(),
-            lease_ms: 3000,
         })))
     }
 }
@@ -90,12 +79,6 @@ impl FakeOrgtree {
         let gate = Arc::new(Semaphore::new(0));
         self.with(|state| state.gate = Some(Arc::clone(&gate)));
         gate
-    }
-
-    /// Lets somebody do something at an organization and below it.
-    pub(crate) fn grant(&self, account: Uuid, code: &str, permissions: &[Permission]) {
-        let grant = (account, code.to_owned(), permissions.to_vec());
-        self.with(|state| state.grants.push(grant));
     }
 
     fn call<T>(
@@ -156,88 +139,5 @@ impl RegionService for FakeOrgtree {
         let leaf = self.call(find, ErrorReason::RegionNotFound)?;
         let region = Some(Region { code, leaf, ..Default::default() });
         Ok(Response::new(GetRegionResponse { region }))
-    }
-}
-
-/// By the codes, which here begin with those of the organizations above.
-fn is_within(code: &str, above: &str) -> bool {
-    code.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
-}
-
-fn none<T>() -> Result<Response<T>, Status> {
-    Err(Error::method_not_found().into())
-}
-
-#[async_trait]
-impl AuthorityService for FakeOrgtree {
-    async fn check(
-        &self,
-        request: Request<CheckRequest>,
-    ) -> Result<Response<CheckResponse>, Status> {
-        let asked = request.into_inner();
-        let account: Uuid = asked.account_id.parse().unwrap();
-        self.with(|state| {
-            let reaching: Vec<_> = state
-                .grants
-                .iter()
-                .filter(|(who, above, _)| {
-                    *who == account && is_within(&asked.organization_code, above)
-                })
-                .collect();
-            let allowed = reaching.iter().find(|(_, _, may)| may.contains(&asked.permission()));
-            let verdict = match (allowed, reaching.is_empty()) {
-                (Some(_), _) => Verdict::Allowed,
-                (None, false) => Verdict::Forbidden,
-                (None, true) => Verdict::OutOfScope,
-            };
-            let grant = allowed.map(|(_, code, _)| Grant {
-                id: Uuid::from_u128(7).to_string(),
-                account_id: asked.account_id.clone(),
-                organization_code: code.clone(),
-                role: Role::Manager.into(),
-                ..Grant::default()
-            });
-            let lease_ms = if allowed.is_some() { state.lease_ms } else { 0 };
-            Ok(Response::new(CheckResponse { verdict: verdict.into(), grant, lease_ms }))
-        })
-    }
-
-    async fn filter_within(
-        &self,
-        request: Request<FilterWithinRequest>,
-    ) -> Result<Response<FilterWithinResponse>, Status> {
-        let asked = request.into_inner();
-        assert!((1..=500).contains(&asked.organization_codes.len()));
-        let mut organization_codes = asked.organization_codes;
-        organization_codes.retain(|code| is_within(code, &asked.organization_code));
-        Ok(Response::new(FilterWithinResponse { organization_codes }))
-    }
-
-    async fn list_my_grants(
-        &self,
-        _request: Request<ListMyGrantsRequest>,
-    ) -> Result<Response<ListMyGrantsResponse>, Status> {
-        none()
-    }
-
-    async fn list_grants(
-        &self,
-        _request: Request<ListGrantsRequest>,
-    ) -> Result<Response<ListGrantsResponse>, Status> {
-        none()
-    }
-
-    async fn create_grant(
-        &self,
-        _request: Request<CreateGrantRequest>,
-    ) -> Result<Response<CreateGrantResponse>, Status> {
-        none()
-    }
-
-    async fn revoke_grant(
-        &self,
-        _request: Request<RevokeGrantRequest>,
-    ) -> Result<Response<RevokeGrantResponse>, Status> {
-        none()
     }
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use zhiyuan_auth::CallerConfig;
 use zhiyuan_contracts::identity::v1::account_service_server::AccountServiceServer;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentServiceServer;
+use zhiyuan_contracts::identity::v1::phone_recovery_service_server::PhoneRecoveryServiceServer;
 use zhiyuan_contracts::identity::v1::session_service_server::SessionServiceServer;
 use zhiyuan_contracts::identity::v1::{Consent, Guardian, GuardianRelation};
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityServiceServer;
@@ -32,8 +33,10 @@ use zhiyuan_registration::{Config, DEFAULTS, MIGRATOR};
 use zhiyuan_testkit::{TestDatabase, person};
 
 use crate::fake_accounts::FakeAccounts;
+use crate::fake_authority::FakeAuthority;
 use crate::fake_identity::FakeIdentity;
 use crate::fake_orgtree::{FakeOrgtree, RESIDENCE, TOWNSHIP};
+use crate::fake_recoveries::FakeRecoveries;
 
 const START: OffsetDateTime = datetime!(2026-11-23 4:00 UTC);
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -53,6 +56,8 @@ pub(crate) struct Service {
     pub(crate) identity: FakeIdentity,
     pub(crate) accounts: FakeAccounts,
     pub(crate) orgtree: FakeOrgtree,
+    pub(crate) authority: FakeAuthority,
+    pub(crate) recoveries: FakeRecoveries,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) database: TestDatabase,
     client: RegistrationServiceClient<Channel>,
@@ -76,6 +81,7 @@ impl Service {
         let tasks = Tasks::new(Stop::new());
         let (identity, orgtree) = (FakeIdentity::default(), FakeOrgtree::default());
         let accounts = FakeAccounts::default();
+        let (authority, recoveries) = (FakeAuthority::default(), FakeRecoveries::default());
         let clock = Arc::new(ManualClock::new(START));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -84,9 +90,10 @@ impl Service {
             .add_service(EnrolmentServiceServer::new(identity.clone()))
             .add_service(AccountServiceServer::new(accounts.clone()))
             .add_service(SessionServiceServer::new(accounts.clone()))
+            .add_service(PhoneRecoveryServiceServer::new(recoveries.clone()))
+            .add_service(AuthorityServiceServer::new(authority.clone()))
             .add_service(OrganizationServiceServer::new(orgtree.clone()))
             .add_service(RegionServiceServer::new(orgtree.clone()))
-            .add_service(AuthorityServiceServer::new(orgtree.clone()))
             .serve_with_incoming_shutdown(
                 TcpListenerStream::new(listener),
                 tasks.stop().soft().cancelled_owned(),
@@ -102,7 +109,18 @@ impl Service {
         tasks.start("service", zhiyuan_registration::run(config, deps, listener, stop, ready));
         wait.wait().await.unwrap();
         let client = RegistrationServiceClient::connect(address.clone()).await.unwrap();
-        Self { identity, accounts, orgtree, clock, database, client, address, tasks }
+        Self {
+            identity,
+            accounts,
+            orgtree,
+            authority,
+            recoveries,
+            clock,
+            database,
+            client,
+            address,
+            tasks,
+        }
     }
 
     pub(crate) async fn register(

@@ -11,10 +11,13 @@
 mod audit;
 mod end;
 mod fake_accounts;
+mod fake_authority;
 mod fake_identity;
 mod fake_orgtree;
+mod fake_recoveries;
 mod harness;
 mod memberships;
+mod phone_recoveries;
 mod platforms;
 mod privacy;
 mod profiles;

@@ -41,7 +41,7 @@ impl<'a> Reviewer<'a> {
     async fn at(service: &'a Service, code: &str, may: &[Permission]) -> Self {
         let client = ReviewServiceClient::connect(service.address().to_owned()).await.unwrap();
         let reviewer = Self { service, id: Uuid::new_v4(), client };
-        service.orgtree.grant(reviewer.id, code, may);
+        service.authority.grant(reviewer.id, code, may);
         // Nobody is let in before it is known whose tokens count.
         service
             .until("the keys are known", async |_| {
@@ -257,7 +257,7 @@ async fn what_was_allowed_by_a_lease_that_ended_takes_no_effect() {
     let reviewer = Reviewer::at(&service, COUNTY, &BOTH).await;
     let review = reviewer.all(COUNTY, 0).await.remove(0);
     // Over when it is answered.
-    service.orgtree.with(|state| state.lease_ms = 0);
+    service.authority.with(|state| state.lease_ms = 0);
     let decided = reviewer.decide(&decides(&review.id, ReviewDecision::Accept)).await;
     assert!(waits_again(&decided), "{decided:?}");
     let revealed = reviewer.reveal(&review.id).await;
@@ -265,7 +265,7 @@ async fn what_was_allowed_by_a_lease_that_ended_takes_no_effect() {
     assert_eq!(service.sql(ACTS).await, "");
     assert_eq!(service.identity.calls("reveal"), 0);
 
-    service.orgtree.with(|state| state.grants.clear());
+    service.authority.with(|state| state.grants.clear());
     let decided = reviewer.decide(&decides(&review.id, ReviewDecision::Accept)).await;
     assert_refused(decided, Code::NotFound, "REVIEW_NOT_FOUND");
     assert_eq!(service.get(&request_id).await.unwrap().state(), RegistrationState::Review);
@@ -278,7 +278,7 @@ async fn who_is_shown_too_late_is_not_shown() {
     in_review(&service, TOWNSHIP, 1..2).await;
     let reviewer = Reviewer::at(&service, COUNTY, &BOTH).await;
     let review = reviewer.all(COUNTY, 0).await.remove(0);
-    service.orgtree.with(|state| state.lease_ms = 1500);
+    service.authority.with(|state| state.lease_ms = 1500);
     let gate = service.identity.hold("reveal");
     let opening = async {
         service.until("identity is asked", async |it| it.identity.calls("reveal") == 1).await;

@@ -9,19 +9,21 @@ use crate::bad_inputs::Way;
 use crate::harness::{Site, shared};
 
 /// By these a call that is sent again is known again.
-const MADE_BY_CALLERS: [&str; 2] = ["request_id", "enrolment_id"];
+const MADE_BY_CALLERS: [&str; 3] = ["request_id", "enrolment_id", "recovery_id"];
 
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 45] = [
+const WITHOUT: [&str; 51] = [
     "BatchGetApplicants",
+    "BatchGetPhoneRecoveries",
     "BatchGetVolunteers",
     "BindExternalId",
     "ChangePassword",
     "ChangePhone",
     "Check",
     "CloseMyAccount",
+    "CompletePhoneRecovery",
     "EndOtherSessions",
     "EndSession",
     "FilterWithin",
@@ -31,6 +33,7 @@ const WITHOUT: [&str; 45] = [
     "GetOrganizationStatistics",
     "GetRegion",
     "GiveConsent",
+    "ListAccountGrants",
     "ListClaimedEnrolments",
     "ListConsentTexts",
     "ListGrants",
@@ -40,8 +43,10 @@ const WITHOUT: [&str; 45] = [
     "ListMyLooks",
     "ListMyNotices",
     "ListMyOrganizations",
+    "ListMyPhoneRecoveries",
     "ListMyRecords",
     "ListOrganizations",
+    "ListPhoneRecoveries",
     "ListRegions",
     "ListReviews",
     "ListRevocations",
@@ -49,6 +54,7 @@ const WITHOUT: [&str; 45] = [
     "ListSigningKeys",
     "LookUpVolunteer",
     "LookUpVolunteerNumber",
+    "ObjectToPhoneRecoveryByCode",
     "Pull",
     "RefreshSession",
     "ReportServiceAccountUses",

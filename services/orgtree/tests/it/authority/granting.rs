@@ -6,8 +6,8 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::authority_service_client::AuthorityServiceClient;
 use zhiyuan_contracts::orgtree::v1::{
-    CheckRequest, CreateGrantRequest, FilterWithinRequest, ListGrantsRequest, ListMyGrantsRequest,
-    Permission, Role, Verdict,
+    CheckRequest, CreateGrantRequest, FilterWithinRequest, ListAccountGrantsRequest,
+    ListGrantsRequest, ListMyGrantsRequest, Permission, Role, Verdict,
 };
 use zhiyuan_domain::Clock as _;
 use zhiyuan_orgtree::Role as TypedRole;
@@ -409,5 +409,48 @@ async fn lists_need_the_permission_to_audit() {
     for code in ["A", "A-2", "A-7"] {
         assert_eq!(of(2, code).await, Err(hidden.clone()), "{code}");
     }
+    suite.stop().await;
+}
+
+#[tokio::test]
+async fn services_ask_what_an_account_holds_page_by_page() {
+    let suite = Suite::on_province().await;
+    let mut made = Vec::new();
+    for (code, role) in
+        [("A-1", TypedRole::Viewer), ("A", TypedRole::Administrator), ("A-2", TypedRole::Manager)]
+    {
+        made.push(suite.make(account(1), code, role).await.to_string());
+    }
+    suite.make(account(2), "A", TypedRole::Administrator).await;
+    let mut client = AuthorityServiceClient::new(suite.channel("registration", &suite.service));
+    let mut request = ListAccountGrantsRequest {
+        account_id: account(1).to_string(),
+        page_size: 2,
+        page_token: String::new(),
+    };
+    let first = client.list_account_grants(request.clone()).await.unwrap().into_inner();
+    assert_eq!(first.grants.len(), 2);
+    request.page_token = first.next_page_token;
+    let rest = client.list_account_grants(request.clone()).await.unwrap().into_inner();
+    assert_eq!(rest.next_page_token, "");
+    let mut listed: Vec<_> =
+        first.grants.into_iter().chain(rest.grants).map(|grant| grant.id).collect();
+    listed.sort_unstable();
+    made.sort_unstable();
+    assert_eq!(listed, made);
+    // A page of one account is none of another; who holds nothing, holds nothing.
+    request.account_id = account(3).to_string();
+    let status = client.list_account_grants(request.clone()).await.unwrap_err();
+    assert_eq!(refusal(&status), (Code::InvalidArgument, "PAGE_TOKEN_INVALID".to_owned()));
+    request.page_token = String::new();
+    assert_eq!(client.list_account_grants(request).await.unwrap().into_inner().grants, []);
+    // People don't ask.
+    let mut person = suite.person(account(1));
+    let request = ListAccountGrantsRequest {
+        account_id: account(2).to_string(),
+        ..ListAccountGrantsRequest::default()
+    };
+    let status = person.list_account_grants(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
     suite.stop().await;
 }

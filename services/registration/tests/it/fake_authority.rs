@@ -1,0 +1,184 @@
+//! orgtree by script, as far as administrators go: grants as they are set, with all
+//! permissions or but some.
+
+use std::sync::{Arc, Mutex};
+
+use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
+use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
+use zhiyuan_contracts::orgtree::v1::{
+    CheckRequest, CheckResponse, CreateGrantRequest, CreateGrantResponse, FilterWithinRequest,
+    FilterWithinResponse, Grant, ListAccountGrantsRequest, ListAccountGrantsResponse,
+    ListGrantsRequest, ListGrantsResponse, ListMyGrantsRequest, ListMyGrantsResponse, Permission,
+    RevokeGrantRequest, RevokeGrantResponse, Role, Verdict,
+};
+use zhiyuan_rpc::Error;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    /// With what each allows, where that is not what its role does.
+    pub(crate) grants: Vec<(Grant, Option<Vec<Permission>>)>,
+    /// Of all that is allowed.
+    pub(crate) lease_ms: i64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct FakeAuthority(Arc<Mutex<State>>);
+
+impl Default for FakeAuthority {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(State { grants: Vec::new(), lease_ms: 3000 })))
+    }
+}
+
+fn has(role: Role, permission: Permission) -> bool {
+    match role {
+        Role::Unspecified => false,
+        Role::Administrator => true,
+        Role::Manager => permission == Permission::ManageMembers || permission == Permission::View,
+        Role::Viewer | Role::Auditor => permission == Permission::View,
+    }
+}
+
+fn is_within(code: &str, above: &str) -> bool {
+    code.strip_prefix(above).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+fn none<T>() -> Result<Response<T>, Status> {
+    Err(Error::method_not_found().into())
+}
+
+impl FakeAuthority {
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.0.lock().unwrap())
+    }
+
+    /// Somebody new with a role.
+    pub(crate) fn administrator(&self, organization: &str, role: Role) -> String {
+        let id = Uuid::new_v4().to_string();
+        self.give(&id, organization, role);
+        id
+    }
+
+    pub(crate) fn give(&self, account_id: &str, organization: &str, role: Role) {
+        self.add(account_id, organization, role, None);
+    }
+
+    /// Gives exactly these permissions.
+    pub(crate) fn grant(&self, account: Uuid, organization: &str, permissions: &[Permission]) {
+        let permissions = Some(permissions.to_vec());
+        self.add(&account.to_string(), organization, Role::Manager, permissions);
+    }
+
+    fn add(
+        &self,
+        account_id: &str,
+        organization: &str,
+        role: Role,
+        permissions: Option<Vec<Permission>>,
+    ) {
+        let grant = Grant {
+            id: Uuid::new_v4().to_string(),
+            account_id: account_id.to_owned(),
+            organization_code: organization.to_owned(),
+            role: role.into(),
+            ..Grant::default()
+        };
+        self.with(|state| state.grants.push((grant, permissions)));
+    }
+
+    pub(crate) fn revoke(&self, account_id: &str) {
+        self.with(|state| state.grants.retain(|(grant, _)| grant.account_id != account_id));
+    }
+}
+
+#[async_trait]
+impl AuthorityService for FakeAuthority {
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(self.with(|state| {
+            let reaching: Vec<&(Grant, Option<Vec<Permission>>)> = state
+                .grants
+                .iter()
+                .filter(|(grant, _)| {
+                    grant.account_id == request.account_id
+                        && is_within(&request.organization_code, &grant.organization_code)
+                })
+                .collect();
+            let allowed = reaching.iter().find(|(grant, only)| match only {
+                Some(only) => only.contains(&request.permission()),
+                None => has(grant.role(), request.permission()),
+            });
+            match allowed {
+                Some((grant, _)) => CheckResponse {
+                    verdict: Verdict::Allowed.into(),
+                    grant: Some(grant.clone()),
+                    lease_ms: state.lease_ms,
+                },
+                None => {
+                    let out = reaching.is_empty();
+                    let verdict = if out { Verdict::OutOfScope } else { Verdict::Forbidden };
+                    CheckResponse { verdict: verdict.into(), ..CheckResponse::default() }
+                }
+            }
+        })))
+    }
+
+    async fn filter_within(
+        &self,
+        request: Request<FilterWithinRequest>,
+    ) -> Result<Response<FilterWithinResponse>, Status> {
+        let asked = request.into_inner();
+        assert!((1..=500).contains(&asked.organization_codes.len()));
+        let mut organization_codes = asked.organization_codes;
+        organization_codes.retain(|code| is_within(code, &asked.organization_code));
+        Ok(Response::new(FilterWithinResponse { organization_codes }))
+    }
+
+    async fn list_account_grants(
+        &self,
+        request: Request<ListAccountGrantsRequest>,
+    ) -> Result<Response<ListAccountGrantsResponse>, Status> {
+        let request = request.into_inner();
+        // One a page.
+        let at: usize = request.page_token.parse().unwrap_or_default();
+        let own: Vec<Grant> = self.with(|state| {
+            let grants = state.grants.iter().map(|(grant, _)| grant);
+            grants.filter(|grant| grant.account_id == request.account_id).cloned().collect()
+        });
+        let next_page_token = if at + 1 < own.len() { (at + 1).to_string() } else { String::new() };
+        let grants = own.into_iter().skip(at).take(1).collect();
+        Ok(Response::new(ListAccountGrantsResponse { grants, next_page_token }))
+    }
+
+    async fn list_my_grants(
+        &self,
+        _request: Request<ListMyGrantsRequest>,
+    ) -> Result<Response<ListMyGrantsResponse>, Status> {
+        none()
+    }
+
+    async fn list_grants(
+        &self,
+        _request: Request<ListGrantsRequest>,
+    ) -> Result<Response<ListGrantsResponse>, Status> {
+        none()
+    }
+
+    async fn create_grant(
+        &self,
+        _request: Request<CreateGrantRequest>,
+    ) -> Result<Response<CreateGrantResponse>, Status> {
+        none()
+    }
+
+    async fn revoke_grant(
+        &self,
+        _request: Request<RevokeGrantRequest>,
+    ) -> Result<Response<RevokeGrantResponse>, Status> {
+        none()
+    }
+}
