@@ -102,9 +102,8 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "session_id") => new_id(&SystemClock).to_string(),
         (_, "client_name") => "微信".to_owned(),
         (_, "sms_code") => "135246".to_owned(),
-        // Wrong, and the new one is what it is: found done, so that nothing is changed.
-        (_, "current_password") => "white-tea-00".to_owned(),
-        (_, "password" | "new_password") => PASSWORD.to_owned(),
+        // The new one is what it is: found done, so that nothing is changed.
+        (_, "password" | "current_password" | "new_password") => PASSWORD.to_owned(),
         (_, "version") => "2026-11-01".to_owned(),
         ("ListRegionsRequest", "parent_code") => "340100".to_owned(),
         ("GetRegionRequest", "code") | (_, "region_code") => REGION.to_owned(),

@@ -65,7 +65,7 @@ enum Proof<'a> {
 
 impl Credentials {
     /// Changes the password of who is signed in. Sent again within ten minutes, it finds the
-    /// new password in place and is done.
+    /// new password in place and is done; so it is where the new one is the present one.
     ///
     /// # Errors
     /// `PasswordWrong`; a new password that can't be one.
@@ -86,7 +86,8 @@ impl Credentials {
         let Some((which, reserved)) = self.sign_in.find_present(&owner, tried).await? else {
             return Err(Error::PasswordWrong);
         };
-        if which > 0 {
+        // Or it is the one that was there all the time.
+        if which > 0 || current == new {
             let mut conn = self.sign_in.issuer.pool.acquire().await?;
             return delays::db::succeed(&mut conn, &reserved).await;
         }

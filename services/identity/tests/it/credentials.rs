@@ -33,6 +33,9 @@ async fn changing_the_password_ends_the_other_sessions_and_is_told() {
     assert_eq!(refused(change("wrong-tea-42", guess).await), "PASSWORD_WRONG");
     // Each of the two was one slip: four are without a wait.
     assert_eq!(refused(change("wrong-tea-42", "white-tea-43").await), "PASSWORD_WRONG");
+    // The same once more changes nothing.
+    change(PASSWORD, PASSWORD).await.unwrap();
+    assert_eq!(identity.count("SELECT count(*) FROM identity.device").await, 2);
     change(PASSWORD, "white-tea-43").await.unwrap();
     assert_eq!(identity.count("SELECT count(*) FROM identity.device").await, 0);
     // Sent again.

@@ -192,13 +192,13 @@ async fn a_role_that_ends_is_prolonged_by_giving_it_for_longer() {
     assert_refused(&own, Code::PermissionDenied, "GRANT_TO_SELF");
     let longer = give(&mut administrator, until(90)).await.unwrap();
     let mut person = suite.person(account(2));
-    assert_eq!(mine(&mut person, 0).await, [longer.clone()]);
+    assert_eq!(mine(&mut person, 0).await, std::slice::from_ref(&longer));
     suite.clock.advance(Duration::from_secs(60));
     assert_eq!(suite.verdict(account(2), "A-1", Permission::Grant).await, Verdict::Allowed);
     let for_good = gives(account(2), "A-1", Role::Administrator);
     let endless = give(&mut administrator, for_good.clone()).await.unwrap();
     assert_eq!(give(&mut administrator, for_good).await.unwrap(), endless);
-    assert_eq!(mine(&mut suite.person(account(2)), 0).await, [endless.clone()]);
+    assert_eq!(mine(&mut suite.person(account(2)), 0).await, std::slice::from_ref(&endless));
     // What was replaced has ended, and each end is recorded beside what replaced it.
     let ended = "SELECT count(*) FROM orgtree.authority_grant WHERE revoked_at IS NOT NULL";
     let pool = suite.database.pool().await;
