@@ -88,9 +88,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "viewer_account_id" | "decided_by") => new_id(&SystemClock).to_string(),
         // In the words of who looks, or decides.
         (_, "purpose" | "note") => "核对身份证".to_owned(),
-        (_, "enrolment_id" | "account_id" | "recovery_id" | "recovery_ids") => {
-            new_id(&SystemClock).to_string()
-        }
+        (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         (_, "reason") => "手机遗失，已核对身份证原件。".to_owned(),
         // Of a record that nobody has changed yet.
