@@ -12,7 +12,7 @@ use zhiyuan_testkit::{Person, minor, person};
 use crate::codes::reason;
 use crate::harness::{BEGIN, Identity, KEYS_OF_PEOPLE, new_enrolment_id};
 
-fn child(n: u32, age: u8) -> Person {
+pub(crate) fn child(n: u32, age: u8) -> Person {
     minor(n, age, shanghai_date(BEGIN))
 }
 
@@ -31,7 +31,7 @@ impl Identity {
     }
 
     /// An application of a child with a guardian, both codes right.
-    async fn with_guardian(&self, child: &Person, of: &Person) -> BeginEnrolmentRequest {
+    pub(crate) async fn with_guardian(&self, child: &Person, of: &Person) -> BeginEnrolmentRequest {
         let guardian = Some(self.guardian(of).await);
         BeginEnrolmentRequest { guardian, ..self.application(child).await }
     }

@@ -9,6 +9,7 @@ use zhiyuan_contracts::identity::v1::{
 };
 use zhiyuan_testkit::{Person, person};
 
+use crate::guardians::child;
 use crate::harness::{Identity, KEYS_OF_PEOPLE, account, new_enrolment_id};
 
 use EnrolmentDecision::{Accept, NameMismatch, NumberNotFound};
@@ -226,6 +227,51 @@ async fn nobody_looks_at_or_decides_about_themselves() {
         assert_eq!(identity.get(id).await.unwrap().state(), EnrolmentState::Review);
         identity.reveal(id, somebody).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_person_who_accepts_a_child_does_not_stand_in_for_what_the_register_says_of_the_guardian()
+{
+    let identity = Identity::start().await;
+    let reviewer = Uuid::new_v4();
+    // The register can't tell of the child, of the guardian, of both; and what it says of
+    // the guardian once the child is accepted.
+    for (n, verdicts, later, refusal) in [
+        (1, &["04"][..], "01", None),
+        (2, &["01", "04"], "04", None),
+        (3, &["04"], "02", Some(EnrolmentRefusal::GuardianIdMismatch)),
+    ] {
+        let (child, parent) = (child(n, 15), person(10 + n));
+        let application = identity.with_guardian(&child, &parent).await;
+        identity.vendors.answer(verdicts);
+        assert_eq!(identity.begin(&application).await.state(), EnrolmentState::Review);
+        let id = application.enrolment_id;
+        let request = RevealApplicantRequest {
+            enrolment_id: id.clone(),
+            viewer_account_id: reviewer.to_string(),
+            purpose: "核对户口簿".into(),
+        };
+        let shown = identity.enrolments().reveal_applicant(request).await.unwrap().into_inner();
+        assert_eq!(
+            (shown.guardian_name, shown.guardian_id_number),
+            (parent.name, parent.id_number)
+        );
+        identity.vendors.answer(&[later]);
+        let decided = identity.decide(&id, Accept, reviewer).await.unwrap();
+        match refusal {
+            Some(refusal) => assert_eq!(decided.refusal(), refusal),
+            None => assert_eq!(decided.state(), EnrolmentState::Claimed, "{n}"),
+        }
+    }
+    // Nobody accepts a child as its guardian.
+    let parent = person(20);
+    let guardian = identity.registered(&parent).await;
+    identity.pass(Duration::MINUTE);
+    let application = identity.with_guardian(&child(5, 15), &parent).await;
+    identity.vendors.answer(&["04"]);
+    let id = identity.begin(&application).await.enrolment_id;
+    let decided = identity.decide(&id, Accept, guardian).await;
+    assert_refused(decided, Code::PermissionDenied, "ENROLMENT_OWN");
 }
 
 #[tokio::test]
