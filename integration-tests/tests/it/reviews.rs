@@ -216,6 +216,7 @@ async fn who_is_no_administrator_any_more_decides_nothing() {
     assert_eq!(state, RegistrationState::Review);
 
     assert_eq!(province.list("AH").await, Ok(vec![review.clone()]));
+    province.reveal(&review).await.unwrap();
     province.decide(&decides(&review, ReviewDecision::NumberNotFound)).await.unwrap();
     let told = decided(&client, &form).await;
     assert_refused(told, Code::FailedPrecondition, "ID_NOT_FOUND");

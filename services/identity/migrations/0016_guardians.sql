@@ -32,3 +32,23 @@ CREATE TABLE identity.guardian_consent (
     CHECK (own_income = (guardian IS NULL)),
     CHECK ((guardian IS NULL) = (relation IS NULL) AND (guardian IS NULL) = (challenge_id IS NULL))
 );
+
+-- Nobody of 14 to 17 becomes a person without it, whichever binary makes the account: one of
+-- before, while it is replaced, does not know of guardians. It tries again, and so does one
+-- that does.
+CREATE FUNCTION identity.guardian_is_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM identity.enrolment
+               WHERE enrolment_id = NEW.enrolment_id
+                 AND (guardian_challenge_id IS NOT NULL OR own_income))
+       AND NOT EXISTS (SELECT FROM identity.guardian_consent
+                       WHERE partition = NEW.partition AND account_id = NEW.account_id)
+    THEN
+        RAISE EXCEPTION 'the account of a minor without a guardian''s consent'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER guardian_is_kept AFTER INSERT ON identity.account
+    DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION identity.guardian_is_kept();

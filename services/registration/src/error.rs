@@ -30,6 +30,9 @@ pub(crate) enum Error {
     /// The review is decided already.
     #[error("the review is decided")]
     ReviewDecided,
+    /// Whoever decides has looked.
+    #[error("the review was not looked at")]
+    ReviewNotSeen,
     /// Nobody decides about the own application.
     #[error("the review is about the caller")]
     ReviewOfOneself,
@@ -106,6 +109,7 @@ impl Error {
             | Self::EtagStale
             | Self::ReviewNotFound
             | Self::ReviewDecided
+            | Self::ReviewNotSeen
             | Self::ReviewOfOneself
             | Self::RecoveryNotFound
             | Self::RecoveryVolunteerNotFound
@@ -138,6 +142,7 @@ impl Error {
             | Self::EtagStale
             | Self::ReviewNotFound
             | Self::ReviewDecided
+            | Self::ReviewNotSeen
             | Self::ReviewOfOneself
             | Self::RecoveryNotFound
             | Self::RecoveryVolunteerNotFound
@@ -204,6 +209,11 @@ impl From<Error> for RpcError {
                 Code::Precondition,
                 Reason::ReviewDecided,
                 "这份注册申请已有审核结论，请刷新列表",
+            ),
+            Error::ReviewNotSeen => Self::new(
+                Code::Precondition,
+                Reason::ReviewNotSeen,
+                "请先查看申请人的姓名和身份证号码，与证件核对后再作出决定",
             ),
             Error::ReviewOfOneself => Self::new(
                 Code::Forbidden,
@@ -444,6 +454,15 @@ mod tests {
             Reason::ReviewNotFound.wire(),
             Reason::ReviewDecided.wire(),
             Reason::ReviewOfOneself.wire(),
+            Reason::ReviewNotSeen.wire(),
+            Reason::RecoveryNotFound.wire(),
+            Reason::RecoveryOpen.wire(),
+            Reason::RecoveryOfSelf.wire(),
+            Reason::RecoveryNeedsAnother.wire(),
+            Reason::RecoveryOfAdministrator.wire(),
+            Reason::RecoveryNotWaiting.wire(),
+            Reason::RecoveryOver.wire(),
+            Reason::RecoveriesExhausted.wire(),
         ]);
         for reason in (1..200).filter_map(|number| Reason::try_from(number).ok()) {
             assert!(used.contains(&reason.wire()), "{}", reason.wire());
@@ -466,6 +485,7 @@ mod tests {
             (Error::EtagStale, Code::Conflict, "ETAG_STALE"),
             (Error::ReviewNotFound, Code::NotFound, "REVIEW_NOT_FOUND"),
             (Error::ReviewDecided, Code::Precondition, "REVIEW_DECIDED"),
+            (Error::ReviewNotSeen, Code::Precondition, "REVIEW_NOT_SEEN"),
             (Error::ReviewOfOneself, Code::Forbidden, "REVIEW_OF_ONESELF"),
             (Error::RecoveryNotFound, Code::NotFound, "RECOVERY_NOT_FOUND"),
             (Error::RecoveryVolunteerNotFound, Code::NotFound, "VOLUNTEER_NOT_FOUND"),

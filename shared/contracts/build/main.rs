@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 26] = [
+const PERSONAL: [&str; 27] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -34,6 +34,7 @@ const PERSONAL: [&str; 26] = [
     ".zhiyuan.registration.v1.DecideReviewRequest",
     ".zhiyuan.identity.v1.BeginPhoneRecoveryRequest",
     ".zhiyuan.identity.v1.ObjectToPhoneRecoveryByCodeRequest",
+    ".zhiyuan.identity.v1.ObjectToPhoneRecoveryByNoticeRequest",
     ".zhiyuan.identity.v1.CompletePhoneRecoveryRequest",
     ".zhiyuan.registration.v1.StartPhoneRecoveryRequest",
 ];

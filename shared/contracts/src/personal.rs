@@ -6,10 +6,10 @@ use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
     BeginEnrolmentRequest, BeginPhoneRecoveryRequest, ChangePasswordRequest, ChangePhoneRequest,
     CloseMyAccountRequest, CompletePhoneRecoveryRequest, Guardian, GuardianConsent,
-    LookUpVolunteerRequest, ObjectToPhoneRecoveryByCodeRequest, PhoneProof, RefreshSessionRequest,
-    ResetPasswordRequest, RevealApplicantRequest, RevealApplicantResponse,
-    SendRegistrationCodeRequest, SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest,
-    Tokens,
+    LookUpVolunteerRequest, ObjectToPhoneRecoveryByCodeRequest,
+    ObjectToPhoneRecoveryByNoticeRequest, PhoneProof, RefreshSessionRequest, ResetPasswordRequest,
+    RevealApplicantRequest, RevealApplicantResponse, SendRegistrationCodeRequest,
+    SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest, Tokens,
 };
 use crate::registration::v1::{
     DecideReviewRequest, RegisterRequest, RevealReviewRequest, RevealReviewResponse,
@@ -68,6 +68,7 @@ silent!(
     RevealReviewResponse,
     DecideReviewRequest,
     ObjectToPhoneRecoveryByCodeRequest,
+    ObjectToPhoneRecoveryByNoticeRequest,
     CompletePhoneRecoveryRequest
 );
 

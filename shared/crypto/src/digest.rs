@@ -55,6 +55,11 @@ impl KeyedDigest {
         self.version
     }
 
+    /// Returns the versions that there are keys of, the newest first.
+    pub fn versions(&self) -> impl Iterator<Item = i16> {
+        self.keys.keys().rev().copied()
+    }
+
     /// Begins a digest under the key of `version`, for one purpose, such as the name of the method.
     ///
     /// # Errors

@@ -58,7 +58,8 @@ enum Proof<'a> {
         code: &'a Code,
         /// Of a second proof, if one was given.
         reserved: Option<&'a Reservation>,
-        /// There is neither a second proof nor a device that is known.
+        /// No device vouches besides that was known for long. Name and number are written on
+        /// every list that the person is on: they show whose phone it is, and no more.
         alone: bool,
     },
 }
@@ -132,7 +133,7 @@ impl Credentials {
             None => None,
         };
         drop(conn);
-        let known = device.map(|device| device.account_id);
+        let known = device.as_ref().map(|device| device.account_id);
         let proved = self.sign_in.proved_by_code(&reset.phone, owners, proof, known).await;
         let (owner, reserved) = match proved {
             Ok((owner, reserved)) if owner.active => (owner, reserved),
@@ -144,7 +145,8 @@ impl Credentials {
                 return Err(error);
             }
         };
-        let alone = proof.is_none() && known != Some(owner.account_id);
+        let settled = device.filter(|device| device.is_settled(now));
+        let alone = settled.is_none_or(|device| device.account_id != owner.account_id);
         let set = self.reset_of(&owner, reset, (reserved.as_ref(), alone)).await;
         if set.is_err() {
             // The proof was right.

@@ -73,7 +73,8 @@ pub(crate) async fn find(
 ) -> Result<Option<Device>> {
     let partition = Partition::of(token.account_id).get();
     let row = sqlx::query!(
-        "SELECT token_hash, index_version, phone_index, last_used_at FROM identity.device
+        "SELECT token_hash, index_version, phone_index, created_at, last_used_at
+         FROM identity.device
          WHERE partition = $1 AND account_id = $2 AND device_id = $3",
         partition,
         token.account_id,
@@ -88,6 +89,7 @@ pub(crate) async fn find(
         account_id: token.account_id,
         device_id: token.device_id,
         phone: row.index_version.zip(row.phone_index),
+        created_at: row.created_at,
         last_used_at: row.last_used_at,
     };
     if device.is_forgotten(now) {

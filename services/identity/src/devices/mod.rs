@@ -15,11 +15,14 @@ use uuid::Uuid;
 use zhiyuan_domain::Mobile;
 
 use crate::keys::Vault;
+use crate::sign_in::PASSWORD_IS_PHONE;
 
 /// A person has so many devices at most; the one that was used longest ago is forgotten.
 const PER_ACCOUNT: i64 = 20;
 /// A device that was not used for that long is forgotten.
 pub(crate) const FORGOTTEN_AFTER: Duration = Duration::days(180);
+/// As long as a password that the phone has set is that phone once more.
+const SETTLED_AFTER: Duration = PASSWORD_IS_PHONE;
 /// The time of the last use is not stored more exactly than this: it would be a write with
 /// each call.
 const USE_NOTED_EVERY: Duration = Duration::days(1);
@@ -31,10 +34,17 @@ pub(crate) struct Device {
     pub(crate) device_id: Uuid,
     /// The blind index of the phone that was proved from it last, and the index's key.
     pub(crate) phone: Option<(i16, Vec<u8>)>,
+    pub(crate) created_at: OffsetDateTime,
     pub(crate) last_used_at: OffsetDateTime,
 }
 
 impl Device {
+    /// Whether it has been known for so long that whoever has taken the phone did not make it
+    /// known.
+    pub(crate) fn is_settled(&self, now: OffsetDateTime) -> bool {
+        self.created_at + SETTLED_AFTER <= now
+    }
+
     /// Whether this phone was proved from the device, and was not detached since.
     pub(crate) fn proved(&self, vault: &Vault, phone: &Mobile) -> bool {
         let Some((version, proved)) = &self.phone else { return false };

@@ -144,6 +144,10 @@ impl Enrolments {
 fn may_be_decided(known: Option<Decided>, decision: Decision) -> Result<bool> {
     match known {
         None => Err(Error::EnrolmentNotFound),
+        // A binary of before asked the register again, and put it back.
+        Some(Decided { state: State::Review, decision: Some(before) }) if before == decision => {
+            Ok(true)
+        }
         Some(Decided { decision: Some(before), .. }) if before == decision => Ok(false),
         Some(Decided { decision: Some(_), .. }) => Err(Error::EnrolmentDecided),
         Some(Decided { state: State::Review, .. }) => Ok(true),
@@ -173,6 +177,7 @@ mod tests {
             let never = may_be_decided(decided(state, None), accept);
             assert!(matches!(never, Err(Error::EnrolmentNotInReview)), "{state:?}");
         }
+        assert!(may_be_decided(decided(State::Review, Some(accept)), accept).unwrap());
         assert!(matches!(may_be_decided(None, accept), Err(Error::EnrolmentNotFound)));
     }
 }

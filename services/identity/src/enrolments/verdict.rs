@@ -83,8 +83,10 @@ impl Enrolments {
                 true
             }
             Answer::CannotTell => {
-                self.send_to_review(id, &opened, day).await?;
-                false
+                self.send_to_review(id).await?;
+                // Nobody looks for free how the register answers to rare names, or fills the
+                // list of those who decide: given back with the claim, on the same day.
+                true
             }
             Answer::Unavailable => {
                 self.postpone(id, &pending).await?;
@@ -128,10 +130,9 @@ impl Enrolments {
         }
     }
 
-    async fn send_to_review(&self, id: Uuid, opened: &Opened, day: Date) -> Result<()> {
+    async fn send_to_review(&self, id: Uuid) -> Result<()> {
         let mut tx = self.pool.begin().await?;
         if let Some(revision) = db::send_to_review(&mut tx, id, self.clock.now()).await? {
-            self.give_check_back_in(&mut tx, id, opened, day).await?;
             let changed = feed::enrolment_changed(id, revision, State::Review);
             self.outbox.append(&mut tx, &[changed]).await?;
         }

@@ -20,6 +20,10 @@ use zhiyuan_domain::{IdNumber, Mobile};
 use crate::error::{Error, Result};
 
 const SCHEMA: &str = "identity";
+/// Digits of the code that somebody objects to a recovery with, which nothing limits the tries
+/// of, and how many such codes there are.
+pub(crate) const OBJECTION_DIGITS: usize = 10;
+const OBJECTIONS: u64 = 10_u64.pow(10);
 
 /// A sealed column.
 #[derive(Debug, Clone, Copy)]
@@ -216,6 +220,23 @@ impl Vault {
             .field("challenge", challenge_id.as_bytes())
             .field("code", code.as_bytes())
             .finish())
+    }
+
+    /// What the notices of a recovery bring to the phone of the account, to object with: ten
+    /// digits, the first under the key of new codes.
+    pub(crate) fn objection_codes(&self, recovery_id: Uuid) -> Result<Vec<Zeroizing<String>>> {
+        let current = self.codes.version();
+        let others = self.codes.versions().filter(|version| *version != current);
+        let code = |version| {
+            let builder = self
+                .codes
+                .begin(version, "identity.objection")
+                .map_err(|_unknown| Error::Cryptography("code key is not configured"))?;
+            let digest = builder.field("recovery", recovery_id.as_bytes()).finish();
+            let number = digest.iter().take(8).fold(0_u64, |n, byte| (n << 8) | u64::from(*byte));
+            Ok(Zeroizing::new(format!("{:0width$}", number % OBJECTIONS, width = OBJECTION_DIGITS)))
+        };
+        std::iter::once(current).chain(others).map(code).collect()
     }
 
     /// The code that makes a refresh token one of ours.

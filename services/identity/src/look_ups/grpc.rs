@@ -36,7 +36,10 @@ impl LookUpRpc {
             Some(Named::Phone(phone)) => {
                 fields.take("phone", Mobile::parse(phone)).map(Subject::Phone)
             }
-            Some(Named::ExternalId(id)) => self.external_id(fields, id).map(Subject::External),
+            // One that was bound before it was known to be personal is still found.
+            Some(Named::ExternalId(id)) => {
+                external_id_of(fields, ExternalId::of_form(id)).map(Subject::External)
+            }
             None => {
                 let message = "请填写身份证号码、手机号码或平台编号中的一项";
                 fields.refuse("subject", "SUBJECT_MISSING", message);

@@ -43,6 +43,7 @@ pub(crate) async fn queue(
 pub(crate) struct Due {
     pub(crate) notice_id: Uuid,
     pub(crate) template: String,
+    pub(crate) once: String,
     pub(crate) account_id: Option<Uuid>,
     pub(crate) phone: Option<Vec<u8>>,
     pub(crate) attempts: i32,
@@ -66,7 +67,8 @@ pub(crate) async fn lease(
                              WHERE state = 'QUEUED'
                                AND (next_attempt_at <= $1 OR next_attempt_at > $4)
                              ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-         RETURNING notice_id, template, account_id, phone, attempts, created_at, handed_over",
+         RETURNING notice_id, template, once, account_id, phone, attempts, created_at,
+                   handed_over",
         now,
         lease_until,
         limit,

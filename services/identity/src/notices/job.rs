@@ -6,10 +6,11 @@ use std::time::Duration as StdDuration;
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 use zhiyuan_domain::{Mobile, SharedClock};
 use zhiyuan_rpc::chain;
 
-use super::{GIVEN_UP_AFTER, Outcome, Template, WINDOW, allowed_at, db};
+use super::{GIVEN_UP_AFTER, Outcome, Template, WINDOW, allowed_at, db, recovery_of};
 use crate::accounts;
 use crate::challenges::minute_of;
 use crate::enrolments::wait_after;
@@ -89,7 +90,8 @@ impl Notices {
                 return db::defer(&mut conn, notice.notice_id, until).await;
             }
         };
-        let outcome = match self.vendor.send(notice.notice_id, &phone, template.text()).await {
+        let text = self.text_of(notice, template)?;
+        let outcome = match self.vendor.send(notice.notice_id, &phone, &text).await {
             Ok(()) => return self.end(notice, Outcome::Taken).await,
             // A second message would be worse than none: what may have arrived counts.
             Err(SmsError::Unknown) => return self.end(notice, Outcome::Unknown).await,
@@ -102,6 +104,18 @@ impl Notices {
         }
         let next = self.clock.now() + wait_after(notice.attempts);
         db::postpone(&mut *self.pool.acquire().await?, notice.notice_id, next).await
+    }
+
+    fn text_of(&self, notice: &db::Due, template: Template) -> Result<Zeroizing<String>> {
+        let mut text = Zeroizing::new(template.text().to_owned());
+        if template.brings_objection_code() {
+            let recovery =
+                recovery_of(&notice.once).ok_or(Error::Inconsistent("identity.notice"))?;
+            let codes = self.vault.objection_codes(recovery)?;
+            let code = codes.first().ok_or(Error::Inconsistent("code keys"))?;
+            text.push_str(code);
+        }
+        Ok(text)
     }
 
     /// Counts a notice before it is handed over, so that the budgets hold however many

@@ -94,6 +94,12 @@ impl Template {
         Self::ALL.into_iter().find(|template| template.as_column() == column)
     }
 
+    /// Whether the code to object with is told too. It goes with the notice, so that nobody
+    /// who uses up the codes of the phone keeps its owner from objecting.
+    pub(crate) fn brings_objection_code(self) -> bool {
+        matches!(self, Self::RecoveryStarted | Self::RecoveryApproved)
+    }
+
     /// What the person reads. Nothing personal: others may see the screen.
     pub(crate) fn text(self) -> &'static str {
         match self {
@@ -115,13 +121,13 @@ impl Template {
                 "您以监护人身份同意注册的青年志愿者已注册成功。如您未曾同意，请立即联系当地团组织。"
             }
             Self::RecoveryStarted => {
-                "所在团组织已发起为您的志愿者账号更换手机号（原手机遗失），待另一位管理员核准。如非本人申请，请登录后提出异议，或用本手机号获取验证码提出异议。"
+                "所在团组织已发起为您的志愿者账号更换手机号（原手机遗失），待另一位管理员核准。如非本人申请，请登录后提出异议，或凭以下异议码提出异议，请勿告诉他人。异议码："
             }
             Self::RecoveryStartedNew => {
                 "团组织已受理将本手机号设为志愿者账号新手机号的申请，待另一位管理员核准。如与您无关，请勿向任何人提供验证码。"
             }
             Self::RecoveryApproved => {
-                "您的志愿者账号更换手机号的申请已核准，等待期过后即可生效。如非本人申请，请立即登录后提出异议，或用本手机号获取验证码提出异议。"
+                "您的志愿者账号更换手机号的申请已核准，等待期过后即可生效。如非本人申请，请立即登录后提出异议，或凭以下异议码提出异议，请勿告诉他人。异议码："
             }
             Self::RecoveryApprovedNew => {
                 "将本手机号设为志愿者账号新手机号的申请已核准，请在等待期过后凭短信验证码、姓名和身份证号码后六位办理。如与您无关，请勿向任何人提供验证码。"
@@ -134,6 +140,15 @@ impl Template {
             }
         }
     }
+}
+
+/// What the keys of notices of recoveries begin with; the id follows.
+const RECOVERY: &str = "recovery/";
+
+/// The recovery that a notice is about, by its key.
+pub(crate) fn recovery_of(once: &str) -> Option<Uuid> {
+    let (id, _step) = once.strip_prefix(RECOVERY)?.split_once('/')?;
+    Uuid::try_parse(id).ok()
 }
 
 /// Notices that a phone gets in any [`WINDOW`]; what is beyond waits. A choice of ours: a
@@ -330,7 +345,7 @@ impl Notice {
     ) -> Self {
         Self {
             notice_id: new_id(clock),
-            once: format!("recovery/{recovery_id}/{}/account", template.as_column()),
+            once: format!("{RECOVERY}{recovery_id}/{}/account", template.as_column()),
             template,
             recipient: Recipient::Account(account_id),
             at: clock.now(),
@@ -349,7 +364,7 @@ impl Notice {
         let notice_id = new_id(clock);
         Ok(Self {
             notice_id,
-            once: format!("recovery/{recovery_id}/{}/phone", template.as_column()),
+            once: format!("{RECOVERY}{recovery_id}/{}/phone", template.as_column()),
             template,
             recipient: Recipient::seal(vault, notice_id, phone, None).await?,
             at: clock.now(),

@@ -10,6 +10,7 @@ use zhiyuan_contracts::identity::v1::{
     CancelPhoneRecoveryRequest, CancelPhoneRecoveryResponse, CompletePhoneRecoveryRequest,
     CompletePhoneRecoveryResponse, ListMyPhoneRecoveriesRequest, ListMyPhoneRecoveriesResponse,
     ObjectToPhoneRecoveryByCodeRequest, ObjectToPhoneRecoveryByCodeResponse,
+    ObjectToPhoneRecoveryByNoticeRequest, ObjectToPhoneRecoveryByNoticeResponse,
     ObjectToPhoneRecoveryRequest, ObjectToPhoneRecoveryResponse, PhoneRecovery, PhoneRecoveryState,
 };
 use zhiyuan_domain::{AccountId, Mobile, RecoveryId};
@@ -21,6 +22,7 @@ use super::completing::Completion;
 use super::deciding::Beginning;
 use super::{MOST, Recoveries, Recovery, State};
 use crate::error::Result;
+use crate::keys::OBJECTION_DIGITS;
 use crate::{sign_in, sms_codes};
 
 /// `PhoneRecoveryService`.
@@ -136,6 +138,26 @@ impl RecoveryRpc {
         };
         self.recoveries.object_by_code(&phone, &code).await
     }
+
+    async fn object_by_notice(&self, request: &ObjectToPhoneRecoveryByNoticeRequest) -> Result<()> {
+        let mut fields = Fields::new();
+        let phone = fields.take("phone", Mobile::parse(&request.phone));
+        let code = objection_code(&mut fields, &request.objection_code);
+        let (Some(phone), Some(code)) = (phone, code) else {
+            return Err(fields.into_error().into());
+        };
+        self.recoveries.object_by_notice(&phone, &code).await
+    }
+}
+
+/// Ten digits; white space around and between them, as phones paste it, is taken.
+fn objection_code(fields: &mut Fields, text: &str) -> Option<String> {
+    let digits: String = text.chars().take(64).filter(|c| !c.is_whitespace()).collect();
+    if digits.len() == OBJECTION_DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(digits);
+    }
+    fields.refuse("objection_code", "OBJECTION_CODE_FORMAT", "异议码应为 10 位数字，见短信通知");
+    None
 }
 
 fn recovery_id(text: &str) -> Result<Uuid> {
@@ -236,6 +258,14 @@ impl PhoneRecoveryService for RecoveryRpc {
     ) -> Answer<ObjectToPhoneRecoveryByCodeResponse> {
         self.object_by_code(request.get_ref()).await?;
         Ok(Response::new(ObjectToPhoneRecoveryByCodeResponse {}))
+    }
+
+    async fn object_to_phone_recovery_by_notice(
+        &self,
+        request: Request<ObjectToPhoneRecoveryByNoticeRequest>,
+    ) -> Answer<ObjectToPhoneRecoveryByNoticeResponse> {
+        self.object_by_notice(request.get_ref()).await?;
+        Ok(Response::new(ObjectToPhoneRecoveryByNoticeResponse {}))
     }
 
     async fn complete_phone_recovery(

@@ -1,8 +1,10 @@
 //! How a recovery ends without effect: its person objects, or an administrator cancels it.
 
 use uuid::Uuid;
+use zeroize::Zeroizing;
 use zhiyuan_audit::{Actor, Record};
 use zhiyuan_contracts::identity::v1::SmsPurpose;
+use zhiyuan_crypto::digest;
 use zhiyuan_domain::{AccountId, Mobile};
 use zhiyuan_postgres::again;
 
@@ -72,6 +74,29 @@ impl Recoveries {
         let mut conn = sign_in.issuer.pool.acquire().await?;
         sms_codes::db::mark_used(&mut conn, code.challenge_id, sign_in.clock.now()).await?;
         Ok(())
+    }
+
+    /// Ends the recovery whose notice brought this code to the phone of the account. Nothing
+    /// counts the tries: there are too many codes, and a right one keeps things as they are.
+    ///
+    /// # Errors
+    /// `RecoveryNotFound`, also for another code.
+    pub(crate) async fn object_by_notice(&self, phone: &Mobile, code: &str) -> Result<()> {
+        let sign_in = &self.credentials.sign_in;
+        for owner in sign_in.owners.of_phone(phone).await? {
+            let mut conn = sign_in.issuer.pool.acquire().await?;
+            let latest = db::of_account(&mut conn, owner.account_id, None, 1).await?;
+            drop(conn);
+            let Some(recovery) = latest.first() else { continue };
+            let codes = sign_in.issuer.vault.objection_codes(recovery.recovery_id)?;
+            let is_right =
+                |right: &Zeroizing<String>| digest::equal(right.as_bytes(), code.as_bytes());
+            if !codes.iter().any(is_right) {
+                continue;
+            }
+            return self.object(owner.account_id, recovery.recovery_id).await;
+        }
+        Err(Error::RecoveryNotFound)
     }
 
     /// Ends a recovery that goes on, and tells both phones; as it is stored then.

@@ -226,13 +226,14 @@ async fn a_password_that_the_phone_alone_has_set_is_no_second_factor_beside_it()
     let both = async |password: &str| {
         let code = identity.code_request(&person.mobile).await;
         let request = SignInRequest { password: password.into(), ..code };
-        let tokens = identity.sign_in(request).await.unwrap().tokens.unwrap();
+        let signed_in = identity.sign_in(request).await.unwrap();
+        let tokens = signed_in.tokens.unwrap();
         let sessions = identity.sessions_of(&tokens).await.unwrap();
         let current = sessions.iter().find(|session| session.current).unwrap();
-        (tokens.clone(), current.second_factor)
+        (tokens.clone(), current.second_factor, signed_in.device_token)
     };
     assert!(both(PASSWORD).await.1);
-    let reset = async |password: &str, second: bool| {
+    let reset = async |password: &str, second: bool, device_token: &str| {
         let (sms_challenge_id, sms_code) =
             identity.code_for(&person.mobile, SmsPurpose::ResetPassword).await;
         let request = ResetPasswordRequest {
@@ -242,13 +243,13 @@ async fn a_password_that_the_phone_alone_has_set_is_no_second_factor_beside_it()
             new_password: password.to_owned(),
             name: if second { person.name.clone() } else { String::new() },
             id_number_tail: if second { tail(&person) } else { String::new() },
-            ..ResetPasswordRequest::default()
+            device_token: device_token.to_owned(),
         };
         identity.credentials().reset_password(request).await.unwrap();
     };
     // Whoever has a copy of the card resets, and changes once more.
-    reset("white-tea-43", false).await;
-    let (tokens, second_factor) = both("white-tea-43").await;
+    reset("white-tea-43", false, "").await;
+    let (tokens, second_factor, _) = both("white-tea-43").await;
     assert!(!second_factor);
     let change = zhiyuan_contracts::identity::v1::ChangePasswordRequest {
         current_password: "white-tea-43".into(),
@@ -257,11 +258,18 @@ async fn a_password_that_the_phone_alone_has_set_is_no_second_factor_beside_it()
     let change = crate::account::with(&tokens, change);
     identity.credentials().change_password(change).await.unwrap();
     assert!(!both("white-tea-44").await.1);
-    // The owner knows name and number besides, and has a day's codes again.
+    // Whoever knows name and number too, as half the school does, is no further.
     identity.pass(Duration::hours(24));
-    reset("white-tea-45", true).await;
-    assert!(both("white-tea-45").await.1);
-    reset("white-tea-46", false).await;
+    reset("white-tea-45", true, "").await;
+    let (_, second_factor, device) = both("white-tea-45").await;
+    assert!(!second_factor);
+    // Nor with a device that was made known since.
+    reset("white-tea-46", false, &device).await;
+    let (_, second_factor, device) = both("white-tea-46").await;
+    assert!(!second_factor);
+    // After a week the password counts, and the device: its owner need not wait again.
     identity.pass(Duration::days(7));
     assert!(both("white-tea-46").await.1);
+    reset("white-tea-47", false, &device).await;
+    assert!(both("white-tea-47").await.1);
 }

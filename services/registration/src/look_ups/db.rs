@@ -1,6 +1,7 @@
 //! The SQL of look-ups.
 
 use sqlx::{PgConnection, PgExecutor};
+use time::Date;
 use uuid::Uuid;
 use zhiyuan_domain::{Partition, VolunteerNumber, shanghai_date};
 
@@ -100,4 +101,23 @@ pub(crate) async fn list(
     )
     .fetch_all(executor)
     .await?)
+}
+
+/// Deletes looks of days that are shown no longer, the oldest first; returns how many.
+#[tracing::instrument(name = "db.look.delete_old", skip_all)]
+pub(crate) async fn delete_old(
+    executor: impl PgExecutor<'_>,
+    before: Date,
+    limit: i64,
+) -> Result<u64> {
+    let result = sqlx::query!(
+        "DELETE FROM registration.look WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM registration.look
+             WHERE day < $1 ORDER BY day LIMIT $2 FOR UPDATE SKIP LOCKED))",
+        before,
+        limit,
+    )
+    .execute(executor)
+    .await?;
+    Ok(result.rows_affected())
 }

@@ -8,12 +8,14 @@ pub(crate) use grpc::VolunteerRpc;
 
 use std::collections::HashMap;
 
-use time::{Date, OffsetDateTime};
+use time::{Date, Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::LookUpPurpose;
 
 use crate::volunteers::Told;
 
+/// For how long volunteers read who looked; the audit keeps it for longer.
+pub(crate) const KEPT: Duration = Duration::days(180);
 /// Ids of one question.
 pub(crate) const MOST: usize = 500;
 

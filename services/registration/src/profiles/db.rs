@@ -237,6 +237,9 @@ pub(crate) async fn erase(connection: &mut PgConnection, ids: &[Uuid]) -> Result
          ), request AS (
              DELETE FROM registration.request r USING closed c
              WHERE r.partition = c.partition AND r.caller = c.volunteer_id
+         ), look AS (
+             DELETE FROM registration.look l USING closed c
+             WHERE l.partition = c.partition AND l.volunteer_id = c.volunteer_id
          ), recovery AS (
              DELETE FROM registration.phone_recovery r USING closed c
              WHERE r.partition = c.partition AND r.volunteer_id = c.volunteer_id

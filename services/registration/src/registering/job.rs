@@ -12,6 +12,7 @@ use zhiyuan_rpc::chain;
 use super::saga::Registrar;
 use super::{Refusal, Saga, Step, db, schedule};
 use crate::error::{Error, Result};
+use crate::look_ups;
 use crate::phone_recoveries;
 use crate::requests;
 use crate::volunteers::{self, State};
@@ -232,5 +233,7 @@ async fn purge(registrar: &Registrar) -> Result<()> {
     let before = now - phone_recoveries::KEPT;
     while phone_recoveries::db::delete_old(pool, before, PURGE).await? >= full {}
     while requests::db::delete_old(pool, now - requests::KEPT, PURGE).await? >= full {}
+    let before = zhiyuan_domain::shanghai_date(now - look_ups::KEPT);
+    while look_ups::db::delete_old(pool, before, PURGE).await? >= full {}
     Ok(())
 }

@@ -38,6 +38,7 @@ struct Row {
     organization_code: String,
     step: String,
     decided: bool,
+    seen_by: Vec<Uuid>,
 }
 
 impl TryFrom<Row> for Review {
@@ -50,6 +51,7 @@ impl TryFrom<Row> for Review {
             organization: OrganizationCode::parse(&row.organization_code).map_err(|_| CORRUPT)?,
             step: Step::from_column(&row.step).ok_or(CORRUPT)?,
             decided: row.decided,
+            seen_by: row.seen_by.into_iter().map(AccountId::from).collect(),
         })
     }
 }
@@ -60,7 +62,7 @@ pub(crate) async fn find(executor: impl PgExecutor<'_>, id: EnrolmentId) -> Resu
     sqlx::query_as!(
         Row,
         r#"SELECT enrolment_id, request_id, organization_code, step,
-                  decision IS NOT NULL AS "decided!"
+                  decision IS NOT NULL AS "decided!", review_seen_by AS seen_by
            FROM registration.registration WHERE enrolment_id = $1"#,
         id.as_uuid(),
     )
@@ -79,7 +81,7 @@ pub(crate) async fn lock(
     sqlx::query_as!(
         Row,
         r#"SELECT enrolment_id, request_id, organization_code, step,
-                  decision IS NOT NULL AS "decided!"
+                  decision IS NOT NULL AS "decided!", review_seen_by AS seen_by
            FROM registration.registration WHERE enrolment_id = $1 FOR UPDATE"#,
         id.as_uuid(),
     )
@@ -87,6 +89,24 @@ pub(crate) async fn lock(
     .await?
     .map(Review::try_from)
     .transpose()
+}
+
+/// Notes that somebody looks at whom a review is about.
+#[tracing::instrument(name = "db.review.see", skip_all)]
+pub(crate) async fn see(
+    transaction: &mut PgConnection,
+    id: EnrolmentId,
+    viewer: AccountId,
+) -> Result<()> {
+    sqlx::query!(
+        "UPDATE registration.registration SET review_seen_by = array_append(review_seen_by, $2)
+         WHERE enrolment_id = $1 AND $2 <> ALL (review_seen_by)",
+        id.as_uuid(),
+        viewer.as_uuid(),
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
 }
 
 /// Stores a decision about a registration that is locked, and makes it due.

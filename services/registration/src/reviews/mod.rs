@@ -13,7 +13,7 @@ pub(crate) use reviewing::Reviews;
 use time::OffsetDateTime;
 use zhiyuan_contracts::identity::v1::EnrolmentDecision;
 use zhiyuan_contracts::registration::v1::ReviewDecision;
-use zhiyuan_domain::{EnrolmentId, OrganizationCode, RequestId};
+use zhiyuan_domain::{AccountId, EnrolmentId, OrganizationCode, RequestId};
 
 use crate::error::{Error, Result};
 use crate::registering::Step;
@@ -80,6 +80,8 @@ pub(crate) struct Review {
     pub(crate) organization: OrganizationCode,
     pub(crate) step: Step,
     pub(crate) decided: bool,
+    /// Who has looked at whom it is about.
+    pub(crate) seen_by: Vec<AccountId>,
 }
 
 impl Review {
@@ -121,6 +123,7 @@ mod tests {
             organization: OrganizationCode::parse("AH").unwrap(),
             step,
             decided,
+            seen_by: Vec::new(),
         };
         for step in Step::ALL {
             let decided = review(step, true).check_waits();

@@ -118,6 +118,7 @@ impl Reviews {
     async fn note_look(&self, act: Act, review: &Review, purpose: &Remark) -> Result<Lease> {
         let lease = self.allowed(act, review).await?;
         let mut transaction = self.pool.begin().await?;
+        db::see(&mut transaction, review.id, act.me).await?;
         let record = act.done(review).because(purpose.as_str());
         self.trail.append_under(&mut transaction, record, &lease).await?;
         lease.check(Instant::now())?;
@@ -157,6 +158,9 @@ impl Reviews {
             return Ok(());
         }
         locked.check_waits()?;
+        if !locked.seen_by.contains(&act.me) {
+            return Err(Error::ReviewNotSeen);
+        }
         let now = self.clock.now();
         command.note(&mut transaction, &self.digests, now).await?;
         db::decide(&mut transaction, locked.request_id, deciding.decision, act.me, now).await?;

@@ -11,7 +11,8 @@ use zhiyuan_contracts::identity::v1::{
     CancelPhoneRecoveryRequest, CancelPhoneRecoveryResponse, CompletePhoneRecoveryRequest,
     CompletePhoneRecoveryResponse, ErrorReason, ListMyPhoneRecoveriesRequest,
     ListMyPhoneRecoveriesResponse, ObjectToPhoneRecoveryByCodeRequest,
-    ObjectToPhoneRecoveryByCodeResponse, ObjectToPhoneRecoveryRequest,
+    ObjectToPhoneRecoveryByCodeResponse, ObjectToPhoneRecoveryByNoticeRequest,
+    ObjectToPhoneRecoveryByNoticeResponse, ObjectToPhoneRecoveryRequest,
     ObjectToPhoneRecoveryResponse, PhoneRecovery, PhoneRecoveryState,
 };
 use zhiyuan_rpc::{Code, Error};
@@ -163,6 +164,13 @@ impl PhoneRecoveryService for FakeRecoveries {
         &self,
         _request: Request<ObjectToPhoneRecoveryByCodeRequest>,
     ) -> Result<Response<ObjectToPhoneRecoveryByCodeResponse>, Status> {
+        none()
+    }
+
+    async fn object_to_phone_recovery_by_notice(
+        &self,
+        _request: Request<ObjectToPhoneRecoveryByNoticeRequest>,
+    ) -> Result<Response<ObjectToPhoneRecoveryByNoticeResponse>, Status> {
         none()
     }
 

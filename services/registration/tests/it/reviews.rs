@@ -93,7 +93,17 @@ impl<'a> Reviewer<'a> {
         Ok(self.client.clone().reveal_review(self.sign(request)).await?.into_inner())
     }
 
+    /// Decides, as somebody who has looked.
     async fn decide(&self, request: &DecideReviewRequest) -> Result<(), Status> {
+        let look =
+            "UPDATE registration.registration SET review_seen_by = review_seen_by || $1::uuid
+                    WHERE enrolment_id::text = $2";
+        let looked = sqlx::query(look).bind(self.id).bind(&request.review_id);
+        looked.execute(&self.service.pool().await).await.unwrap();
+        self.decide_blindly(request).await
+    }
+
+    async fn decide_blindly(&self, request: &DecideReviewRequest) -> Result<(), Status> {
         self.client.clone().decide_review(self.sign(request.clone())).await.map(|_| ())
     }
 }
@@ -406,4 +416,21 @@ async fn malformed_requests_name_their_fields() {
     assert_eq!(named(nothing), ["review_id", "purpose"]);
     assert_eq!(named(reviewer.list("-", 0, "").await.unwrap_err()), ["organization_code"]);
     assert_eq!(named(reviewer.list(COUNTY, -1, "").await.unwrap_err()), ["page_size"]);
+}
+
+#[tokio::test]
+async fn who_has_not_looked_decides_nothing() {
+    let service = Service::start(Recovery::Off).await;
+    in_review(&service, TOWNSHIP, 1..2).await;
+    let reviewer = Reviewer::at(&service, COUNTY, &BOTH).await;
+    let other = Reviewer::at(&service, COUNTY, &BOTH).await;
+    let [review] = reviewer.all(COUNTY, 0).await.try_into().unwrap();
+    let decision = decides(&review.id, ReviewDecision::Accept);
+    let seen = other.reveal(&review.id).await;
+    seen.unwrap();
+    let blind = reviewer.decide_blindly(&decision).await;
+    assert_refused(blind, Code::FailedPrecondition, "REVIEW_NOT_SEEN");
+    reviewer.reveal(&review.id).await.unwrap();
+    // It left no trace that kept it from being sent again.
+    reviewer.decide_blindly(&decision).await.unwrap();
 }
