@@ -67,7 +67,7 @@ impl Enrolments {
         let day = self.today();
         match pending.decision {
             None => {}
-            // Not a failed check: the register has not answered, and a person is asked once.
+            // The check that led to it stays counted as failed.
             Some(Decision::NameMismatch) => return self.refuse(id, Refusal::IdNameMismatch).await,
             Some(Decision::NumberNotFound) => return self.refuse(id, Refusal::IdNotFound).await,
             Some(Decision::Accept) => return self.accepted(id, &pending, day).await,
