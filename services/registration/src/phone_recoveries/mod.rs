@@ -9,6 +9,7 @@ mod deciding;
 pub(crate) mod grpc;
 mod identity;
 pub(crate) mod job;
+mod looking;
 mod permission;
 mod showing;
 
@@ -27,8 +28,27 @@ pub(crate) const KEPT: Duration = Duration::days(180);
 pub(crate) const PHONE_AWAITED: Duration = Duration::minutes(15);
 /// Before it is tried again to tell identity.
 pub(crate) const TRY_AGAIN: Duration = Duration::seconds(30);
+/// Before it is looked again whether both administrators of one that is approved still may.
+pub(crate) const LOOK_AGAIN: Duration = Duration::minutes(10);
 /// What the limit of an administrator looks back on.
 pub(crate) const WINDOW: Duration = Duration::hours(24);
+/// What the limit of a volunteer looks back on.
+pub(crate) const VOLUNTEER_WINDOW: Duration = Duration::days(30);
+/// A recovery ends within that long of its start, one way or another.
+pub(crate) const LONGEST: Duration = Duration::days(90);
+
+/// What an operator has set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// That one administrator may start in 24 hours.
+    pub(crate) per_administrator: u32,
+    /// That may be started of one volunteer in 30 days.
+    pub(crate) per_volunteer: u32,
+    /// In which none is started after the volunteer has objected to one.
+    pub(crate) objection_pause: Duration,
+    /// How old the grant is by which an administrator starts or approves one.
+    pub(crate) grant_age: Duration,
+}
 
 /// How far a recovery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
