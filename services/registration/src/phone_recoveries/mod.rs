@@ -19,7 +19,7 @@ pub(crate) use permission::Administrators;
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
-use zhiyuan_domain::Violation;
+use zhiyuan_domain::{Violation, holds_long_number};
 
 /// How long recoveries are kept.
 pub(crate) const KEPT: Duration = Duration::days(180);
@@ -165,8 +165,7 @@ impl Reason {
             let message = "办理原因只能包含文字、数字、空格和常用标点";
             return Err(violation("REASON_CHARACTERS", message));
         }
-        let number = |run: &str| run.chars().filter(|c| c.is_numeric()).count() > 5;
-        if text.split(|c: char| !c.is_numeric() && c != ' ' && c != '-').any(number) {
+        if holds_long_number(text) {
             let message = "办理原因中请勿填写手机号、身份证号码等个人信息";
             return Err(violation("REASON_PERSONAL", message));
         }
@@ -211,6 +210,9 @@ mod tests {
             ("新号 13900000000", "REASON_PERSONAL"),
             ("新号 139 0000 0000", "REASON_PERSONAL"),
             ("新号 139-0000-0000", "REASON_PERSONAL"),
+            ("新号 139.0000.0000", "REASON_PERSONAL"),
+            ("新号 139，0000，0000", "REASON_PERSONAL"),
+            ("新号 (139):0000、0000", "REASON_PERSONAL"),
             ("新号１３９００００００００", "REASON_PERSONAL"),
         ] {
             assert_eq!(wrong(text), Some(told), "{text}");
