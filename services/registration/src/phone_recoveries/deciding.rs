@@ -192,6 +192,9 @@ impl Recoveries {
         if stored.step.is_to_be_told() {
             self.tell(&stored).await?;
         }
+        if decided == Decided::Cancel {
+            self.check_ended_without_effect(id).await?;
+        }
         self.find(id).await
     }
 
@@ -275,6 +278,13 @@ impl Recoveries {
         self.trail.append_under(&mut transaction, record, &allowed.lease).await?;
         allowed.check()?;
         Ok(transaction.commit().await?)
+    }
+
+    /// Whether one that was cancelled took no effect before identity heard of it.
+    async fn check_ended_without_effect(&self, id: Uuid) -> Result<()> {
+        let told = self.accounts.get(&[id]).await?;
+        let completed = told.iter().any(|told| told.state() == PhoneRecoveryState::Completed);
+        if completed { Err(Error::RecoveryOver) } else { Ok(()) }
     }
 
     /// Lets identity begin a recovery, and stores what it made of it.

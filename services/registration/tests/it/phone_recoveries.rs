@@ -87,7 +87,11 @@ impl<'a> Case<'a> {
     }
 
     pub(crate) async fn cancel(&self, who: &str, id: &str) -> Answer {
-        let request = CancelPhoneRecoveryRequest { request_id: new(), recovery_id: id.to_owned() };
+        self.cancel_with(who, new(), id).await
+    }
+
+    async fn cancel_with(&self, who: &str, request_id: String, id: &str) -> Answer {
+        let request = CancelPhoneRecoveryRequest { request_id, recovery_id: id.to_owned() };
         let request = self.sign(who, request);
         let answer = self.client.clone().cancel_phone_recovery(request).await?;
         Ok(answer.into_inner().recovery.unwrap())
@@ -348,6 +352,21 @@ async fn what_is_over_is_neither_approved_nor_cancelled() {
     case.cancel(&case.first, &id).await.unwrap();
     assert_eq!(refused(case.cancel(&case.second, &id).await), "RECOVERY_OVER");
     assert_eq!(refused(case.approve(&case.second, &id).await), "RECOVERY_NOT_WAITING");
+}
+
+#[tokio::test]
+async fn a_cancellation_that_identity_hears_of_too_late_is_told_so() {
+    let service = Service::start(Recovery::Off).await;
+    let case = Case::new(&service).await;
+    let (id, request_id) = (case.start().await.id, new());
+    service.recoveries.with(|state| state.down = 1);
+    let told = case.cancel_with(&case.first, request_id.clone(), &id).await;
+    assert_eq!(refused(told), "UNAVAILABLE");
+    service.recoveries.set(PhoneRecoveryState::Completed);
+    for _ in 0..2 {
+        let told = case.cancel_with(&case.first, request_id.clone(), &id).await;
+        assert_eq!(refused(told), "RECOVERY_OVER");
+    }
 }
 
 #[tokio::test]
