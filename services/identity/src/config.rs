@@ -1,6 +1,7 @@
 //! What an operator can set; the defaults stand in `config.default.toml`.
 
 use std::collections::BTreeMap;
+use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -218,16 +219,16 @@ pub struct LookUpsConfig {
 #[serde(deny_unknown_fields)]
 pub struct RecoveriesConfig {
     /// In which one can object, from the approval on.
-    pub delay_seconds: u32,
+    pub delay_seconds: NonZeroU32,
     /// After that, in which it can be completed; and before, in which it can be approved.
-    pub open_days: u16,
+    pub open_days: NonZeroU16,
 }
 
 impl RecoveriesConfig {
     pub(crate) fn times(&self) -> Times {
         Times {
-            delay: time::Duration::seconds(self.delay_seconds.into()),
-            open: time::Duration::days(self.open_days.into()),
+            delay: time::Duration::seconds(self.delay_seconds.get().into()),
+            open: time::Duration::days(self.open_days.get().into()),
         }
     }
 }

@@ -15,6 +15,7 @@ use zhiyuan_rpc::{SuiteChannel, connect_lazy};
 use zhiyuan_settings::Secret;
 use zhiyuan_telemetry::TelemetryConfig;
 
+use crate::phone_recoveries::Limits;
 use crate::run::Deps;
 
 /// The configuration of registration.
@@ -102,6 +103,24 @@ pub struct RecoveryConfig {
 pub struct PhoneRecoveriesConfig {
     /// Recoveries that one administrator may start in 24 hours.
     pub per_administrator: u32,
+    /// That may be started of one volunteer in 30 days.
+    pub per_volunteer: u32,
+    /// Days in which none is started after the volunteer has objected to one.
+    pub objection_pause_days: u8,
+    /// Days for which an administrator has held the grant by which one is started or
+    /// approved, unless the operator gave it.
+    pub grant_age_days: u16,
+}
+
+impl PhoneRecoveriesConfig {
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            per_administrator: self.per_administrator,
+            per_volunteer: self.per_volunteer,
+            objection_pause: time::Duration::days(self.objection_pause_days.into()),
+            grant_age: time::Duration::days(self.grant_age_days.into()),
+        }
+    }
 }
 
 /// What is wrong with the configuration; never holds a secret.

@@ -66,6 +66,12 @@ pub(crate) enum Error {
     /// The caller has started as many recoveries as one may.
     #[error("too many recoveries were started")]
     RecoveriesExhausted { wait: Duration },
+    /// The grant of the caller is too young.
+    #[error("the grant is too young")]
+    RecoveryGrantTooNew,
+    /// As many were started of the volunteer as may be, or the volunteer has objected lately.
+    #[error("too many recoveries of the volunteer were started")]
+    RecoveriesOfVolunteerExhausted { wait: Duration },
     /// The registration is refused.
     #[error("refused: {}", .0.as_column())]
     Refused(Refusal),
@@ -121,6 +127,8 @@ impl Error {
             | Self::RecoveryNotWaiting
             | Self::RecoveryOver
             | Self::RecoveriesExhausted { .. }
+            | Self::RecoveryGrantTooNew
+            | Self::RecoveriesOfVolunteerExhausted { .. }
             | Self::Refused(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
@@ -154,6 +162,8 @@ impl Error {
             | Self::RecoveryNotWaiting
             | Self::RecoveryOver
             | Self::RecoveriesExhausted { .. }
+            | Self::RecoveryGrantTooNew
+            | Self::RecoveriesOfVolunteerExhausted { .. }
             | Self::Refused(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
@@ -248,7 +258,8 @@ impl From<Error> for RpcError {
             Error::RecoveryNeedsAnother => Self::new(
                 Code::Precondition,
                 Reason::RecoveryNeedsAnother,
-                "发起人不能核准自己发起的换号申请，请由另一位管理员核准",
+                "须由两位相互独立的管理员分别发起和核准：发起人不能自行核准，双方不能由对方授权，且发起人\
+                 须仍有办理权限；请由另一位管理员核准，或撤销后重新办理",
             ),
             Error::RecoveryOfAdministrator => Self::new(
                 Code::Precondition,
@@ -269,6 +280,17 @@ impl From<Error> for RpcError {
                 Code::Exhausted,
                 Reason::RecoveriesExhausted,
                 "您 24 小时内发起的换号申请已达上限，请稍后再办，或由其他管理员办理",
+            )
+            .with_retry_after(wait),
+            Error::RecoveryGrantTooNew => Self::new(
+                Code::Precondition,
+                Reason::RecoveryGrantTooNew,
+                "您的管理授权生效时间较短，暂不能办理换号，请由任职时间较长的管理员办理",
+            ),
+            Error::RecoveriesOfVolunteerExhausted { wait } => Self::new(
+                Code::Exhausted,
+                Reason::RecoveriesOfVolunteerExhausted,
+                "该志愿者近期的换号申请已达上限，或本人刚提出过异议，请稍后再办，并与本人当面核实",
             )
             .with_retry_after(wait),
             Error::Refused(refusal) => refusal.into(),
@@ -500,6 +522,12 @@ mod tests {
                 Error::RecoveriesExhausted { wait: Duration::from_secs(9) },
                 Code::Exhausted,
                 "RECOVERIES_EXHAUSTED",
+            ),
+            (Error::RecoveryGrantTooNew, Code::Precondition, "RECOVERY_GRANT_TOO_NEW"),
+            (
+                Error::RecoveriesOfVolunteerExhausted { wait: Duration::from_secs(9) },
+                Code::Exhausted,
+                "RECOVERIES_OF_VOLUNTEER_EXHAUSTED",
             ),
             (Error::Refused(Refusal::UnderAge), Code::Precondition, "UNDER_AGE"),
             (Error::Remote(remote(tonic::Code::Unavailable)), Code::Unavailable, "UNAVAILABLE"),

@@ -157,7 +157,7 @@ pub async fn run(
         trail: Trail::new(NAME, deps.clock.clone()),
         accounts: phone_recoveries::Accounts::new(deps.identity.clone()),
         administrators: Administrators::new(deps.orgtree),
-        per_administrator: config.phone_recoveries.per_administrator,
+        limits: config.phone_recoveries.limits(),
     };
     let names = [REGISTRATIONS, PROFILES, REVIEWS, VOLUNTEERS, PHONE_RECOVERIES, FEED];
     let routes = server::standard_routes(&names)

@@ -6,6 +6,7 @@ pub mod direction;
 pub mod guardian;
 pub mod id_number;
 pub mod ids;
+mod long_number;
 pub mod mobile;
 pub mod organization_code;
 pub mod password;
@@ -27,6 +28,7 @@ pub use ids::{
     AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RecoveryId, RequestId, VolunteerId,
     new_id,
 };
+pub use long_number::holds_long_number;
 pub use mobile::{InvalidMobile, Mobile};
 pub use organization_code::{InvalidOrganizationCode, OrganizationCode};
 pub use password::{InvalidPassword, Password, PersonalDetails};

@@ -4,7 +4,7 @@
 const LONGEST: usize = 200;
 
 /// Why something is looked at, or what a decision rests on, in the words of who does it: one
-/// line of 1 to 200 characters.
+/// line of 1 to 200 characters, without numbers that may be a person's.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Remark(String);
 
@@ -20,6 +20,9 @@ pub enum InvalidRemark {
     /// It has line breaks, or what turns the direction of text.
     #[error("characters that are no text")]
     Characters,
+    /// It has a long number, which may be a phone or an ID number.
+    #[error("a number of more than 5 digits")]
+    Personal,
 }
 
 impl InvalidRemark {
@@ -29,6 +32,7 @@ impl InvalidRemark {
             Self::Empty => "REMARK_EMPTY",
             Self::Length => "REMARK_LENGTH",
             Self::Characters => "REMARK_CHARACTERS",
+            Self::Personal => "REMARK_PERSONAL",
         }
     }
 
@@ -38,6 +42,7 @@ impl InvalidRemark {
             Self::Empty => "请填写说明",
             Self::Length => "说明不超过 200 个字",
             Self::Characters => "说明不能换行，也不能包含控制字符",
+            Self::Personal => "说明中请勿填写手机号、身份证号码等个人信息",
         }
     }
 }
@@ -57,6 +62,9 @@ impl Remark {
         }
         if text.chars().any(|c| c.is_control() || crate::turns_direction(c)) {
             return Err(InvalidRemark::Characters);
+        }
+        if crate::holds_long_number(text) {
+            return Err(InvalidRemark::Personal);
         }
         Ok(Self(text.to_owned()))
     }
@@ -103,6 +111,7 @@ mod tests {
             ("核对\n证件", InvalidRemark::Characters),
             ("核对\u{0}", InvalidRemark::Characters),
             ("核对\u{202e}", InvalidRemark::Characters),
+            ("核对 139 0000 0000", InvalidRemark::Personal),
         ] {
             assert_eq!(Remark::parse(text), Err(error), "{text:?}");
         }
@@ -113,7 +122,12 @@ mod tests {
     #[test]
     fn shows_nothing_and_every_error_says_what_to_do() {
         assert_eq!(format!("{:?}", Remark::parse("张三").unwrap()), "Remark(***)");
-        for error in [InvalidRemark::Empty, InvalidRemark::Length, InvalidRemark::Characters] {
+        for error in [
+            InvalidRemark::Empty,
+            InvalidRemark::Length,
+            InvalidRemark::Characters,
+            InvalidRemark::Personal,
+        ] {
             assert!(error.reason().starts_with("REMARK_") && !error.message().is_ascii());
         }
     }

@@ -24,6 +24,7 @@ use zhiyuan_domain::OrganizationCode;
 use crate::client::SuiteChannel;
 use crate::error::Error;
 use crate::remote::Remote;
+use crate::wire::from_timestamp;
 
 /// No answer is relied on for longer, whatever it says.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -53,6 +54,10 @@ pub struct Lease {
     pub organization_code: String,
     /// The role of the grant.
     pub role: Role,
+    /// Since when there is the grant, if orgtree told.
+    pub granted_at: Option<OffsetDateTime>,
+    /// The account that gave it; `None` if the operator of the suite did.
+    pub granted_by: Option<Uuid>,
     until: Instant,
 }
 
@@ -94,11 +99,17 @@ impl Decision {
         match answer.verdict() {
             Verdict::Allowed => {
                 let grant = answer.grant.as_ref().ok_or_else(broken)?;
+                let granted_by = match &*grant.granted_by {
+                    "" => None,
+                    id => Some(Uuid::try_parse(id).map_err(|_form| broken())?),
+                };
                 let lasts = u64::try_from(answer.lease_ms).map_err(|_negative| broken())?;
                 Ok(Self::Allowed(Lease {
                     grant_id: Uuid::try_parse(&grant.id).map_err(|_form| broken())?,
                     organization_code: grant.organization_code.clone(),
                     role: grant.role(),
+                    granted_at: grant.create_time.as_ref().and_then(from_timestamp),
+                    granted_by,
                     until: asked + Duration::from_millis(lasts).min(LONGEST),
                 }))
             }
@@ -239,6 +250,28 @@ mod tests {
         assert_eq!(at(1500), time::Duration::milliseconds(1500));
         // It is long over.
         assert_eq!(at(9000), time::Duration::seconds(-6));
+    }
+
+    #[test]
+    fn tells_since_when_and_by_whom_it_was_given() {
+        let (giver, at) = (Uuid::from_u128(8), datetime!(2026-11-23 4:00 UTC));
+        let of = |granted_by: &str| {
+            let grant = Some(Grant {
+                id: Uuid::from_u128(7).to_string(),
+                create_time: Some(crate::wire::timestamp(at)),
+                granted_by: granted_by.to_owned(),
+                ..Grant::default()
+            });
+            let verdict = Verdict::Allowed.into();
+            let answer = CheckResponse { verdict, grant, lease_ms: 1 };
+            match Decision::of(&answer, Instant::now()) {
+                Ok(Decision::Allowed(lease)) => Some((lease.granted_at, lease.granted_by)),
+                _ => None,
+            }
+        };
+        assert_eq!(of(&giver.to_string()), Some((Some(at), Some(giver))));
+        assert_eq!(of(""), Some((Some(at), None)));
+        assert_eq!(of("somebody"), None);
     }
 
     #[test]

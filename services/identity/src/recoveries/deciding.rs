@@ -1,5 +1,6 @@
 //! What administrators decide, as registration tells it.
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_audit::{Actor, Record};
 use zhiyuan_domain::{AccountId, Mobile};
@@ -58,8 +59,9 @@ impl Recoveries {
         notices: &[Notice],
     ) -> Result<Recovery> {
         let sign_in = &self.credentials.sign_in;
-        let now = sign_in.clock.now();
         let mut tx = sign_in.issuer.pool.begin().await?;
+        // By a clock that is ahead, the one that goes on would be over.
+        let now = sign_in.issuer.keys.agreed.now(&mut tx).await?;
         if !accounts::db::lock_active(&mut tx, new.account_id).await? {
             return Err(Error::AccountGone);
         }
@@ -105,7 +107,7 @@ impl Recoveries {
         if found.state.is_open() && !found.is_of_two(approver) {
             return Err(Error::RecoveryNeedsTwo);
         }
-        let now = self.credentials.sign_in.clock.now();
+        let now = self.agreed_now().await?;
         let (State::Started, Some(account_id)) = (found.state_at(now), found.account_id) else {
             return Ok(found);
         };
@@ -179,6 +181,13 @@ impl Recoveries {
     pub(crate) async fn by_ids(&self, ids: &[Uuid]) -> Result<Vec<Recovery>> {
         let mut conn = self.credentials.sign_in.issuer.pool.acquire().await?;
         db::by_ids(&mut conn, ids).await
+    }
+
+    /// The time, as far as the clocks agree.
+    pub(super) async fn agreed_now(&self) -> Result<OffsetDateTime> {
+        let issuer = &self.credentials.sign_in.issuer;
+        let mut conn = issuer.pool.acquire().await?;
+        issuer.keys.agreed.now(&mut conn).await
     }
 
     pub(super) async fn find(&self, recovery_id: Uuid) -> Result<Option<Recovery>> {

@@ -35,7 +35,7 @@ impl Recoveries {
         let found = mine.ok_or(Error::RecoveryNotFound)?;
         let actor = Actor::Person(AccountId::from(account_id));
         let ended = self.end_by(&found, State::Objected, actor).await?;
-        match ended.state_at(self.credentials.sign_in.clock.now()) {
+        match ended.state {
             State::Objected => Ok(()),
             State::Started
             | State::Approved
@@ -49,26 +49,32 @@ impl Recoveries {
     /// may, and nothing else is asked for: to keep things as they are is safe.
     ///
     /// # Errors
-    /// When the code isn't right; `RecoveryNotFound`.
+    /// When the code isn't right; `RecoveryNotFound`; `RecoveryOver` if it took effect that
+    /// very moment.
     pub(crate) async fn object_by_code(&self, phone: &Mobile, code: &Code) -> Result<()> {
         let sign_in = &self.credentials.sign_in;
         sign_in.check_code(code, (phone, SmsPurpose::ObjectToRecovery)).await?;
         let owners = sign_in.owners.of_phone(phone).await?;
         let mut open = Vec::new();
         let mut conn = sign_in.issuer.pool.acquire().await?;
+        let now = sign_in.issuer.keys.agreed.now(&mut conn).await?;
         for owner in owners {
             let found = db::open_of(&mut conn, owner.account_id).await?;
-            let now = sign_in.clock.now();
             open.extend(found.filter(|recovery| recovery.state_at(now).is_open()));
         }
         drop(conn);
         if open.is_empty() {
             return Err(Error::RecoveryNotFound);
         }
+        let mut objected = false;
         for recovery in open {
             let Some(account_id) = recovery.account_id else { continue };
             let actor = Actor::Person(AccountId::from(account_id));
-            self.end_by(&recovery, State::Objected, actor).await?;
+            objected |=
+                self.end_by(&recovery, State::Objected, actor).await?.state == State::Objected;
+        }
+        if !objected {
+            return Err(Error::RecoveryOver);
         }
         // Last, so that who was cut off before can send it again.
         let mut conn = sign_in.issuer.pool.acquire().await?;
@@ -106,7 +112,7 @@ impl Recoveries {
         state: State,
         actor: Actor,
     ) -> Result<Recovery> {
-        let now = self.credentials.sign_in.clock.now();
+        let now = self.agreed_now().await?;
         let Some(account_id) = found.account_id.filter(|_| found.state_at(now).is_open()) else {
             return Ok(found.clone());
         };
@@ -135,8 +141,9 @@ impl Recoveries {
         notices: &[Notice],
     ) -> Result<Recovery> {
         let sign_in = &self.credentials.sign_in;
-        let now = sign_in.clock.now();
         let mut tx = sign_in.issuer.pool.begin().await?;
+        // By a clock that is ahead, its time would be over, and nobody could end it.
+        let now = sign_in.issuer.keys.agreed.now(&mut tx).await?;
         let locked = db::lock(&mut tx, recovery_id).await?.ok_or(Error::RecoveryNotFound)?;
         if !locked.state_at(now).is_open() {
             return Ok(locked);

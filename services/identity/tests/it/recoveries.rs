@@ -373,6 +373,29 @@ async fn an_objection_comes_too_late_once_it_has_taken_effect() {
 }
 
 #[tokio::test]
+async fn an_objection_by_code_that_comes_a_moment_too_late_is_told_so() {
+    let case = Case::approved().await;
+    let old = case.person.mobile.clone();
+    let mut held = case.identity.pool.begin().await.unwrap();
+    // It takes effect, and that is not yet stored when the code is looked at.
+    let completed = "UPDATE identity.phone_recovery
+                     SET state = 'COMPLETED', ended_at = now(), new_phone = NULL,
+                         index_version = NULL, phone_index = NULL";
+    sqlx::query(completed).execute(&mut *held).await.unwrap();
+    let release = async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while case.identity.count(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        held.commit().await.unwrap();
+    };
+    let objecting = case.object_by_code(&old, SmsPurpose::ObjectToRecovery);
+    let (told, ()) = tokio::join!(objecting, release);
+    assert_eq!(refused(told), "RECOVERY_OVER");
+}
+
+#[tokio::test]
 async fn who_proves_the_phone_and_not_the_person_waits() {
     let case = Case::approved().await;
     case.identity.pass(DELAY);
@@ -544,6 +567,35 @@ async fn a_process_whose_clock_is_ahead_completes_nothing() {
     };
     let mut client = PhoneRecoveryServiceClient::new(channel);
     let told = client.complete_phone_recovery(completion).await;
+    assert_eq!(refused(told), "UNAVAILABLE");
+    let state = "SELECT count(*) FROM identity.phone_recovery WHERE state = 'APPROVED'";
+    assert_eq!(case.identity.count(state).await, 1);
+}
+
+#[tokio::test]
+async fn a_process_whose_clock_is_ahead_tells_nobody_that_it_is_over() {
+    let case = Case::approved().await;
+    let old = case.person.mobile.clone();
+    let mut config = case.identity.config.clone();
+    config.feed.max_skew_ms = 60_000;
+    let clock = Arc::new(ManualClock::new(SystemClock.now()));
+    let (address, _tasks) =
+        case.identity.replica_with(&config, &(clock.clone() as SharedClock)).await;
+    clock.advance(std::time::Duration::from_secs(30 * 24 * 3600));
+    let channel = connect_lazy(&address).unwrap();
+    let request = SendSmsCodeRequest {
+        phone: old.clone(),
+        purpose: SmsPurpose::ObjectToRecovery.into(),
+        ..SendSmsCodeRequest::default()
+    };
+    let sent = SmsCodeServiceClient::new(channel.clone()).send_sms_code(request).await.unwrap();
+    let request = ObjectToPhoneRecoveryByCodeRequest {
+        phone: old.clone(),
+        sms_challenge_id: sent.into_inner().challenge_id,
+        sms_code: case.identity.vendors.code(&old),
+    };
+    let mut client = PhoneRecoveryServiceClient::new(channel);
+    let told = client.object_to_phone_recovery_by_code(request).await.map(|_done| ());
     assert_eq!(refused(told), "UNAVAILABLE");
     let state = "SELECT count(*) FROM identity.phone_recovery WHERE state = 'APPROVED'";
     assert_eq!(case.identity.count(state).await, 1);

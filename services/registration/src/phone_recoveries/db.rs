@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_domain::{OrganizationCode, Partition};
 
-use super::{Reason, Recovery, Refusal, Step, WINDOW};
+use super::{LONGEST, Reason, Recovery, Refusal, Step, VOLUNTEER_WINDOW, WINDOW};
 use crate::error::{Error, Result};
 
 struct Row {
@@ -162,6 +162,47 @@ pub(super) async fn started_by(
     .await?)
 }
 
+/// When those of a volunteer were started that began in the last 30 days, oldest first. The
+/// row of the volunteer is locked.
+#[tracing::instrument(name = "db.phone_recovery.started_of", skip_all)]
+pub(super) async fn started_of(
+    transaction: &mut PgConnection,
+    volunteer_id: Uuid,
+    now: OffsetDateTime,
+) -> Result<Vec<OffsetDateTime>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT started_at FROM registration.phone_recovery
+         WHERE partition = $1 AND volunteer_id = $2 AND step <> 'REFUSED' AND started_at > $3
+         ORDER BY started_at",
+        Partition::of(volunteer_id).get(),
+        volunteer_id,
+        now - VOLUNTEER_WINDOW,
+    )
+    .fetch_all(transaction)
+    .await?)
+}
+
+/// Those of a volunteer that may have ended lately.
+#[tracing::instrument(name = "db.phone_recovery.lately_of", skip_all)]
+pub(super) async fn lately_of(
+    executor: impl PgExecutor<'_>,
+    volunteer_id: Uuid,
+    now: OffsetDateTime,
+    limit: i64,
+) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT recovery_id FROM registration.phone_recovery
+         WHERE partition = $1 AND volunteer_id = $2 AND step <> 'REFUSED' AND started_at > $3
+         ORDER BY recovery_id DESC LIMIT $4",
+        Partition::of(volunteer_id).get(),
+        volunteer_id,
+        now - LONGEST,
+        limit,
+    )
+    .fetch_all(executor)
+    .await?)
+}
+
 /// Stores that a recovery, whose row is locked, is approved.
 #[tracing::instrument(name = "db.phone_recovery.approve", skip_all)]
 pub(super) async fn approve(
@@ -185,12 +226,13 @@ pub(super) async fn approve(
     Ok(())
 }
 
-/// Stores that a recovery, whose row is locked, is cancelled.
+/// Stores that a recovery, whose row is locked, is cancelled: by somebody, or because nobody
+/// stands behind it any more.
 #[tracing::instrument(name = "db.phone_recovery.cancel", skip_all)]
 pub(super) async fn cancel(
     transaction: &mut PgConnection,
     id: Uuid,
-    cancelled_by: Uuid,
+    cancelled_by: Option<Uuid>,
     now: OffsetDateTime,
     next_step_at: OffsetDateTime,
 ) -> Result<()> {
@@ -208,29 +250,31 @@ pub(super) async fn cancel(
     Ok(())
 }
 
-/// Stores what identity made of a step, unless another one was decided meanwhile.
+/// Stores what identity made of a step, and when to look again, unless another one was decided
+/// meanwhile.
 #[tracing::instrument(name = "db.phone_recovery.told", skip_all)]
 pub(super) async fn told(
     executor: impl PgExecutor<'_>,
     id: Uuid,
     seen: Step,
-    next: Step,
+    (next, next_step_at): (Step, Option<OffsetDateTime>),
     refusal: Option<Refusal>,
 ) -> Result<()> {
     sqlx::query!(
-        "UPDATE registration.phone_recovery SET step = $3, refusal = $4, next_step_at = NULL
+        "UPDATE registration.phone_recovery SET step = $3, refusal = $4, next_step_at = $5
          WHERE recovery_id = $1 AND step = $2",
         id,
         seen.as_column(),
         next.as_column(),
         refusal.map(Refusal::as_column),
+        next_step_at,
     )
     .execute(executor)
     .await?;
     Ok(())
 }
 
-/// Leases the recoveries of which identity is to be told: nobody else does before
+/// Leases the recoveries of which identity is to be told, or that are looked at again: nobody else does before
 /// `until`. One that is due later than `latest` was planned by a clock that was ahead.
 #[tracing::instrument(name = "db.phone_recovery.lease_due", skip_all)]
 pub(super) async fn lease_due(

@@ -4,7 +4,7 @@
 //! open; then it is decided in one, under the lease; then identity is told.
 
 use sqlx::{Connection as _, PgConnection, PgPool};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_audit::{Actor, Record, Trail};
 use zhiyuan_contracts::identity::v1::PhoneRecoveryState;
@@ -15,9 +15,10 @@ use zhiyuan_domain::{
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::Error as RpcError;
 
-use super::permission::Allowed;
+use super::permission::{Allowed, Ground};
 use super::{
-    Accounts, Administrators, PHONE_AWAITED, Reason, Recovery, Refusal, Step, TRY_AGAIN, WINDOW, db,
+    Accounts, Administrators, LOOK_AGAIN, Limits, PHONE_AWAITED, Reason, Recovery, Refusal, Step,
+    TRY_AGAIN, VOLUNTEER_WINDOW, WINDOW, db,
 };
 use crate::error::{Error, Result};
 use crate::requests::Command;
@@ -32,8 +33,7 @@ pub(crate) struct Recoveries {
     pub(crate) trail: Trail,
     pub(crate) accounts: Accounts,
     pub(crate) administrators: Administrators,
-    /// That one administrator may start in 24 hours.
-    pub(crate) per_administrator: u32,
+    pub(crate) limits: Limits,
 }
 
 /// What starts a recovery. Not for logs.
@@ -92,7 +92,10 @@ impl Recoveries {
                 return Err(Error::RecoveryOfSelf);
             }
             let hidden = Error::RecoveryVolunteerNotFound;
-            let allowed = self.administrators.acts_on(me, (id, organization), hidden).await?;
+            let ground = Ground { other: None, given_by: Some(self.settled()) };
+            let allowed = self.administrators.acts_on(me, (id, organization), ground).await?;
+            let allowed = allowed.map_err(|unfit| unfit.into_error(hidden))?;
+            self.check_objections(id).await?;
             let work = || self.try_start(me, start, &command, (&volunteer, &allowed));
             again(Error::is_lost, work).await?;
         }
@@ -125,11 +128,13 @@ impl Recoveries {
             return Ok(());
         }
         let started = db::started_by(&mut transaction, me, now).await?;
-        let most = usize::try_from(self.per_administrator).unwrap_or(usize::MAX);
-        if started.len() >= most {
-            let first = started.first().copied().unwrap_or(now);
-            let wait = (first + WINDOW - now).try_into().unwrap_or_default();
+        if let Some(wait) = wait_for(&started, self.limits.per_administrator, WINDOW, now) {
             return Err(Error::RecoveriesExhausted { wait });
+        }
+        let of_volunteer = db::started_of(&mut transaction, volunteer.id.as_uuid(), now).await?;
+        let most = self.limits.per_volunteer;
+        if let Some(wait) = wait_for(&of_volunteer, most, VOLUNTEER_WINDOW, now) {
+            return Err(Error::RecoveriesOfVolunteerExhausted { wait });
         }
         command.note(&mut transaction, &self.digests, now).await?;
         let recovery_id = new_id(self.clock.as_ref());
@@ -178,7 +183,7 @@ impl Recoveries {
             }
             let volunteer_id = VolunteerId::from(found.volunteer_id);
             let volunteer = self.volunteer(volunteer_id, Error::RecoveryNotFound).await?;
-            let allowed = self.allowed(me, &volunteer, decided).await?;
+            let allowed = self.allowed(me, (&found, &volunteer), decided).await?;
             self.may_be(me, &found, decided).await?;
             let work = || self.try_decide(me, id, (decided, &command), (&volunteer, &allowed));
             again(Error::is_lost, work).await?;
@@ -187,14 +192,37 @@ impl Recoveries {
         if stored.step.is_to_be_told() {
             self.tell(&stored).await?;
         }
+        if decided == Decided::Cancel {
+            self.check_ended_without_effect(id).await?;
+        }
         self.find(id).await
     }
 
-    async fn allowed(&self, me: Uuid, volunteer: &Volunteer, decided: Decided) -> Result<Allowed> {
-        let (id, organization) = (volunteer.id.as_uuid(), &volunteer.organization);
+    async fn allowed(
+        &self,
+        me: Uuid,
+        (found, volunteer): (&Recovery, &Volunteer),
+        decided: Decided,
+    ) -> Result<Allowed> {
+        let (starter, organization) = (found.started_by, &volunteer.organization);
         let hidden = Error::RecoveryNotFound;
         match decided {
-            Decided::Approve => self.administrators.acts_on(me, (id, organization), hidden).await,
+            Decided::Approve if starter == me => {
+                self.administrators.manages(me, organization, hidden).await?;
+                Err(Error::RecoveryNeedsAnother)
+            }
+            Decided::Approve => {
+                let whom = (volunteer.id.as_uuid(), organization);
+                let given_by = Some(self.settled());
+                let ground = Ground { other: Some(starter), given_by };
+                let mine = self.administrators.acts_on(me, whom, ground).await?;
+                let mine = mine.map_err(|unfit| unfit.into_error(hidden))?;
+                // Whoever started it stands behind it still, and is none of this one's making.
+                let ground = Ground { other: Some(me), given_by };
+                let theirs = self.administrators.acts_on(starter, whom, ground).await?;
+                let theirs = theirs.map_err(|_unfit| Error::RecoveryNeedsAnother)?;
+                Ok(mine.and(theirs))
+            }
             // To keep things as they are, nobody has to stand above.
             Decided::Cancel => {
                 self.administrators.manages(me, organization, hidden).await.map(Into::into)
@@ -242,7 +270,7 @@ impl Recoveries {
         let next = now + TRY_AGAIN;
         match decided {
             Decided::Approve => db::approve(&mut transaction, id, me, now, next).await?,
-            Decided::Cancel => db::cancel(&mut transaction, id, me, now, next).await?,
+            Decided::Cancel => db::cancel(&mut transaction, id, Some(me), now, next).await?,
         }
         let record = by(me, decided.action(), volunteer.id.as_uuid())
             .within(volunteer.organization.as_str())
@@ -252,13 +280,20 @@ impl Recoveries {
         Ok(transaction.commit().await?)
     }
 
+    /// Whether one that was cancelled took no effect before identity heard of it.
+    async fn check_ended_without_effect(&self, id: Uuid) -> Result<()> {
+        let told = self.accounts.get(&[id]).await?;
+        let completed = told.iter().any(|told| told.state() == PhoneRecoveryState::Completed);
+        if completed { Err(Error::RecoveryOver) } else { Ok(()) }
+    }
+
     /// Lets identity begin a recovery, and stores what it made of it.
     async fn begin(&self, recovery: &Recovery, new_phone: &Mobile) -> Result<()> {
         let (next, refusal) = match self.accounts.begin(recovery, new_phone).await? {
             Ok(_begun) => (Step::Started, None),
             Err(refusal) => (Step::Refused, Some(refusal)),
         };
-        db::told(&self.pool, recovery.recovery_id, recovery.step, next, refusal).await
+        db::told(&self.pool, recovery.recovery_id, recovery.step, (next, None), refusal).await
     }
 
     /// Tells identity what was decided, and stores that it knows. What identity never began is
@@ -281,7 +316,8 @@ impl Recoveries {
             }
             (Step::Started | Step::Approved | Step::Cancelled | Step::Refused, _) => return Ok(()),
         };
-        db::told(&self.pool, id, recovery.step, next, None).await
+        let look = (next == Step::Approved).then(|| self.clock.now() + LOOK_AGAIN);
+        db::told(&self.pool, id, recovery.step, (next, look), None).await
     }
 
     /// A recovery.
@@ -314,10 +350,28 @@ impl Recoveries {
         Err(RpcError::conflict("the volunteer went to another organization").into())
     }
 
+    /// When a grant was given that counts now.
+    fn settled(&self) -> OffsetDateTime {
+        self.clock.now() - self.limits.grant_age
+    }
+
     /// The time by which what could not be told is tried again.
     pub(super) fn later(&self) -> OffsetDateTime {
         self.clock.now() + TRY_AGAIN
     }
+}
+
+/// How long to wait until one more may be started, after these of a window; the oldest first.
+fn wait_for(
+    started: &[OffsetDateTime],
+    most: u32,
+    window: Duration,
+    now: OffsetDateTime,
+) -> Option<std::time::Duration> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let over = started.len().checked_sub(most)?;
+    let first = started.get(over).copied().unwrap_or(now);
+    Some((first + window - now).try_into().unwrap_or_default())
 }
 
 /// Whether an administrator may decide on a recovery as it stands here.

@@ -1,11 +1,11 @@
-//! Tells identity what it was not told when it was decided.
+//! Tells identity what it was not told when it was decided, and looks again at what is approved.
 
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use zhiyuan_rpc::chain;
 
-use super::{PHONE_AWAITED, Recoveries, db};
+use super::{PHONE_AWAITED, Recoveries, Step, db};
 use crate::error::Result;
 
 const BATCH: i64 = 32;
@@ -32,12 +32,21 @@ async fn pass(recoveries: &Recoveries) -> Result<()> {
     let latest = now + 2 * PHONE_AWAITED;
     let due = db::lease_due(&recoveries.pool, now, recoveries.later(), latest, BATCH).await?;
     for recovery in due {
-        if let Err(error) = recoveries.tell(&recovery).await {
+        let done = match recovery.step {
+            Step::Approved => recoveries.look_again(&recovery).await,
+            Step::Starting
+            | Step::Started
+            | Step::Approving
+            | Step::Cancelling
+            | Step::Cancelled
+            | Step::Refused => recoveries.tell(&recovery).await,
+        };
+        if let Err(error) = done {
             tracing::warn!(
                 recovery.id = %recovery.recovery_id,
                 step = recovery.step.as_column(),
                 error = chain(&error),
-                "identity could not be told of a recovery"
+                "a recovery could not be carried on"
             );
         }
     }

@@ -9,6 +9,7 @@ mod deciding;
 pub(crate) mod grpc;
 mod identity;
 pub(crate) mod job;
+mod looking;
 mod permission;
 mod showing;
 
@@ -18,7 +19,7 @@ pub(crate) use permission::Administrators;
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
-use zhiyuan_domain::Violation;
+use zhiyuan_domain::{Violation, holds_long_number};
 
 /// How long recoveries are kept.
 pub(crate) const KEPT: Duration = Duration::days(180);
@@ -27,8 +28,27 @@ pub(crate) const KEPT: Duration = Duration::days(180);
 pub(crate) const PHONE_AWAITED: Duration = Duration::minutes(15);
 /// Before it is tried again to tell identity.
 pub(crate) const TRY_AGAIN: Duration = Duration::seconds(30);
+/// Before it is looked again whether both administrators of one that is approved still may.
+pub(crate) const LOOK_AGAIN: Duration = Duration::minutes(10);
 /// What the limit of an administrator looks back on.
 pub(crate) const WINDOW: Duration = Duration::hours(24);
+/// What the limit of a volunteer looks back on.
+pub(crate) const VOLUNTEER_WINDOW: Duration = Duration::days(30);
+/// A recovery ends within that long of its start, one way or another.
+pub(crate) const LONGEST: Duration = Duration::days(90);
+
+/// What an operator has set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// That one administrator may start in 24 hours.
+    pub(crate) per_administrator: u32,
+    /// That may be started of one volunteer in 30 days.
+    pub(crate) per_volunteer: u32,
+    /// In which none is started after the volunteer has objected to one.
+    pub(crate) objection_pause: Duration,
+    /// How old the grant is by which an administrator starts or approves one.
+    pub(crate) grant_age: Duration,
+}
 
 /// How far a recovery is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,8 +165,7 @@ impl Reason {
             let message = "办理原因只能包含文字、数字、空格和常用标点";
             return Err(violation("REASON_CHARACTERS", message));
         }
-        let number = |run: &str| run.chars().filter(|c| c.is_numeric()).count() > 5;
-        if text.split(|c: char| !c.is_numeric() && c != ' ' && c != '-').any(number) {
+        if holds_long_number(text) {
             let message = "办理原因中请勿填写手机号、身份证号码等个人信息";
             return Err(violation("REASON_PERSONAL", message));
         }
@@ -191,6 +210,9 @@ mod tests {
             ("新号 13900000000", "REASON_PERSONAL"),
             ("新号 139 0000 0000", "REASON_PERSONAL"),
             ("新号 139-0000-0000", "REASON_PERSONAL"),
+            ("新号 139.0000.0000", "REASON_PERSONAL"),
+            ("新号 139，0000，0000", "REASON_PERSONAL"),
+            ("新号 (139):0000、0000", "REASON_PERSONAL"),
             ("新号１３９００００００００", "REASON_PERSONAL"),
         ] {
             assert_eq!(wrong(text), Some(told), "{text}");

@@ -34,19 +34,19 @@ pub(crate) async fn find(
     .await?)
 }
 
-/// Stores that a command is carried out.
+/// Stores that a command is carried out; `false` if there is one under its id.
 #[tracing::instrument(name = "db.request.insert", skip_all)]
 pub(crate) async fn insert(
     transaction: &mut PgConnection,
     command: &Command,
     known: &Known,
     now: OffsetDateTime,
-) -> Result<()> {
+) -> Result<bool> {
     let caller = command.caller.as_uuid();
-    sqlx::query!(
+    let done = sqlx::query!(
         "INSERT INTO registration.request
              (partition, caller, method, request_id, digest, digest_version, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
         Partition::of(caller).get(),
         caller,
         command.method,
@@ -57,7 +57,7 @@ pub(crate) async fn insert(
     )
     .execute(transaction)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
 /// Deletes commands that are known no longer, oldest first; returns how many.

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use time::{Duration, OffsetDateTime};
 use zhiyuan_crypto::{KeyedDigest, digest::equal};
 use zhiyuan_domain::{AccountId, RequestId};
+use zhiyuan_rpc::Error as RpcError;
 
 use crate::error::{Error, Result};
 
@@ -39,8 +40,12 @@ impl Command {
         if equal(&digest, &known.digest) { Ok(true) } else { Err(Error::RequestIdReused) }
     }
 
-    /// Notes in the transaction of its effect that the command is carried out. The row of
-    /// the volunteer is locked, so nobody else does the same.
+    /// Notes in the transaction of its effect that the command is carried out. What it is
+    /// about is locked, so nobody else does the same; another command of the caller under the
+    /// same id, about something else, may have come first.
+    ///
+    /// # Errors
+    /// `RequestIdReused` when it has; `CONFLICT`.
     pub(crate) async fn note(
         &self,
         transaction: &mut PgConnection,
@@ -50,7 +55,12 @@ impl Command {
         let version = keys.version();
         let digest = self.digest(keys, version)?;
         let known = db::Known { digest: digest.to_vec(), digest_version: version };
-        db::insert(transaction, self, &known, now).await
+        if db::insert(transaction, self, &known, now).await? {
+            return Ok(());
+        }
+        // Another command is told; the same one, or one that is gone, is looked for again.
+        self.is_done(transaction, keys).await?;
+        Err(RpcError::conflict("the request id was used at the same time").into())
     }
 
     fn digest(&self, keys: &KeyedDigest, version: i16) -> Result<[u8; 32]> {

@@ -3,6 +3,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use time::OffsetDateTime;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
@@ -13,6 +14,7 @@ use zhiyuan_contracts::orgtree::v1::{
     RevokeGrantRequest, RevokeGrantResponse, Role, Verdict,
 };
 use zhiyuan_rpc::Error;
+use zhiyuan_rpc::wire::timestamp;
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -62,6 +64,23 @@ impl FakeAuthority {
 
     pub(crate) fn give(&self, account_id: &str, organization: &str, role: Role) {
         self.add(account_id, organization, role, None);
+    }
+
+    /// Somebody new with a role that somebody gave at that time.
+    pub(crate) fn made_by(
+        &self,
+        granted_by: &str,
+        organization: &str,
+        at: OffsetDateTime,
+    ) -> String {
+        let id = self.administrator(organization, Role::Manager);
+        self.with(|state| {
+            let given = state.grants.iter_mut().find(|(grant, _)| grant.account_id == id);
+            let grant = &mut given.unwrap().0;
+            grant.granted_by = granted_by.to_owned();
+            grant.create_time = Some(timestamp(at));
+        });
+        id
     }
 
     /// Gives exactly these permissions.

@@ -26,3 +26,4 @@ mod refusals;
 mod register;
 mod replay;
 mod reviews;
+mod two_administrators;

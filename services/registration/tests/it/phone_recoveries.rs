@@ -20,18 +20,18 @@ use crate::profiles::Volunteer;
 const NEW_PHONE: &str = "13987654321";
 const WHY: &str = "手机遗失，已在窗口核对身份证原件。";
 
-type Answer = Result<PhoneRecovery, Status>;
+pub(crate) type Answer = Result<PhoneRecovery, Status>;
 
 /// A volunteer, two managers of the township and what they call.
-struct Case<'a> {
+pub(crate) struct Case<'a> {
     service: &'a Service,
-    volunteer: String,
-    first: String,
-    second: String,
+    pub(crate) volunteer: String,
+    pub(crate) first: String,
+    pub(crate) second: String,
     client: PhoneRecoveryServiceClient<Channel>,
 }
 
-fn refused(answer: Answer) -> String {
+pub(crate) fn refused(answer: Answer) -> String {
     reason(&answer.unwrap_err())
 }
 
@@ -40,7 +40,7 @@ fn new() -> String {
 }
 
 impl<'a> Case<'a> {
-    async fn new(service: &'a Service) -> Self {
+    pub(crate) async fn new(service: &'a Service) -> Self {
         let volunteer = Volunteer::register(service, 1).await.id;
         let manager = || service.authority.administrator(TOWNSHIP, Role::Manager);
         let (first, second) = (manager(), manager());
@@ -49,7 +49,7 @@ impl<'a> Case<'a> {
         Self { service, volunteer, first, second, client }
     }
 
-    fn form(&self) -> StartPhoneRecoveryRequest {
+    pub(crate) fn form(&self) -> StartPhoneRecoveryRequest {
         StartPhoneRecoveryRequest {
             request_id: new(),
             volunteer_id: self.volunteer.clone(),
@@ -62,13 +62,13 @@ impl<'a> Case<'a> {
         self.service.accounts.sign_twice(who, self.service.now(), message)
     }
 
-    async fn start_with(&self, who: &str, form: &StartPhoneRecoveryRequest) -> Answer {
+    pub(crate) async fn start_with(&self, who: &str, form: &StartPhoneRecoveryRequest) -> Answer {
         let request = self.sign(who, form.clone());
         let answer = self.client.clone().start_phone_recovery(request).await?;
         Ok(answer.into_inner().recovery.unwrap())
     }
 
-    async fn start(&self) -> PhoneRecovery {
+    pub(crate) async fn start(&self) -> PhoneRecovery {
         self.start_with(&self.first, &self.form()).await.unwrap()
     }
 
@@ -82,18 +82,22 @@ impl<'a> Case<'a> {
         Ok(answer.into_inner().recovery.unwrap())
     }
 
-    async fn approve(&self, who: &str, id: &str) -> Answer {
+    pub(crate) async fn approve(&self, who: &str, id: &str) -> Answer {
         self.approve_with(who, &new(), id).await
     }
 
-    async fn cancel(&self, who: &str, id: &str) -> Answer {
-        let request = CancelPhoneRecoveryRequest { request_id: new(), recovery_id: id.to_owned() };
+    pub(crate) async fn cancel(&self, who: &str, id: &str) -> Answer {
+        self.cancel_with(who, new(), id).await
+    }
+
+    async fn cancel_with(&self, who: &str, request_id: String, id: &str) -> Answer {
+        let request = CancelPhoneRecoveryRequest { request_id, recovery_id: id.to_owned() };
         let request = self.sign(who, request);
         let answer = self.client.clone().cancel_phone_recovery(request).await?;
         Ok(answer.into_inner().recovery.unwrap())
     }
 
-    async fn get(&self, who: &str, id: &str) -> Answer {
+    pub(crate) async fn get(&self, who: &str, id: &str) -> Answer {
         let request = self.sign(who, GetPhoneRecoveryRequest { recovery_id: id.to_owned() });
         let answer = self.client.clone().get_phone_recovery(request).await?;
         Ok(answer.into_inner().recovery.unwrap())
@@ -106,12 +110,12 @@ impl<'a> Case<'a> {
         Ok(answer.into_inner().recoveries)
     }
 
-    async fn steps(&self) -> String {
+    pub(crate) async fn steps(&self) -> String {
         let sql = "SELECT string_agg(step, ',') FROM registration.phone_recovery";
         self.service.sql(sql).await
     }
 
-    async fn until_step(&self, step: &str) {
+    pub(crate) async fn until_step(&self, step: &str) {
         self.service.until(step, async |_| self.steps().await == step).await;
     }
 }
@@ -171,7 +175,7 @@ async fn one_starts_it_and_another_one_approves_it() {
     assert_eq!(service.sql(acts).await, expected);
     // No phone is kept here.
     let row = service.sql("SELECT r FROM registration.phone_recovery r").await;
-    assert!(!row.contains("139"), "{row}");
+    assert!(!row.contains("87654321") && !row.contains('*'), "{row}");
 }
 
 #[tokio::test]
@@ -351,6 +355,21 @@ async fn what_is_over_is_neither_approved_nor_cancelled() {
 }
 
 #[tokio::test]
+async fn a_cancellation_that_identity_hears_of_too_late_is_told_so() {
+    let service = Service::start(Recovery::Off).await;
+    let case = Case::new(&service).await;
+    let (id, request_id) = (case.start().await.id, new());
+    service.recoveries.with(|state| state.down = 1);
+    let told = case.cancel_with(&case.first, request_id.clone(), &id).await;
+    assert_eq!(refused(told), "UNAVAILABLE");
+    service.recoveries.set(PhoneRecoveryState::Completed);
+    for _ in 0..2 {
+        let told = case.cancel_with(&case.first, request_id.clone(), &id).await;
+        assert_eq!(refused(told), "RECOVERY_OVER");
+    }
+}
+
+#[tokio::test]
 async fn nothing_is_decided_once_the_lease_is_over() {
     let service = Service::start(Recovery::Off).await;
     let case = Case::new(&service).await;
@@ -371,8 +390,13 @@ async fn nothing_is_decided_once_the_lease_is_over() {
 async fn one_administrator_starts_so_many_a_day() {
     let service = Service::start(Recovery::Off).await;
     let case = Case::new(&service).await;
-    for _ in 0..20 {
-        case.start_with(&case.first, &case.form()).await.unwrap();
+    for n in 2..12 {
+        let volunteer_id = Volunteer::register(&service, n).await.id;
+        for _ in 0..2 {
+            let volunteer_id = volunteer_id.clone();
+            let form = StartPhoneRecoveryRequest { volunteer_id, ..case.form() };
+            case.start_with(&case.first, &form).await.unwrap();
+        }
     }
     let told = case.start_with(&case.first, &case.form()).await;
     assert_eq!(refused(told), "RECOVERIES_EXHAUSTED");
@@ -385,16 +409,19 @@ async fn one_administrator_starts_so_many_a_day() {
 async fn administrators_of_where_the_volunteer_is_now_decide() {
     let service = Service::start(Recovery::Off).await;
     let case = Case::new(&service).await;
-    let id = case.start().await.id;
+    let above = service.authority.administrator(COUNTY, Role::Administrator);
+    let there = service.authority.administrator(OTHER_TOWNSHIP, Role::Manager);
+    let ids = [case.start().await.id, case.start_with(&above, &case.form()).await.unwrap().id];
     let sql = format!(
         "WITH moved AS (UPDATE registration.volunteer SET organization_code = '{OTHER_TOWNSHIP}'
                         WHERE volunteer_id = '{}' RETURNING 1) SELECT count(*) FROM moved",
         case.volunteer
     );
     sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&service.pool().await).await.unwrap();
-    assert_eq!(refused(case.approve(&case.second, &id).await), "RECOVERY_NOT_FOUND");
-    let there = service.authority.administrator(OTHER_TOWNSHIP, Role::Manager);
-    case.approve(&there, &id).await.unwrap();
+    assert_eq!(refused(case.approve(&case.second, &ids[0]).await), "RECOVERY_NOT_FOUND");
+    // Who started it has no say there.
+    assert_eq!(refused(case.approve(&there, &ids[0]).await), "RECOVERY_NEEDS_ANOTHER");
+    case.approve(&there, &ids[1]).await.unwrap();
     assert_eq!(case.list(&case.first, TOWNSHIP).await.unwrap(), []);
-    assert_eq!(case.list(&there, OTHER_TOWNSHIP).await.unwrap().len(), 1);
+    assert_eq!(case.list(&there, OTHER_TOWNSHIP).await.unwrap().len(), 2);
 }

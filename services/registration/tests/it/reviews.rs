@@ -184,6 +184,31 @@ async fn who_is_accepted_becomes_a_volunteer_without_the_client() {
 }
 
 #[tokio::test]
+async fn one_id_is_of_one_decision_though_two_come_at_once() {
+    let service = Service::start(Recovery::Off).await;
+    in_review(&service, TOWNSHIP, 1..3).await;
+    let reviewer = Reviewer::at(&service, COUNTY, &BOTH).await;
+    let reviews = reviewer.all(COUNTY, 0).await;
+    let first = decides(&reviews[0].id, ReviewDecision::Accept);
+    let other = DecideReviewRequest { review_id: reviews[1].id.clone(), ..first.clone() };
+    // Both have looked for the id before one of them stores it.
+    let mut held = service.pool().await.begin().await.unwrap();
+    let lock = "LOCK TABLE registration.request IN SHARE ROW EXCLUSIVE MODE";
+    sqlx::query(lock).execute(&mut *held).await.unwrap();
+    let release = async {
+        let waiting = "SELECT count(*) FROM pg_locks
+                       WHERE NOT granted AND relation = 'registration.request'::regclass";
+        service.until("both wait", async |_| service.sql(waiting).await == "2").await;
+        held.commit().await.unwrap();
+    };
+    let (one, two, ()) =
+        futures_util::join!(reviewer.decide(&first), reviewer.decide(&other), release);
+    let (won, lost) = if one.is_ok() { (one, two) } else { (two, one) };
+    won.unwrap();
+    assert_refused(lost, Code::AlreadyExists, "REQUEST_ID_REUSED");
+}
+
+#[tokio::test]
 async fn who_is_refused_hears_why() {
     for (decision, expected) in [
         (ReviewDecision::NameMismatch, "ID_NAME_MISMATCH"),
