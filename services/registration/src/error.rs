@@ -466,6 +466,17 @@ mod tests {
             Reason::ReviewNotFound.wire(),
             Reason::ReviewDecided.wire(),
             Reason::ReviewOfOneself.wire(),
+            Reason::RecoveryNotFound.wire(),
+            Reason::OrganizationNotFound.wire(),
+            Reason::RecoveryOpen.wire(),
+            Reason::RecoveryOfSelf.wire(),
+            Reason::RecoveryNeedsAnother.wire(),
+            Reason::RecoveryOfAdministrator.wire(),
+            Reason::RecoveryNotWaiting.wire(),
+            Reason::RecoveryOver.wire(),
+            Reason::RecoveriesExhausted.wire(),
+            Reason::RecoveryGrantTooNew.wire(),
+            Reason::RecoveriesOfVolunteerExhausted.wire(),
         ]);
         for reason in (1..200).filter_map(|number| Reason::try_from(number).ok()) {
             assert!(used.contains(&reason.wire()), "{}", reason.wire());
