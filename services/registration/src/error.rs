@@ -478,6 +478,7 @@ mod tests {
             Reason::ReviewOfOneself.wire(),
             Reason::ReviewNotSeen.wire(),
             Reason::RecoveryNotFound.wire(),
+            Reason::OrganizationNotFound.wire(),
             Reason::RecoveryOpen.wire(),
             Reason::RecoveryOfSelf.wire(),
             Reason::RecoveryNeedsAnother.wire(),
@@ -485,6 +486,8 @@ mod tests {
             Reason::RecoveryNotWaiting.wire(),
             Reason::RecoveryOver.wire(),
             Reason::RecoveriesExhausted.wire(),
+            Reason::RecoveryGrantTooNew.wire(),
+            Reason::RecoveriesOfVolunteerExhausted.wire(),
         ]);
         for reason in (1..200).filter_map(|number| Reason::try_from(number).ok()) {
             assert!(used.contains(&reason.wire()), "{}", reason.wire());
