@@ -37,6 +37,17 @@ pub(crate) async fn is_refused(identity: &Identity, tokens: &Tokens) -> bool {
 }
 
 #[tokio::test]
+async fn an_account_that_is_disabled_is_not_gone_on_with() {
+    let (identity, _, tokens) = signed_in().await;
+    let sql = "UPDATE identity.account SET state = 'DISABLED'";
+    sqlx::query(sql).execute(&identity.pool).await.unwrap();
+    assert_eq!(refused(identity.refresh(&tokens.refresh_token).await), "SESSION_OVER");
+    // Its session has ended with that, for good.
+    assert_eq!(identity.count("SELECT count(*) FROM identity.session").await, 0);
+    assert_eq!(identity.count("SELECT count(*) FROM identity.session_end").await, 1);
+}
+
+#[tokio::test]
 async fn a_refresh_token_is_good_once_and_a_copy_ends_the_session() {
     let (identity, _, first) = signed_in().await;
     let second = identity.refresh(&first.refresh_token).await.unwrap();
