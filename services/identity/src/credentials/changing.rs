@@ -134,17 +134,11 @@ impl Credentials {
         };
         drop(conn);
         let known = device.as_ref().map(|device| device.account_id);
-        let proved = self.sign_in.proved_by_code(&reset.phone, owners, proof, known).await;
-        let (owner, reserved) = match proved {
-            Ok((owner, reserved)) if owner.active => (owner, reserved),
-            Ok(_) => return Err(Error::AccountNotFound),
-            Err(error) => {
-                if matches!(error, Error::SignInRefused) {
-                    self.sign_in.count_failure().await?;
-                }
-                return Err(error);
-            }
-        };
+        let (owner, reserved) =
+            self.sign_in.proved_and_counted(&reset.phone, owners, proof, known).await?;
+        if !owner.active {
+            return Err(Error::AccountNotFound);
+        }
         let settled = device.filter(|device| device.is_settled(now));
         let alone = settled.is_none_or(|device| device.account_id != owner.account_id);
         let set = self.reset_of(&owner, reset, (reserved.as_ref(), alone)).await;

@@ -49,16 +49,8 @@ impl Recoveries {
         if owners.is_empty() {
             return Err(Error::RecoveryNotFound);
         }
-        let proved = sign_in.proved_by_code(phone, owners, Some(&completion.proof), None).await;
-        let (owner, reserved) = match proved {
-            Ok(proved) => proved,
-            Err(error) => {
-                if matches!(error, Error::SignInRefused) {
-                    sign_in.count_failure().await?;
-                }
-                return Err(error);
-            }
-        };
+        let proof = Some(&completion.proof);
+        let (owner, reserved) = sign_in.proved_and_counted(phone, owners, proof, None).await?;
         let own = recoveries.iter().find(|one| one.account_id == Some(owner.account_id));
         let completed = match own {
             Some(recovery) => {

@@ -241,6 +241,22 @@ impl SignIn {
         Ok(None)
     }
 
+    /// As [`Self::proved_by_code`], for what is no signing in: one that is refused counts
+    /// among the failures of everybody.
+    pub(crate) async fn proved_and_counted(
+        &self,
+        phone: &Mobile,
+        owners: Vec<Owner>,
+        proof: Option<&SecondProof>,
+        known_device: Option<Uuid>,
+    ) -> Result<(Owner, Option<Reservation>)> {
+        let proved = self.proved_by_code(phone, owners, proof, known_device).await;
+        if matches!(proved, Err(Error::SignInRefused)) {
+            self.count_failure().await?;
+        }
+        proved
+    }
+
     /// Counts a failure of everybody's, by which it is told whether more fails than usual.
     pub(crate) async fn count_failure(&self) -> Result<()> {
         let mut conn = self.issuer.pool.acquire().await?;
