@@ -141,11 +141,12 @@ pub async fn run(
         outbox: publisher.outbox(),
         trail: Trail::new(NAME, deps.clock.clone()),
     };
+    let authority = Authority::new(deps.orgtree.clone());
     let reviews = Reviews {
         pool: pool.clone(),
         clock: deps.clock.clone(),
         applicants: Applicants::new(deps.identity.clone()),
-        authority: Authority::new(deps.orgtree.clone()),
+        authority: authority.clone(),
         digests: registrar.digests.clone(),
         trail: Trail::new(NAME, deps.clock.clone()),
         due: Arc::clone(&registrar.due),
@@ -156,7 +157,7 @@ pub async fn run(
         digests: registrar.digests.clone(),
         trail: Trail::new(NAME, deps.clock.clone()),
         accounts: phone_recoveries::Accounts::new(deps.identity.clone()),
-        administrators: Administrators::new(deps.orgtree),
+        administrators: Administrators::new(authority, deps.orgtree),
         limits: config.phone_recoveries.limits(),
     };
     let names = [REGISTRATIONS, PROFILES, REVIEWS, VOLUNTEERS, PHONE_RECOVERIES, FEED];

@@ -118,9 +118,8 @@ impl From<Lease> for Allowed {
 }
 
 impl Administrators {
-    pub(crate) fn new(orgtree: SuiteChannel) -> Self {
-        let client = AuthorityServiceClient::new(orgtree.clone());
-        Self { authority: Authority::new(orgtree), client }
+    pub(crate) fn new(authority: Authority, orgtree: SuiteChannel) -> Self {
+        Self { authority, client: AuthorityServiceClient::new(orgtree) }
     }
 
     /// Whether an administrator manages the members of an organization.
