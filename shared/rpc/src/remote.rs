@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tonic::Status;
 use tonic_types::StatusExt as _;
+use zhiyuan_contracts::reason::Reason;
 
 use crate::error::Error;
 
@@ -41,6 +42,19 @@ impl From<Status> for Remote {
 }
 
 impl Remote {
+    /// Whether the reason is this one.
+    pub fn is<R: Reason>(&self, reason: R) -> bool {
+        self.domain == R::DOMAIN && self.reason == reason.wire()
+    }
+
+    /// Passes over one reason.
+    ///
+    /// # Errors
+    /// For any other one, the answer itself.
+    pub fn unless(self, reason: impl Reason) -> Result<(), Self> {
+        if self.is(reason) { Ok(()) } else { Err(self) }
+    }
+
     /// Whether the same call may work later.
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -72,6 +86,20 @@ impl Remote {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_is_one_of_its_domain() {
+        use zhiyuan_contracts::{identity, registration};
+        let of_identity = identity::v1::ErrorReason::VolunteerNotFound;
+        let of_registration = registration::v1::ErrorReason::VolunteerNotFound;
+        assert_eq!(of_identity.wire(), of_registration.wire());
+        let told = || {
+            let error = Error::new(crate::error::Code::NotFound, of_identity, "没有");
+            Remote::from(Status::from(error))
+        };
+        assert!(told().is(of_identity) && !told().is(of_registration));
+        assert!(told().unless(of_identity).is_ok() && told().unless(of_registration).is_err());
+    }
 
     #[test]
     fn a_broken_connection_is_no_fault_of_ours() {

@@ -6,7 +6,6 @@ use zhiyuan_contracts::identity::v1::{
     ApprovePhoneRecoveryRequest, BatchGetPhoneRecoveriesRequest, BeginPhoneRecoveryRequest,
     CancelPhoneRecoveryRequest, ErrorReason, PhoneRecovery,
 };
-use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_domain::Mobile;
 use zhiyuan_rpc::{Remote, SuiteChannel};
 
@@ -42,9 +41,9 @@ impl Accounts {
             Ok(answer) => return answer.into_inner().recovery.ok_or(NOTHING).map(Ok),
             Err(status) => Remote::from(status),
         };
-        if is(&remote, ErrorReason::RecoveryOpen) {
+        if remote.is(ErrorReason::RecoveryOpen) {
             Ok(Err(Refusal::Open))
-        } else if is(&remote, ErrorReason::AccountNotFound) {
+        } else if remote.is(ErrorReason::AccountNotFound) {
             Ok(Err(Refusal::Gone))
         } else {
             Err(remote.into())
@@ -61,7 +60,7 @@ impl Accounts {
             Ok(answer) => return answer.into_inner().recovery.ok_or(NOTHING).map(Some),
             Err(status) => Remote::from(status),
         };
-        if is(&remote, ErrorReason::RecoveryNotFound) { Ok(None) } else { Err(remote.into()) }
+        if remote.is(ErrorReason::RecoveryNotFound) { Ok(None) } else { Err(remote.into()) }
     }
 
     /// Cancels a recovery, known or not, unless it is over.
@@ -81,8 +80,4 @@ impl Accounts {
         let answer = self.client.clone().batch_get_phone_recoveries(request).await;
         Ok(answer.map_err(Remote::from)?.into_inner().recoveries)
     }
-}
-
-fn is(remote: &Remote, reason: ErrorReason) -> bool {
-    remote.domain == ErrorReason::DOMAIN && remote.reason == reason.wire()
 }

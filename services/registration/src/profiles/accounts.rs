@@ -2,7 +2,6 @@
 
 use zhiyuan_contracts::identity::v1::account_service_client::AccountServiceClient;
 use zhiyuan_contracts::identity::v1::{ErrorReason, GetAccountRequest, GetAccountResponse};
-use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_domain::VolunteerId;
 use zhiyuan_rpc::{Remote, SuiteChannel};
 
@@ -28,13 +27,8 @@ impl Accounts {
         match self.client.clone().get_account(request).await {
             Ok(answer) => Ok(answer.into_inner()),
             Err(status) => {
-                let remote = Remote::from(status);
-                let gone = ErrorReason::AccountNotFound;
-                if remote.domain == ErrorReason::DOMAIN && remote.reason == gone.wire() {
-                    Err(Error::VolunteerNotFound)
-                } else {
-                    Err(remote.into())
-                }
+                Remote::from(status).unless(ErrorReason::AccountNotFound)?;
+                Err(Error::VolunteerNotFound)
             }
         }
     }

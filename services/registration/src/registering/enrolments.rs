@@ -1,14 +1,12 @@
 //! identity, as this service asks it.
 
 use time::OffsetDateTime;
-use tonic::Status;
 use zhiyuan_contracts::identity::v1::enrolment_service_client::EnrolmentServiceClient;
 use zhiyuan_contracts::identity::v1::{
     ActivateEnrolmentRequest, BeginEnrolmentRequest, Consent, DecideEnrolmentRequest,
     DiscardEnrolmentRequest, Enrolment, EnrolmentRefusal, EnrolmentState, ErrorReason,
     GetEnrolmentRequest, ListClaimedEnrolmentsRequest,
 };
-use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_domain::{AccountId, EnrolmentId};
 use zhiyuan_rpc::{Remote, SuiteChannel};
 
@@ -78,7 +76,10 @@ impl Enrolments {
         let request = GetEnrolmentRequest { enrolment_id: id.to_string() };
         match self.client.clone().get_enrolment(request).await {
             Ok(answer) => told(answer.into_inner().enrolment),
-            Err(status) => unless(status, ErrorReason::EnrolmentNotFound).map(|()| Told::unknown()),
+            Err(status) => {
+                Remote::from(status).unless(ErrorReason::EnrolmentNotFound)?;
+                Ok(Told::unknown())
+            }
         }
     }
 
@@ -90,9 +91,9 @@ impl Enrolments {
             Err(status) => status,
         };
         let remote = Remote::from(status);
-        if is(&remote, ErrorReason::EnrolmentNotFound) {
+        if remote.is(ErrorReason::EnrolmentNotFound) {
             Ok(Told::unknown())
-        } else if is(&remote, ErrorReason::EnrolmentNotClaimed) {
+        } else if remote.is(ErrorReason::EnrolmentNotClaimed) {
             self.get(id).await
         } else {
             Err(remote.into())
@@ -122,7 +123,7 @@ impl Enrolments {
             ErrorReason::EnrolmentDecided,
             ErrorReason::EnrolmentOwn,
         ];
-        if stands.into_iter().any(|reason| is(&remote, reason)) {
+        if stands.into_iter().any(|reason| remote.is(reason)) {
             tracing::warn!(enrolment.id = %id, reason = %remote.reason, "a decision has no effect");
             self.get(id).await
         } else {
@@ -136,7 +137,7 @@ impl Enrolments {
         match self.client.clone().discard_enrolment(request).await {
             Ok(answer) => Ok(told(answer.into_inner().enrolment)?.heard),
             Err(status) => {
-                unless(status, ErrorReason::EnrolmentActive)?;
+                Remote::from(status).unless(ErrorReason::EnrolmentActive)?;
                 // Possible only after a service was restored to an older state. The
                 // owner adopts the account by registering again.
                 tracing::warn!(enrolment.id = %id, "an active account is left without a volunteer");
@@ -173,16 +174,6 @@ impl Enrolments {
             .collect::<Result<Vec<_>>>()?;
         Ok((claims, answer.next_page_token))
     }
-}
-
-fn is(remote: &Remote, reason: ErrorReason) -> bool {
-    remote.domain == ErrorReason::DOMAIN && remote.reason == reason.wire()
-}
-
-/// Passes over one reason; any other is an error.
-fn unless(status: Status, reason: ErrorReason) -> Result<()> {
-    let remote = Remote::from(status);
-    if is(&remote, reason) { Ok(()) } else { Err(remote.into()) }
 }
 
 fn told(enrolment: Option<Enrolment>) -> Result<Told> {

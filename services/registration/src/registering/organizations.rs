@@ -1,12 +1,10 @@
 //! orgtree, as this service asks it.
 
-use tonic::Status;
 use zhiyuan_contracts::orgtree::v1::organization_service_client::OrganizationServiceClient;
 use zhiyuan_contracts::orgtree::v1::region_service_client::RegionServiceClient;
 use zhiyuan_contracts::orgtree::v1::{
     ErrorReason, GetOrganizationRequest, GetRegionRequest, OrganizationState,
 };
-use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_domain::{OrganizationCode, RegionCode};
 use zhiyuan_rpc::{Fields, Remote, SuiteChannel};
 
@@ -34,7 +32,7 @@ impl Organizations {
         let organization = match self.organizations.clone().get_organization(request).await {
             Ok(answer) => answer.into_inner().organization,
             Err(status) => {
-                unless(status, ErrorReason::OrganizationNotFound)?;
+                Remote::from(status).unless(ErrorReason::OrganizationNotFound)?;
                 return Ok(Some(Refusal::OrganizationNotFound));
             }
         };
@@ -66,22 +64,12 @@ impl Organizations {
                 ("REGION_NOT_LEAF", "请选择到最下一级的所属地区（县、市、区）")
             }
             Err(status) => {
-                unless(status, ErrorReason::RegionNotFound)?;
+                Remote::from(status).unless(ErrorReason::RegionNotFound)?;
                 ("REGION_UNKNOWN", "没有这个地区，请重新选择所属地区")
             }
         };
         let mut fields = Fields::new();
         fields.refuse(field, reason, message);
         Err(fields.into_error().into())
-    }
-}
-
-/// Passes over one reason; any other is an error.
-fn unless(status: Status, reason: ErrorReason) -> Result<()> {
-    let remote = Remote::from(status);
-    if remote.domain == ErrorReason::DOMAIN && remote.reason == reason.wire() {
-        Ok(())
-    } else {
-        Err(remote.into())
     }
 }

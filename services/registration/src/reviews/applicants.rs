@@ -7,7 +7,6 @@ use zhiyuan_contracts::identity::v1::enrolment_service_client::EnrolmentServiceC
 use zhiyuan_contracts::identity::v1::{
     BatchGetApplicantsRequest, ErrorReason, RevealApplicantRequest, RevealApplicantResponse,
 };
-use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_domain::{AccountId, EnrolmentId, Remark};
 use zhiyuan_rpc::{Remote, SuiteChannel};
 
@@ -77,12 +76,11 @@ impl Applicants {
 /// What identity knows better: it is decided or over this very moment, or the viewer's own.
 fn refusal(status: Status) -> Error {
     let remote = Remote::from(status);
-    let is = |reason: ErrorReason| {
-        remote.domain == ErrorReason::DOMAIN && remote.reason == reason.wire()
-    };
-    if is(ErrorReason::EnrolmentOwn) {
+    if remote.is(ErrorReason::EnrolmentOwn) {
         Error::ReviewOfOneself
-    } else if is(ErrorReason::EnrolmentNotInReview) || is(ErrorReason::EnrolmentNotFound) {
+    } else if remote.is(ErrorReason::EnrolmentNotInReview)
+        || remote.is(ErrorReason::EnrolmentNotFound)
+    {
         Error::ReviewNotFound
     } else {
         remote.into()

@@ -12,7 +12,6 @@ use uuid::Uuid;
 use zhiyuan_contracts::feed::v1::{
     self as wire, ErrorReason, Heartbeat, PullRequest, PullResponse,
 };
-use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_rpc::Remote;
 use zhiyuan_rpc::wire::from_timestamp;
 
@@ -198,9 +197,7 @@ async fn meet(
 /// What means that a partition is to be read again, whatever else it is.
 fn read_again(error: Error) -> Error {
     let Error::Source(remote) = &error else { return error };
-    let again = remote.domain == ErrorReason::DOMAIN
-        && (remote.reason == ErrorReason::FeedDiverged.wire()
-            || remote.reason == ErrorReason::FeedTrimmed.wire());
+    let again = remote.is(ErrorReason::FeedDiverged) || remote.is(ErrorReason::FeedTrimmed);
     let partition = remote.metadata.get("partition").and_then(|number| number.parse().ok());
     match partition {
         Some(partition) if again => Error::Diverged { partition },
