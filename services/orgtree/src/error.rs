@@ -62,6 +62,9 @@ pub(crate) enum Error {
     /// The account is closed.
     #[error("the account is closed")]
     AccountClosed,
+    /// The organization has a roster.
+    #[error("the organization has a roster")]
+    RosterExists,
     /// The request id was used with another request.
     #[error("the request id was used with another request")]
     RequestIdReused,
@@ -108,6 +111,7 @@ impl Error {
             | Self::RevocationInProgress { .. }
             | Self::OrganizationClosed { .. }
             | Self::AccountClosed
+            | Self::RosterExists
             | Self::RequestIdReused
             | Self::PageToken
             | Self::Database(_)
@@ -174,7 +178,7 @@ impl From<Error> for RpcError {
                 let error = Self::new(
                     Code::Precondition,
                     Reason::OrganizationClosed,
-                    "该组织已撤销或合并，请改在承接的组织授权",
+                    "该组织已撤销或合并，请改在承接的组织办理",
                 );
                 match successor {
                     Some(code) => error.with_metadata("successor_code", code),
@@ -185,6 +189,11 @@ impl From<Error> for RpcError {
                 Code::Precondition,
                 Reason::AccountClosed,
                 "该账号已注销，不能再授权，请核对账号编号",
+            ),
+            Error::RosterExists => Self::new(
+                Code::Precondition,
+                Reason::RosterExists,
+                "该组织已有团员名册，团员数以名册为准，无需填报",
             ),
             Error::RequestIdReused => Self::new(
                 Code::AlreadyExists,
@@ -241,6 +250,7 @@ mod tests {
                 "ORGANIZATION_CLOSED",
             ),
             (Error::AccountClosed, Code::Precondition, "ACCOUNT_CLOSED"),
+            (Error::RosterExists, Code::Precondition, "ROSTER_EXISTS"),
             (Error::RequestIdReused, Code::AlreadyExists, "REQUEST_ID_REUSED"),
             (Error::PageToken, Code::InvalidInput, "PAGE_TOKEN_INVALID"),
             (Error::Database(sqlx::Error::PoolTimedOut), Code::Unavailable, "UNAVAILABLE"),

@@ -134,6 +134,8 @@ pub async fn run(
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
     let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
     let trail = Trail::new(NAME, deps.clock.clone());
+    // Rung when there is something to fold.
+    let fold = Arc::new(Notify::new());
     let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
     let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS, AUTHORITY, FEED])
         .await
@@ -143,6 +145,8 @@ pub async fn run(
         .add_service(StatisticsServiceServer::new(Statistics::new(
             pool.clone(),
             deps.clock.clone(),
+            trail.clone(),
+            Arc::clone(&fold),
         )))
         .add_service(AuthorityServiceServer::new(Authority::new(
             pool.clone(),
@@ -167,7 +171,7 @@ pub async fn run(
     let served = CancellationToken::new();
     tasks.start("revocations", revocations::watch(ended, sessions, served.clone()));
     sealer.start(&tasks);
-    start_counts(&tasks, &config, &deps, &pool);
+    start_counts(&tasks, &config, &deps, &pool, fold);
     let old = requests::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
     tasks.start("requests", old);
     let old =
@@ -182,9 +186,8 @@ pub async fn run(
 }
 
 /// Follows registration, and takes what changes up the tree.
-fn start_counts(tasks: &Tasks, config: &Config, deps: &Deps, pool: &PgPool) {
+fn start_counts(tasks: &Tasks, config: &Config, deps: &Deps, pool: &PgPool, woken: Arc<Notify>) {
     let (clock, every) = (|| deps.clock.clone(), Duration::from_millis);
-    let woken = Arc::new(Notify::new());
     let trail = Trail::new(NAME, clock());
     let projection = FromRegistration { clock: clock(), trail, fold: Arc::clone(&woken) };
     let source = Source::new(deps.registration.clone(), "zhiyuan.registration.v1.FeedService");

@@ -12,7 +12,9 @@ use super::db::Kept;
 use super::ending::Endings;
 use super::records::{self, Right};
 use super::refusals::{self, Told};
-use super::{Grant, Permission, Role, Verdict, db, decide, holds_all, stays_administered};
+use super::{
+    Grant, Permission, Role, Verdict, check_open, db, decide, holds_all, stays_administered,
+};
 use crate::counts;
 use crate::error::{Error, Result};
 use crate::requests::{self, Request};
@@ -256,10 +258,7 @@ pub(super) async fn insert(
     now: OffsetDateTime,
 ) -> Result<Given> {
     let code = new.organization.as_str();
-    let place = db::find_place(transaction, code).await?.ok_or(Error::OrganizationNotFound)?;
-    if !place.open {
-        return Err(Error::OrganizationClosed { successor: place.successor_code });
-    }
+    check_open(transaction, code).await?;
     if db::is_closed(transaction, new.account_id).await? {
         return Err(Error::AccountClosed);
     }

@@ -21,7 +21,7 @@ use zhiyuan_rpc::{Fields, PersonIdentity};
 
 use super::changes::{Changes, NewGrant};
 use super::db::{self, Listed};
-use super::{Grant, Permission, Role, Verdict, decide, lease};
+use super::{Grant, Permission, Role, Verdict, decide, lease, require};
 use crate::error::{Error, Result};
 use crate::requests;
 
@@ -195,12 +195,7 @@ impl Authority {
         let page = Page::parse(request.page_size, &request.page_token, &filter)?;
         let (after, now) = (page.after_key(key)?, self.clock.now());
         if let Some(below) = below {
-            let reaching = db::reaching(&self.pool, person.account_id, below, now).await?;
-            match decide(&reaching, Permission::Audit) {
-                Verdict::Allowed(_) => {}
-                Verdict::Forbidden => return Err(Error::PermissionMissing(Permission::Audit)),
-                Verdict::OutOfScope => return Err(Error::OrganizationNotFound),
-            }
+            require(&self.pool, person.account_id, below, Permission::Audit, now).await?;
         }
         let listed = Listed { reader: person.account_id, below, after, limit: page.fetch() };
         let grants = db::list(&self.pool, listed, now).await?;

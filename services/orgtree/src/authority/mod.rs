@@ -9,6 +9,7 @@ mod grpc;
 mod operator;
 mod records;
 pub(crate) mod refusals;
+mod requiring;
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub(crate) use db::is_given;
 pub(crate) use grpc::Authority;
 pub(crate) use operator::operate;
 pub use operator::{GrantError, Operation, OperatorGrant, grant};
+pub(crate) use requiring::{check_open, hold, require};
 
 /// How long others may rely on an answer, from when they asked.
 const LEASE: Duration = Duration::from_secs(3);

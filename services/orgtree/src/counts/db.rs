@@ -1,119 +1,22 @@
 //! The SQL of the figures.
 
 mod recount;
+mod rows;
+pub(super) mod statements;
 
 pub(crate) use recount::Difference;
 pub(super) use recount::verify;
+pub(super) use rows::{delete, lock, lock_range, upsert};
 
 use std::collections::BTreeMap;
 
 use sqlx::{PgConnection, PgExecutor};
-use time::OffsetDateTime;
-use uuid::Uuid;
-use zhiyuan_domain::Partition;
+use time::{Date, OffsetDateTime};
 use zhiyuan_feed::cuts;
 
-use super::{Before, Figures, Volunteer};
+use super::Figures;
+use super::statements::Statement;
 use crate::error::{Error, Result};
-
-fn partitions(ids: &[Uuid]) -> Vec<i16> {
-    ids.iter().map(|id| Partition::of(*id).get()).collect()
-}
-
-/// Locks the rows of volunteers, in the order of partition and id.
-#[tracing::instrument(name = "db.volunteer.lock", skip_all)]
-pub(super) async fn lock(transaction: &mut PgConnection, ids: &[Uuid]) -> Result<Before> {
-    let rows = sqlx::query_as!(
-        Volunteer,
-        "SELECT v.volunteer_id, v.organization_code, v.active, v.verified, v.league_member,
-                v.revision
-         FROM orgtree.volunteer v
-         JOIN (SELECT DISTINCT partition, volunteer_id
-               FROM unnest($1::smallint[], $2::uuid[]) AS u (partition, volunteer_id)) l
-           ON v.partition = l.partition AND v.volunteer_id = l.volunteer_id
-         ORDER BY v.partition, v.volunteer_id FOR UPDATE OF v",
-        &partitions(ids),
-        ids,
-    )
-    .fetch_all(transaction)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.volunteer_id, row)).collect())
-}
-
-/// Locks the volunteers of a part of a partition, after one id, up to another.
-#[tracing::instrument(name = "db.volunteer.lock_range", skip_all)]
-pub(super) async fn lock_range(
-    transaction: &mut PgConnection,
-    partition: i16,
-    after: Uuid,
-    until: Uuid,
-) -> Result<Before> {
-    let rows = sqlx::query_as!(
-        Volunteer,
-        "SELECT volunteer_id, organization_code, active, verified, league_member, revision
-         FROM orgtree.volunteer
-         WHERE partition = $1 AND volunteer_id > $2 AND volunteer_id <= $3
-         ORDER BY volunteer_id FOR UPDATE",
-        partition,
-        after,
-        until,
-    )
-    .fetch_all(transaction)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.volunteer_id, row)).collect())
-}
-
-/// Stores volunteers, whatever was there.
-#[tracing::instrument(name = "db.volunteer.upsert", skip_all)]
-pub(super) async fn upsert(transaction: &mut PgConnection, volunteers: &[Volunteer]) -> Result<()> {
-    if volunteers.is_empty() {
-        return Ok(());
-    }
-    let ids: Vec<Uuid> = volunteers.iter().map(|v| v.volunteer_id).collect();
-    let codes: Vec<String> = volunteers.iter().map(|v| v.organization_code.clone()).collect();
-    let active: Vec<bool> = volunteers.iter().map(|v| v.active).collect();
-    let verified: Vec<bool> = volunteers.iter().map(|v| v.verified).collect();
-    let league_members: Vec<bool> = volunteers.iter().map(|v| v.league_member).collect();
-    let revisions: Vec<i64> = volunteers.iter().map(|v| v.revision).collect();
-    sqlx::query!(
-        "INSERT INTO orgtree.volunteer
-             (partition, volunteer_id, organization_code, active, verified, league_member, revision)
-         SELECT * FROM unnest($1::smallint[], $2::uuid[], $3::text[], $4::boolean[],
-                              $5::boolean[], $6::boolean[], $7::bigint[])
-         ON CONFLICT (partition, volunteer_id) DO UPDATE
-         SET organization_code = excluded.organization_code, active = excluded.active,
-             verified = excluded.verified, league_member = excluded.league_member,
-             revision = excluded.revision",
-        &partitions(&ids),
-        &ids,
-        &codes,
-        &active,
-        &verified,
-        &league_members,
-        &revisions,
-    )
-    .execute(transaction)
-    .await?;
-    Ok(())
-}
-
-/// Removes volunteers.
-#[tracing::instrument(name = "db.volunteer.delete", skip_all)]
-pub(super) async fn delete(transaction: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
-    if ids.is_empty() {
-        return Ok(());
-    }
-    sqlx::query!(
-        "DELETE FROM orgtree.volunteer v
-         USING unnest($1::smallint[], $2::uuid[]) AS d (partition, volunteer_id)
-         WHERE v.partition = d.partition AND v.volunteer_id = d.volunteer_id",
-        &partitions(ids),
-        ids,
-    )
-    .execute(transaction)
-    .await?;
-    Ok(())
-}
 
 /// Notes differences of the figures of organizations themselves.
 #[tracing::instrument(name = "db.count_delta.append", skip_all)]
@@ -130,14 +33,21 @@ pub(super) async fn append_deltas(
         |figure: fn(&Figures) -> i64| -> Vec<i64> { differences.values().map(figure).collect() };
     sqlx::query!(
         "INSERT INTO orgtree.count_delta
-             (organization_code, after_cut, volunteers, verified_volunteers, league_members)
-         SELECT code, $5, volunteers, verified, members
-         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[])
-              AS new (code, volunteers, verified, members)",
+             (organization_code, after_cut, volunteers, verified_volunteers, league_members,
+              members, registered_members, stated_members, stated_registered)
+         SELECT code, $9, volunteers, verified, league, members, registered, stated, stated_registered
+         FROM unnest($1::text[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[],
+                     $6::bigint[], $7::bigint[], $8::bigint[])
+              AS new (code, volunteers, verified, league, members, registered, stated,
+                      stated_registered)",
         &codes,
         &column(|figures| figures.volunteers),
         &column(|figures| figures.verified_volunteers),
         &column(|figures| figures.league_members),
+        &column(|figures| figures.members),
+        &column(|figures| figures.registered_members),
+        &column(|figures| figures.stated_members),
+        &column(|figures| figures.stated_registered),
         after_cut,
     )
     .execute(transaction)
@@ -162,7 +72,9 @@ pub(crate) async fn keep_tree(transaction: &mut PgConnection) -> Result<()> {
 pub(super) async fn fold(transaction: &mut PgConnection, limit: i64) -> Result<i64> {
     Ok(sqlx::query_scalar!(
         r#"WITH taken AS (
-               SELECT delta_id, organization_code, volunteers, verified_volunteers, league_members
+               SELECT delta_id, organization_code,
+                      volunteers, verified_volunteers, league_members, members,
+                      registered_members, stated_members, stated_registered
                FROM orgtree.count_delta WHERE folded_at IS NULL
                ORDER BY delta_id LIMIT $1 FOR UPDATE SKIP LOCKED
            ), noted AS (
@@ -170,35 +82,59 @@ pub(super) async fn fold(transaction: &mut PgConnection, limit: i64) -> Result<i
                FROM taken t
                WHERE d.delta_id = t.delta_id AND d.organization_code = t.organization_code
            ), own AS (
-               SELECT organization_code AS code, sum(volunteers) AS volunteers,
-                      sum(verified_volunteers) AS verified, sum(league_members) AS members
+               SELECT organization_code AS code,
+                      sum(volunteers) AS volunteers,
+                      sum(verified_volunteers) AS verified_volunteers,
+                      sum(league_members) AS league_members, sum(members) AS members,
+                      sum(registered_members) AS registered_members,
+                      sum(stated_members) AS stated_members,
+                      sum(stated_registered) AS stated_registered
                FROM taken GROUP BY organization_code
            ), spread AS (
-               SELECT code, volunteers AS own_volunteers, verified AS own_verified,
-                      members AS own_members, volunteers, verified, members
+               SELECT code, true AS itself,
+                      volunteers, verified_volunteers, league_members, members,
+                      registered_members, stated_members, stated_registered
                FROM own
                UNION ALL
-               SELECT above.code, 0, 0, 0, own.volunteers, own.verified, own.members
+               SELECT above.code, false,
+                      own.volunteers, own.verified_volunteers, own.league_members, own.members,
+                      own.registered_members, own.stated_members, own.stated_registered
                FROM own JOIN orgtree.organization o ON o.code = own.code
                CROSS JOIN unnest(o.ancestors) AS above (code)
            ), folded AS (
                INSERT INTO orgtree.organization_count AS c
-                   (organization_code, own_volunteers, own_verified_volunteers,
-                    own_league_members, subtree_volunteers, subtree_verified_volunteers,
-                    subtree_league_members)
-               SELECT code, sum(own_volunteers), sum(own_verified), sum(own_members),
-                      sum(volunteers), sum(verified), sum(members)
+                   (organization_code,
+                    own_volunteers, own_verified_volunteers, own_league_members, own_members,
+                    own_registered_members, own_stated_members, own_stated_registered,
+                    subtree_volunteers, subtree_verified_volunteers, subtree_league_members,
+                    subtree_members, subtree_registered_members, subtree_stated_members,
+                    subtree_stated_registered)
+               SELECT code,
+                      coalesce(sum(volunteers) FILTER (WHERE itself), 0),
+                      coalesce(sum(verified_volunteers) FILTER (WHERE itself), 0),
+                      coalesce(sum(league_members) FILTER (WHERE itself), 0),
+                      coalesce(sum(members) FILTER (WHERE itself), 0),
+                      coalesce(sum(registered_members) FILTER (WHERE itself), 0),
+                      coalesce(sum(stated_members) FILTER (WHERE itself), 0),
+                      coalesce(sum(stated_registered) FILTER (WHERE itself), 0), sum(volunteers),
+                      sum(verified_volunteers), sum(league_members), sum(members),
+                      sum(registered_members), sum(stated_members), sum(stated_registered)
                FROM spread GROUP BY code ORDER BY code
                ON CONFLICT (organization_code) DO UPDATE
                SET own_volunteers = c.own_volunteers + excluded.own_volunteers,
-                   own_verified_volunteers =
-                       c.own_verified_volunteers + excluded.own_verified_volunteers,
+                   own_verified_volunteers = c.own_verified_volunteers + excluded.own_verified_volunteers,
                    own_league_members = c.own_league_members + excluded.own_league_members,
+                   own_members = c.own_members + excluded.own_members,
+                   own_registered_members = c.own_registered_members + excluded.own_registered_members,
+                   own_stated_members = c.own_stated_members + excluded.own_stated_members,
+                   own_stated_registered = c.own_stated_registered + excluded.own_stated_registered,
                    subtree_volunteers = c.subtree_volunteers + excluded.subtree_volunteers,
-                   subtree_verified_volunteers =
-                       c.subtree_verified_volunteers + excluded.subtree_verified_volunteers,
-                   subtree_league_members =
-                       c.subtree_league_members + excluded.subtree_league_members
+                   subtree_verified_volunteers = c.subtree_verified_volunteers + excluded.subtree_verified_volunteers,
+                   subtree_league_members = c.subtree_league_members + excluded.subtree_league_members,
+                   subtree_members = c.subtree_members + excluded.subtree_members,
+                   subtree_registered_members = c.subtree_registered_members + excluded.subtree_registered_members,
+                   subtree_stated_members = c.subtree_stated_members + excluded.subtree_stated_members,
+                   subtree_stated_registered = c.subtree_stated_registered + excluded.subtree_stated_registered
            )
            SELECT count(*) AS "count!" FROM taken"#,
         limit,
@@ -262,35 +198,120 @@ pub(super) async fn purge(
 pub(super) struct Counted {
     pub(super) own: Figures,
     pub(super) subtree: Figures,
-    /// `None` before the figures were ever complete.
+}
+
+impl Counted {
+    /// Of columns in the order of [`Figures`].
+    fn of(own: Vec<i64>, subtree: Vec<i64>) -> Result<Self> {
+        let figures = |columns: Vec<i64>| {
+            let columns: [i64; 7] = columns
+                .try_into()
+                .map_err(|_length| Error::Inconsistent("orgtree.organization_count"))?;
+            let [volunteers, verified_volunteers, league_members, ..] = columns;
+            let [.., members, registered_members, stated_members, stated_registered] = columns;
+            Ok::<_, Error>(Figures {
+                volunteers,
+                verified_volunteers,
+                league_members,
+                members,
+                registered_members,
+                stated_members,
+                stated_registered,
+            })
+        };
+        Ok(Self { own: figures(own)?, subtree: figures(subtree)? })
+    }
+}
+
+/// The figures of an organization among others, now.
+#[derive(Debug)]
+pub(super) struct Listed {
+    pub(super) code: String,
+    pub(super) name: String,
+    pub(super) counted: Counted,
+    pub(super) statement: Option<Statement>,
+    /// Everything that was sequenced up to then is in the figures; `None` before they were
+    /// ever complete.
     pub(super) as_of: Option<OffsetDateTime>,
+}
+
+/// A row as it is read.
+struct Row {
+    code: String,
+    name: String,
+    own: Vec<i64>,
+    subtree: Vec<i64>,
+    stated: Option<i64>,
+    source: Option<String>,
+    stated_on: Option<Date>,
+    as_of: Option<OffsetDateTime>,
+}
+
+impl TryFrom<Row> for Listed {
+    type Error = Error;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let statement = match (row.stated, row.source, row.stated_on) {
+            (Some(members), Some(source), Some(stated_on)) => {
+                Some(Statement { members, source, stated_on })
+            }
+            _ => None,
+        };
+        let counted = Counted::of(row.own, row.subtree)?;
+        Ok(Self { code: row.code, name: row.name, counted, statement, as_of: row.as_of })
+    }
+}
+
+/// Reads figures as they are now. One statement, one snapshot.
+macro_rules! select {
+    ($tail:literal, $($argument:expr),*) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT o.code, o.name, s.as_of,
+                      m.members AS "stated?", m.source AS "source?", m.stated_on AS "stated_on?",
+                      CASE WHEN c IS NULL THEN array_fill(0::bigint, ARRAY[7]) ELSE ARRAY[
+                          c.own_volunteers, c.own_verified_volunteers, c.own_league_members,
+                          c.own_members, c.own_registered_members, c.own_stated_members,
+                          c.own_stated_registered] END AS "own!",
+                      CASE WHEN c IS NULL THEN array_fill(0::bigint, ARRAY[7]) ELSE ARRAY[
+                          c.subtree_volunteers, c.subtree_verified_volunteers,
+                          c.subtree_league_members, c.subtree_members,
+                          c.subtree_registered_members, c.subtree_stated_members,
+                          c.subtree_stated_registered] END AS "subtree!"
+               FROM orgtree.organization o
+               CROSS JOIN orgtree.count_state s
+               LEFT JOIN orgtree.organization_count c ON c.organization_code = o.code
+               LEFT JOIN orgtree.member_statement m
+                   ON m.organization_code = o.code AND m.ended_at IS NULL
+               "# + $tail,
+            $($argument),*
+        )
+    };
 }
 
 /// Finds the figures of an organization: look-ups by primary key, at every level.
 #[tracing::instrument(name = "db.count.get", skip_all)]
-pub(super) async fn get(executor: impl PgExecutor<'_>, code: &str) -> Result<Counted> {
-    let row = sqlx::query!(
-        r#"SELECT s.as_of,
-                  coalesce(c.own_volunteers, 0) AS "own_volunteers!",
-                  coalesce(c.own_verified_volunteers, 0) AS "own_verified!",
-                  coalesce(c.own_league_members, 0) AS "own_members!",
-                  coalesce(c.subtree_volunteers, 0) AS "volunteers!",
-                  coalesce(c.subtree_verified_volunteers, 0) AS "verified!",
-                  coalesce(c.subtree_league_members, 0) AS "members!"
-           FROM orgtree.organization o
-           CROSS JOIN orgtree.count_state s
-           LEFT JOIN orgtree.organization_count c ON c.organization_code = o.code
-           WHERE o.code = $1"#,
+pub(super) async fn get(executor: impl PgExecutor<'_>, code: &str) -> Result<Listed> {
+    let row = select!("WHERE o.code = $1", code).fetch_optional(executor).await?;
+    row.ok_or(Error::OrganizationNotFound)?.try_into()
+}
+
+/// The figures of an organization, and of those directly below it after one of them, by code.
+#[tracing::instrument(name = "db.count.children", skip_all)]
+pub(super) async fn children(
+    executor: impl PgExecutor<'_>,
+    code: &str,
+    after: Option<&str>,
+    limit: i64,
+) -> Result<Vec<Listed>> {
+    let rows = select!(
+        "WHERE o.code = $1 OR o.parent_code = $1 AND ($2::text IS NULL OR o.code > $2)
+         ORDER BY o.code <> $1, o.code LIMIT $3::bigint + 1",
         code,
-    )
-    .fetch_optional(executor)
-    .await?
-    .ok_or(Error::OrganizationNotFound)?;
-    Ok(Counted {
-        own: figures(row.own_volunteers, row.own_verified, row.own_members),
-        subtree: figures(row.volunteers, row.verified, row.members),
-        as_of: row.as_of,
-    })
+        after,
+        limit
+    );
+    rows.fetch_all(executor).await?.into_iter().map(Listed::try_from).collect()
 }
 
 /// Finds the figures as of a cut: what is counted, less what came after the cut, and with
@@ -300,12 +321,13 @@ pub(super) async fn get_as_of(
     executor: impl PgExecutor<'_>,
     code: &str,
     cut_id: i64,
-) -> Result<(Figures, Figures)> {
+) -> Result<Counted> {
     let row = sqlx::query!(
         r#"WITH apart AS (
                SELECT d.organization_code = $1 AS own,
                       CASE WHEN d.after_cut < $2 THEN 1 ELSE -1 END AS sign,
-                      d.volunteers, d.verified_volunteers, d.league_members
+                      d.volunteers, d.verified_volunteers, d.league_members, d.members,
+                      d.registered_members, d.stated_members, d.stated_registered
                FROM orgtree.count_delta d
                LEFT JOIN orgtree.organization o ON o.code = d.organization_code
                WHERE (d.organization_code = $1 OR $1 = ANY(o.ancestors))
@@ -313,19 +335,39 @@ pub(super) async fn get_as_of(
                       OR (d.after_cut < $2 AND d.folded_at IS NULL))
            ), difference AS (
                SELECT coalesce(sum(sign * volunteers) FILTER (WHERE own), 0)::bigint AS own_volunteers,
-                      coalesce(sum(sign * verified_volunteers) FILTER (WHERE own), 0)::bigint AS own_verified,
-                      coalesce(sum(sign * league_members) FILTER (WHERE own), 0)::bigint AS own_members,
-                      coalesce(sum(sign * volunteers), 0)::bigint AS volunteers,
-                      coalesce(sum(sign * verified_volunteers), 0)::bigint AS verified,
-                      coalesce(sum(sign * league_members), 0)::bigint AS members
+                      coalesce(sum(sign * verified_volunteers) FILTER (WHERE own), 0)::bigint AS own_verified_volunteers,
+                      coalesce(sum(sign * league_members) FILTER (WHERE own), 0)::bigint AS own_league_members,
+                      coalesce(sum(sign * members) FILTER (WHERE own), 0)::bigint AS own_members,
+                      coalesce(sum(sign * registered_members) FILTER (WHERE own), 0)::bigint AS own_registered_members,
+                      coalesce(sum(sign * stated_members) FILTER (WHERE own), 0)::bigint AS own_stated_members,
+                      coalesce(sum(sign * stated_registered) FILTER (WHERE own), 0)::bigint AS own_stated_registered,
+                      coalesce(sum(sign * volunteers), 0)::bigint AS subtree_volunteers,
+                      coalesce(sum(sign * verified_volunteers), 0)::bigint AS subtree_verified_volunteers,
+                      coalesce(sum(sign * league_members), 0)::bigint AS subtree_league_members,
+                      coalesce(sum(sign * members), 0)::bigint AS subtree_members,
+                      coalesce(sum(sign * registered_members), 0)::bigint AS subtree_registered_members,
+                      coalesce(sum(sign * stated_members), 0)::bigint AS subtree_stated_members,
+                      coalesce(sum(sign * stated_registered), 0)::bigint AS subtree_stated_registered
                FROM apart
            )
-           SELECT coalesce(c.own_volunteers, 0) + d.own_volunteers AS "own_volunteers!",
-                  coalesce(c.own_verified_volunteers, 0) + d.own_verified AS "own_verified!",
-                  coalesce(c.own_league_members, 0) + d.own_members AS "own_members!",
-                  coalesce(c.subtree_volunteers, 0) + d.volunteers AS "volunteers!",
-                  coalesce(c.subtree_verified_volunteers, 0) + d.verified AS "verified!",
-                  coalesce(c.subtree_league_members, 0) + d.members AS "members!"
+           SELECT ARRAY[
+                      coalesce(c.own_volunteers, 0) + d.own_volunteers,
+                      coalesce(c.own_verified_volunteers, 0) + d.own_verified_volunteers,
+                      coalesce(c.own_league_members, 0) + d.own_league_members,
+                      coalesce(c.own_members, 0) + d.own_members,
+                      coalesce(c.own_registered_members, 0) + d.own_registered_members,
+                      coalesce(c.own_stated_members, 0) + d.own_stated_members,
+                      coalesce(c.own_stated_registered, 0) + d.own_stated_registered
+                  ] AS "own!",
+                  ARRAY[
+                      coalesce(c.subtree_volunteers, 0) + d.subtree_volunteers,
+                      coalesce(c.subtree_verified_volunteers, 0) + d.subtree_verified_volunteers,
+                      coalesce(c.subtree_league_members, 0) + d.subtree_league_members,
+                      coalesce(c.subtree_members, 0) + d.subtree_members,
+                      coalesce(c.subtree_registered_members, 0) + d.subtree_registered_members,
+                      coalesce(c.subtree_stated_members, 0) + d.subtree_stated_members,
+                      coalesce(c.subtree_stated_registered, 0) + d.subtree_stated_registered
+                  ] AS "subtree!"
            FROM orgtree.organization o
            CROSS JOIN difference d
            LEFT JOIN orgtree.organization_count c ON c.organization_code = o.code
@@ -336,14 +378,7 @@ pub(super) async fn get_as_of(
     .fetch_optional(executor)
     .await?
     .ok_or(Error::OrganizationNotFound)?;
-    Ok((
-        figures(row.own_volunteers, row.own_verified, row.own_members),
-        figures(row.volunteers, row.verified, row.members),
-    ))
-}
-
-fn figures(volunteers: i64, verified_volunteers: i64, league_members: i64) -> Figures {
-    Figures { volunteers, verified_volunteers, league_members }
+    Counted::of(row.own, row.subtree)
 }
 
 /// Makes the subtree figures anew from those of the organizations themselves; for who
@@ -352,20 +387,31 @@ fn figures(volunteers: i64, verified_volunteers: i64, league_members: i64) -> Fi
 pub(crate) async fn refold(transaction: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE orgtree.organization_count
-         SET subtree_volunteers = 0, subtree_verified_volunteers = 0, subtree_league_members = 0",
+         SET subtree_volunteers = 0, subtree_verified_volunteers = 0, subtree_league_members = 0,
+             subtree_members = 0, subtree_registered_members = 0, subtree_stated_members = 0,
+             subtree_stated_registered = 0",
     )
     .execute(&mut *transaction)
     .await?;
     sqlx::query!(
         "INSERT INTO orgtree.organization_count AS c
-             (organization_code, subtree_volunteers, subtree_verified_volunteers,
-              subtree_league_members)
-         SELECT code, sum(volunteers), sum(verified), sum(members)
-         FROM (SELECT organization_code AS code, own_volunteers AS volunteers,
-                      own_verified_volunteers AS verified, own_league_members AS members
+             (organization_code,
+              subtree_volunteers, subtree_verified_volunteers, subtree_league_members,
+              subtree_members, subtree_registered_members, subtree_stated_members,
+              subtree_stated_registered)
+         SELECT code, sum(volunteers), sum(verified_volunteers), sum(league_members), sum(members),
+                sum(registered_members), sum(stated_members), sum(stated_registered)
+         FROM (SELECT organization_code AS code,
+                      own_volunteers AS volunteers,
+                      own_verified_volunteers AS verified_volunteers,
+                      own_league_members AS league_members, own_members AS members,
+                      own_registered_members AS registered_members,
+                      own_stated_members AS stated_members,
+                      own_stated_registered AS stated_registered
                FROM orgtree.organization_count
                UNION ALL
-               SELECT above.code, own_volunteers, own_verified_volunteers, own_league_members
+               SELECT above.code, own_volunteers, own_verified_volunteers, own_league_members, own_members,
+                      own_registered_members, own_stated_members, own_stated_registered
                FROM orgtree.organization_count
                JOIN orgtree.organization o ON o.code = organization_code
                CROSS JOIN unnest(o.ancestors) AS above (code)) s
@@ -373,7 +419,11 @@ pub(crate) async fn refold(transaction: &mut PgConnection) -> std::result::Resul
          ON CONFLICT (organization_code) DO UPDATE
          SET subtree_volunteers = excluded.subtree_volunteers,
              subtree_verified_volunteers = excluded.subtree_verified_volunteers,
-             subtree_league_members = excluded.subtree_league_members",
+             subtree_league_members = excluded.subtree_league_members,
+             subtree_members = excluded.subtree_members,
+             subtree_registered_members = excluded.subtree_registered_members,
+             subtree_stated_members = excluded.subtree_stated_members,
+             subtree_stated_registered = excluded.subtree_stated_registered",
     )
     .execute(transaction)
     .await?;

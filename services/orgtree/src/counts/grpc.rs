@@ -1,19 +1,27 @@
 //! `zhiyuan.orgtree.v1.StatisticsService`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::PgPool;
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tonic::{Request, Response, Status, async_trait};
+use zhiyuan_audit::Trail;
 use zhiyuan_contracts::orgtree::v1::statistics_service_server::StatisticsService;
 use zhiyuan_contracts::orgtree::v1::{
-    GetOrganizationStatisticsRequest, GetOrganizationStatisticsResponse, OrganizationFigures,
+    GetOrganizationStatisticsRequest, GetOrganizationStatisticsResponse,
+    ListOrganizationStatisticsRequest, ListOrganizationStatisticsResponse, OrganizationFigures,
+    StateMembersRequest, StateMembersResponse,
 };
 use zhiyuan_domain::{OrganizationCode, SharedClock, Violation};
 use zhiyuan_feed::cuts;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
-use zhiyuan_rpc::{Error as RpcError, Fields};
+use zhiyuan_rpc::{Error as RpcError, Fields, PersonIdentity};
 
+use super::children::Children;
+use super::db::Counted;
+use super::statements::Stating;
 use super::{Figures, db};
 use crate::error::{Error, Result};
 use crate::run::NAME;
@@ -28,11 +36,19 @@ const TOLD: time::Duration = time::Duration::days(34);
 pub(crate) struct Statistics {
     pool: PgPool,
     clock: SharedClock,
+    children: Children,
+    stating: Stating,
 }
 
 impl Statistics {
-    pub(crate) fn new(pool: PgPool, clock: SharedClock) -> Self {
-        Self { pool, clock }
+    /// `fold` is rung when there is something to fold.
+    pub(crate) fn new(pool: PgPool, clock: SharedClock, trail: Trail, fold: Arc<Notify>) -> Self {
+        Self {
+            children: Children { pool: pool.clone(), clock: clock.clone() },
+            stating: Stating { pool: pool.clone(), clock: clock.clone(), trail, fold },
+            pool,
+            clock,
+        }
     }
 
     async fn get(
@@ -47,31 +63,22 @@ impl Statistics {
         let (Some(code), Some(cut)) = (code, cut) else {
             return Err(fields.into_error().into());
         };
-        let (own, subtree, as_of) = match cut {
-            Some(at) => self.as_of_cut(code.as_str(), at).await?,
-            None => self.now(code.as_str()).await?,
+        let (counted, as_of) = match cut {
+            Some(at) => (self.as_of_cut(code.as_str(), at).await?, at),
+            None => {
+                let now = db::get(&self.pool, code.as_str()).await?;
+                (now.counted, complete(now.as_of)?)
+            }
         };
         Ok(GetOrganizationStatisticsResponse {
             organization_code: code.as_str().to_owned(),
-            own: Some(on_wire(own)),
-            subtree: Some(on_wire(subtree)),
+            own: Some(on_wire(counted.own)),
+            subtree: Some(on_wire(counted.subtree)),
             as_of: Some(timestamp(as_of)),
         })
     }
 
-    async fn now(&self, code: &str) -> Result<(Figures, Figures, OffsetDateTime)> {
-        let counted = db::get(&self.pool, code).await?;
-        let as_of = counted.as_of.ok_or_else(|| {
-            RpcError::unavailable("the figures are not complete yet").with_retry_after(COME_AGAIN)
-        })?;
-        Ok((counted.own, counted.subtree, as_of))
-    }
-
-    async fn as_of_cut(
-        &self,
-        code: &str,
-        at: OffsetDateTime,
-    ) -> Result<(Figures, Figures, OffsetDateTime)> {
+    async fn as_of_cut(&self, code: &str, at: OffsetDateTime) -> Result<Counted> {
         let cut = if self.clock.now() - at > TOLD {
             None
         } else {
@@ -81,9 +88,15 @@ impl Statistics {
         if !cut.exact {
             return Err(Error::CutNotExact);
         }
-        let (own, subtree) = db::get_as_of(&self.pool, code, cut.cut_id).await?;
-        Ok((own, subtree, at))
+        db::get_as_of(&self.pool, code, cut.cut_id).await
     }
+}
+
+/// Up to when figures are complete.
+pub(super) fn complete(as_of: Option<OffsetDateTime>) -> Result<OffsetDateTime> {
+    Ok(as_of.ok_or_else(|| {
+        RpcError::unavailable("the figures are not complete yet").with_retry_after(COME_AGAIN)
+    })?)
 }
 
 fn no_time() -> Violation {
@@ -92,9 +105,17 @@ fn no_time() -> Violation {
     }
 }
 
-fn on_wire(figures: Figures) -> OrganizationFigures {
-    let Figures { volunteers, verified_volunteers, league_members } = figures;
-    OrganizationFigures { volunteers, verified_volunteers, league_members }
+pub(super) fn on_wire(figures: Figures) -> OrganizationFigures {
+    OrganizationFigures {
+        volunteers: figures.volunteers,
+        verified_volunteers: figures.verified_volunteers,
+        league_members: figures.league_members,
+        members: figures.members,
+        registered_members: figures.registered_members,
+        stated_members: figures.stated_members,
+        stated_registered_members: figures.stated_registered,
+        registered_per_ten_thousand: figures.rate(),
+    }
 }
 
 #[async_trait]
@@ -104,5 +125,21 @@ impl StatisticsService for Statistics {
         request: Request<GetOrganizationStatisticsRequest>,
     ) -> std::result::Result<Response<GetOrganizationStatisticsResponse>, Status> {
         Ok(Response::new(self.get(request.get_ref()).await?))
+    }
+
+    async fn list_organization_statistics(
+        &self,
+        request: Request<ListOrganizationStatisticsRequest>,
+    ) -> std::result::Result<Response<ListOrganizationStatisticsResponse>, Status> {
+        let person = PersonIdentity::of(&request)?;
+        Ok(Response::new(self.children.list(person, request.get_ref()).await?))
+    }
+
+    async fn state_members(
+        &self,
+        request: Request<StateMembersRequest>,
+    ) -> std::result::Result<Response<StateMembersResponse>, Status> {
+        let person = PersonIdentity::of(&request)?;
+        Ok(Response::new(self.stating.call(person, request.get_ref()).await?))
     }
 }

@@ -1,4 +1,4 @@
-//! What registration tells of volunteers.
+//! What registration tells of volunteers, and of members on rosters.
 
 use std::sync::Arc;
 
@@ -7,18 +7,19 @@ use sqlx::PgConnection;
 use tokio::sync::Notify;
 use uuid::Uuid;
 use zhiyuan_audit::Trail;
-use zhiyuan_contracts::registration::v1::{VolunteerChanged, VolunteerStatus};
+use zhiyuan_contracts::registration::v1::{RosterMemberChanged, VolunteerChanged, VolunteerStatus};
 use zhiyuan_domain::SharedClock;
 use zhiyuan_feed::reader::{EffectError, decode};
 use zhiyuan_feed::{Event, Page, Projection};
 
-use super::{Before, Volunteer, db, differences, newer};
+use super::{Before, Chosen, Part, Roster, Volunteer, db, differences, newer, statements};
 use crate::authority;
 
 const VOLUNTEER: &str = "zhiyuan.registration.v1.VolunteerChanged";
+const MEMBER: &str = "zhiyuan.registration.v1.RosterMemberChanged";
 
-/// Keeps the rows of volunteers, notes what that changes in the figures, and ends the grants of
-/// those who closed their accounts.
+/// Keeps the rows of volunteers and members, notes what that changes in the figures, and ends
+/// the grants of those who closed their accounts.
 #[derive(Debug)]
 pub(crate) struct FromRegistration {
     pub(crate) clock: SharedClock,
@@ -27,34 +28,39 @@ pub(crate) struct FromRegistration {
     pub(crate) fold: Arc<Notify>,
 }
 
-/// What is told of some volunteers.
+/// What is told of some people.
 #[derive(Debug, Default)]
 struct Told {
-    volunteers: Vec<Volunteer>,
+    parts: Vec<(Uuid, Part)>,
     /// Whose accounts are closed.
     closed: Vec<Uuid>,
 }
 
 impl Told {
     fn add(&mut self, payload: &Any, revision: i64) -> Result<(), EffectError> {
-        let Some(changed) = decode::<VolunteerChanged>(payload)? else { return Ok(()) };
-        let volunteer = parse(&changed, revision)?;
-        if changed.status() == VolunteerStatus::Closed {
-            self.closed.push(volunteer.volunteer_id);
+        if let Some(changed) = decode::<VolunteerChanged>(payload)? {
+            let id = Uuid::try_parse(&changed.volunteer_id)?;
+            if changed.status() == VolunteerStatus::Closed {
+                self.closed.push(id);
+            }
+            self.parts.push((id, Part::Chosen(chosen(&changed, revision)?)));
+        } else if let Some(changed) = decode::<RosterMemberChanged>(payload)? {
+            let id = Uuid::try_parse(&changed.person_id)?;
+            let code = changed.organization_code;
+            let organization_code = (!code.is_empty()).then_some(code);
+            self.parts.push((id, Part::Roster(Roster { organization_code, revision })));
         }
-        self.volunteers.push(volunteer);
         Ok(())
     }
 }
 
-fn parse(changed: &VolunteerChanged, revision: i64) -> Result<Volunteer, EffectError> {
+fn chosen(changed: &VolunteerChanged, revision: i64) -> Result<Chosen, EffectError> {
     let active = match changed.status() {
         VolunteerStatus::Active => true,
         VolunteerStatus::AccountMissing | VolunteerStatus::Closed => false,
         VolunteerStatus::Unspecified => return Err("a volunteer without status".into()),
     };
-    Ok(Volunteer {
-        volunteer_id: Uuid::try_parse(&changed.volunteer_id)?,
+    Ok(Chosen {
         organization_code: changed.organization_code.clone(),
         active,
         verified: changed.level >= 1,
@@ -66,7 +72,7 @@ fn parse(changed: &VolunteerChanged, revision: i64) -> Result<Volunteer, EffectE
 #[async_trait::async_trait]
 impl Projection for FromRegistration {
     fn snapshots(&self) -> &'static [&'static str] {
-        &[VOLUNTEER]
+        &[VOLUNTEER, MEMBER]
     }
 
     async fn apply(
@@ -78,11 +84,11 @@ impl Projection for FromRegistration {
         for event in events {
             told.add(&event.payload, event.revision)?;
         }
-        let ids: Vec<Uuid> =
-            told.volunteers.iter().map(|volunteer| volunteer.volunteer_id).collect();
+        let ids: Vec<Uuid> = told.parts.iter().map(|(id, _part)| *id).collect();
+        statements::keep(transaction, &told.parts).await?;
         let before: Before = db::lock(transaction, &ids).await?;
-        let changed = newer(&before, told.volunteers);
-        store(transaction, &before, &changed, &[]).await?;
+        let changed = newer(&before, told.parts);
+        self.store(transaction, &before, &changed).await?;
         self.end_grants(transaction, &told.closed).await
     }
 
@@ -95,25 +101,38 @@ impl Projection for FromRegistration {
         for record in &page.records {
             told.add(&record.payload, record.revision)?;
         }
-        let there = told.volunteers;
         let end = |key: &Option<String>| key.as_deref().map(Uuid::try_parse).transpose();
         let (after, until) = (end(&page.after)?, end(&page.until)?);
         let (after, until) = (after.unwrap_or(Uuid::nil()), until.unwrap_or(Uuid::max()));
+        statements::keep(transaction, &told.parts).await?;
         let before = db::lock_range(transaction, page.partition, after, until).await?;
-        let stays = |id: &Uuid| there.iter().any(|volunteer| volunteer.volunteer_id == *id);
-        let removed: Vec<Uuid> = before.keys().copied().filter(|id| !stays(id)).collect();
-        let changed: Vec<Volunteer> = there
-            .iter()
-            .filter(|new| before.get(&new.volunteer_id) != Some(*new))
-            .cloned()
-            .collect();
-        store(transaction, &before, &changed, &removed).await?;
+        let changed = replaced(&before, page.kind, told.parts);
+        self.store(transaction, &before, &changed).await?;
         self.end_grants(transaction, &told.closed).await
     }
 
     fn committed(&self) {
         self.fold.notify_one();
     }
+}
+
+/// The rows that are other than a snapshot says: its part of each is what is told, or nothing.
+fn replaced(before: &Before, kind: &str, told: Vec<(Uuid, Part)>) -> Vec<Volunteer> {
+    let mut rows = before.clone();
+    for row in rows.values_mut() {
+        match kind {
+            MEMBER => row.roster = Roster::default(),
+            _ => row.chosen = Chosen::default(),
+        }
+    }
+    for (id, part) in told {
+        let row = rows.entry(id).or_insert_with(|| Volunteer::unknown(id));
+        match part {
+            Part::Chosen(chosen) => row.chosen = chosen,
+            Part::Roster(roster) => row.roster = roster,
+        }
+    }
+    rows.into_values().filter(|row| before.get(&row.volunteer_id) != Some(row)).collect()
 }
 
 impl FromRegistration {
@@ -125,18 +144,22 @@ impl FromRegistration {
         let now = self.clock.now();
         Ok(authority::end_of_closed(transaction, closed, &self.trail, now).await?)
     }
-}
 
-async fn store(
-    transaction: &mut PgConnection,
-    before: &Before,
-    changed: &[Volunteer],
-    removed: &[Uuid],
-) -> Result<(), EffectError> {
-    db::upsert(transaction, changed).await?;
-    db::delete(transaction, removed).await?;
-    db::append_deltas(transaction, &differences(before, changed, removed)).await?;
-    Ok(())
+    async fn store(
+        &self,
+        transaction: &mut PgConnection,
+        before: &Before,
+        changed: &[Volunteer],
+    ) -> Result<(), EffectError> {
+        let (gone, there): (Vec<Volunteer>, Vec<Volunteer>) =
+            changed.iter().cloned().partition(Volunteer::is_unknown);
+        let gone: Vec<Uuid> = gone.iter().map(|row| row.volunteer_id).collect();
+        db::upsert(transaction, &there).await?;
+        db::delete(transaction, &gone).await?;
+        let mut differences = differences(before, changed);
+        statements::follow(transaction, &mut differences, self.clock.now()).await?;
+        Ok(db::append_deltas(transaction, &differences).await?)
+    }
 }
 
 #[cfg(test)]
@@ -243,5 +266,58 @@ mod tests {
             assert_eq!(subject, Some(CLOSED));
             assert_eq!(details.last().map(String::as_str), Some("closed"));
         }
+    }
+
+    fn member(id: Uuid, organization: &str, revision: i64) -> Record {
+        let changed = RosterMemberChanged {
+            person_id: id.to_string(),
+            organization_code: organization.to_owned(),
+        };
+        let type_url = format!("type.googleapis.com/{}", RosterMemberChanged::full_name());
+        let payload = Any { type_url, value: changed.encode_to_vec() };
+        Record { key: id.to_string(), revision, payload }
+    }
+
+    async fn replace_by(pool: &PgPool, kind: &'static str, records: Vec<Record>) {
+        let clock: SharedClock = Arc::new(ManualClock::new(datetime!(2026-11-23 12:00 UTC)));
+        let trail = Trail::new("orgtree", clock.clone());
+        let projection = FromRegistration { clock, trail, fold: Arc::default() };
+        let partition = Partition::of(KEPT).get();
+        let page = Page { partition, kind, after: None, until: None, records };
+        let mut transaction = pool.begin().await.unwrap();
+        projection.replace(&mut transaction, &page).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    /// Volunteers, members, registered members at the root, after a recount.
+    async fn figures(pool: &PgPool) -> [i64; 3] {
+        crate::counts::job::fold_all(pool).await.unwrap();
+        assert_eq!(db::verify(pool).await.unwrap(), []);
+        let own = db::get(pool, "A").await.unwrap().counted.own;
+        [own.volunteers, own.members, own.registered_members]
+    }
+
+    #[tokio::test]
+    async fn a_snapshot_of_one_part_leaves_the_other_as_it_is() {
+        let (_database, pool) = pool().await;
+        let active = || vec![record(KEPT, VolunteerStatus::Active)];
+        replace_by(&pool, VOLUNTEER, active()).await;
+        replace_by(&pool, MEMBER, vec![member(KEPT, "A", 1), member(CLOSED, "A", 4)]).await;
+        assert_eq!(figures(&pool).await, [1, 2, 1]);
+        // Nobody has registered after all.
+        replace_by(&pool, VOLUNTEER, Vec::new()).await;
+        assert_eq!(figures(&pool).await, [0, 2, 0]);
+        replace_by(&pool, VOLUNTEER, active()).await;
+        replace_by(&pool, MEMBER, vec![member(CLOSED, "", 5)]).await;
+        assert_eq!(figures(&pool).await, [1, 0, 0]);
+        // Nothing is told of them any more, so nothing is kept.
+        replace_by(&pool, VOLUNTEER, Vec::new()).await;
+        replace_by(&pool, MEMBER, Vec::new()).await;
+        assert_eq!(figures(&pool).await, [0, 0, 0]);
+        let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM orgtree.volunteer")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(rows, 0);
     }
 }

@@ -1,5 +1,6 @@
 //! Who administers what: orgtree, people with tokens, and services that ask.
 
+mod figures;
 mod granting;
 mod operator;
 mod recording;
@@ -183,12 +184,8 @@ impl Suite {
     }
 
     fn person_at(&self, service: &Service, account_id: Uuid, second_factor: bool) -> Person {
-        let session_id = Uuid::new_v4();
-        let person = SignedIn { account_id, session_id, second_factor };
-        let token =
-            token::issue(&self.tokens, &person, self.clock.now().unix_timestamp(), i64::MAX);
-        let bearer = format!("Bearer {token}").parse().unwrap();
-        AuthorityServiceClient::with_interceptor(service.channel.clone(), Bearer(bearer))
+        let bearer = token_of(self, account_id, second_factor);
+        AuthorityServiceClient::with_interceptor(service.channel.clone(), bearer)
     }
 
     /// The channel of a service that asks.
@@ -246,6 +243,13 @@ impl tonic::service::Interceptor for Bearer {
         request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
     }
+}
+
+/// What somebody who has signed in sends along.
+fn token_of(suite: &Suite, account_id: Uuid, second_factor: bool) -> Bearer {
+    let person = SignedIn { account_id, session_id: Uuid::new_v4(), second_factor };
+    let token = token::issue(&suite.tokens, &person, suite.clock.now().unix_timestamp(), i64::MAX);
+    Bearer(format!("Bearer {token}").parse().unwrap())
 }
 
 /// The account of somebody.
