@@ -320,4 +320,52 @@ mod tests {
             .unwrap();
         assert_eq!(rows, 0);
     }
+
+    /// Stated members, and who counts with them, at the root, after a recount.
+    async fn stated(pool: &PgPool) -> [i64; 2] {
+        figures(pool).await;
+        let own = db::get(pool, "A").await.unwrap().counted.own;
+        [own.stated_members, own.stated_registered]
+    }
+
+    #[tokio::test]
+    async fn what_is_stated_counts_with_who_says_to_be_a_member_until_there_is_a_roster() {
+        let (_database, pool) = pool().await;
+        let league_member = |id: Uuid, league_member: bool, revision| {
+            let changed = VolunteerChanged {
+                volunteer_id: id.to_string(),
+                organization_code: "A".into(),
+                status: VolunteerStatus::Active.into(),
+                league_member,
+                ..VolunteerChanged::default()
+            };
+            let type_url = format!("type.googleapis.com/{}", VolunteerChanged::full_name());
+            let payload = Any { type_url, value: changed.encode_to_vec() };
+            Record { key: id.to_string(), revision, payload }
+        };
+        for statement in [
+            "INSERT INTO orgtree.member_statement
+                 (statement_id, organization_code, members, source, stated_on, stated_by, created_at)
+             VALUES (gen_random_uuid(), 'A', 40, '自报', '2026-11-01', gen_random_uuid(), now())",
+            "INSERT INTO orgtree.count_delta
+                 (organization_code, after_cut, volunteers, verified_volunteers, league_members,
+                  stated_members)
+             VALUES ('A', 0, 0, 0, 0, 40)",
+        ] {
+            sqlx::query(statement).execute(&pool).await.unwrap();
+        }
+        assert_eq!(stated(&pool).await, [40, 0]);
+        let both =
+            |first: bool| vec![league_member(KEPT, first, 1), league_member(CLOSED, true, 1)];
+        replace_by(&pool, VOLUNTEER, both(true)).await;
+        assert_eq!(stated(&pool).await, [40, 2]);
+        replace_by(&pool, VOLUNTEER, both(false)).await;
+        assert_eq!(stated(&pool).await, [40, 1]);
+        // Somebody is on the roster: it counts from here.
+        replace_by(&pool, MEMBER, vec![member(KEPT, "A", 1)]).await;
+        assert_eq!(stated(&pool).await, [0, 0]);
+        assert_eq!(figures(&pool).await, [2, 1, 1]);
+        replace_by(&pool, VOLUNTEER, both(true)).await;
+        assert_eq!(stated(&pool).await, [0, 0]);
+    }
 }

@@ -85,6 +85,10 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
         "ListGrants" => {
             vec!["grants".to_owned(), asker(way).await, text("organization_code")]
         }
+        "ListOrganizationStatistics" => {
+            let list = "organization_statistics".to_owned();
+            vec![list, asker(way).await, text("organization_code")]
+        }
         "Snapshot" => vec![text("type"), "0".to_owned()],
         unknown => panic!("say what the list of {unknown} is made by"),
     }

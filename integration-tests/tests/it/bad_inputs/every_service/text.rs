@@ -75,8 +75,8 @@ const META: [&str; 8] = [
 ];
 
 /// Fields in which any text means itself.
-const LITERAL: [&str; 6] =
-    ["password", "current_password", "new_password", "client_name", "purpose", "note"];
+const LITERAL: [&str; 7] =
+    ["password", "current_password", "new_password", "client_name", "purpose", "note", "source"];
 
 /// Taken to the letter in a query, in a password, in the name of a device and in what somebody
 /// says of why, refused everywhere else.
@@ -100,9 +100,10 @@ pub(super) async fn metacharacters(site: &Site) {
                     // It has to be one that can be chosen.
                     further.push(Some((Code::InvalidArgument, "INVALID_FIELDS")));
                 }
-                if ["purpose", "note"].contains(&&*place.name()) {
-                    // Nobody applies in the samples.
-                    let missing = ["REVIEW_NOT_FOUND", "ENROLMENT_NOT_FOUND"];
+                if ["purpose", "note", "source"].contains(&place.field().name()) {
+                    // Nobody applies in the samples, or administers anything.
+                    let missing =
+                        ["REVIEW_NOT_FOUND", "ENROLMENT_NOT_FOUND", "ORGANIZATION_NOT_FOUND"];
                     further.extend(missing.map(|reason| Some((Code::NotFound, reason))));
                 }
                 assert!(further.contains(&refusal), "{what}: {refusal:?}");
