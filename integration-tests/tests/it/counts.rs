@@ -1,6 +1,6 @@
 //! The figures of organizations are what a recount finds, at every quiet point.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::process::Command;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use zhiyuan_contracts::orgtree::v1::statistics_service_client::StatisticsService
 use zhiyuan_contracts::orgtree::v1::{
     GetOrganizationStatisticsRequest, GetOrganizationStatisticsResponse, OrganizationFigures,
 };
-use zhiyuan_contracts::registration::v1::{VolunteerChanged, VolunteerStatus};
+use zhiyuan_contracts::registration::v1::{RosterMemberChanged, VolunteerChanged, VolunteerStatus};
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::{Clock as _, Partition, SystemClock};
 use zhiyuan_feed::{FeedConfig, NewEvent, Outbox, Publisher};
@@ -34,8 +34,9 @@ const ROOT: &str = "AH";
 const CITY: &str = "AH-340100";
 const COUNTY: &str = "AH-340122";
 
-/// Volunteers, verified ones, members of the League.
-pub(crate) type Figures = [i64; 3];
+/// Volunteers, verified ones, those who say to be members of the League; members on rosters,
+/// and those of them who have registered.
+pub(crate) type Figures = [i64; 5];
 
 /// Own figures and those of the subtree, of organizations that have any.
 pub(crate) type Counts = BTreeMap<String, (Figures, Figures)>;
@@ -53,12 +54,28 @@ pub(crate) async fn recount(main: &mut PgConnection) -> Counts {
         "SELECT organization_code, level, league_member FROM registration.volunteer
          WHERE state = 'ACTIVE' AND NOT account_missing AND NOT closed",
     )
+    .fetch_all(&mut *main)
+    .await
+    .unwrap();
+    let members: Vec<(String, bool)> = sqlx::query_as(
+        "SELECT m.organization_code, coalesce(v.state = 'ACTIVE' AND NOT v.account_missing
+                                              AND NOT v.closed, false)
+         FROM registration.roster_member m
+         LEFT JOIN registration.volunteer v
+             ON v.partition = m.partition AND v.volunteer_id = m.person_id
+         WHERE m.organization_code IS NOT NULL",
+    )
     .fetch_all(main)
     .await
     .unwrap();
+    let volunteers = volunteers.into_iter().map(|(organization, level, league_member)| {
+        (organization, [1, i64::from(level >= 1), i64::from(league_member), 0, 0])
+    });
+    let members = members
+        .into_iter()
+        .map(|(organization, registered)| (organization, [0, 0, 0, 1, i64::from(registered)]));
     let mut counts = Counts::new();
-    for (organization, level, league_member) in volunteers {
-        let one = [1, i64::from(level >= 1), i64::from(league_member)];
+    for (organization, one) in volunteers.chain(members) {
         let add = |figures: &mut Figures| {
             figures.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
         };
@@ -75,8 +92,10 @@ pub(crate) async fn recount(main: &mut PgConnection) -> Counts {
 async fn kept(main: &mut PgConnection) -> Counts {
     let rows: Vec<(String, Vec<i64>, Vec<i64>)> = sqlx::query_as(
         "SELECT organization_code,
-                ARRAY[own_volunteers, own_verified_volunteers, own_league_members],
-                ARRAY[subtree_volunteers, subtree_verified_volunteers, subtree_league_members]
+                ARRAY[own_volunteers, own_verified_volunteers, own_league_members,
+                      own_members, own_registered_members],
+                ARRAY[subtree_volunteers, subtree_verified_volunteers, subtree_league_members,
+                      subtree_members, subtree_registered_members]
          FROM orgtree.organization_count",
     )
     .fetch_all(main)
@@ -121,7 +140,13 @@ async fn ask(
 
 fn figures(told: Option<OrganizationFigures>) -> Figures {
     let told = told.unwrap();
-    [told.volunteers, told.verified_volunteers, told.league_members]
+    [
+        told.volunteers,
+        told.verified_volunteers,
+        told.league_members,
+        told.members,
+        told.registered_members,
+    ]
 }
 
 /// Changes volunteers as registration does: the row and its event in one transaction.
@@ -188,9 +213,44 @@ impl Changer {
             level: level.into(),
             register_time: None,
         };
-        let event = NewEvent::new(partition, id.to_string(), revision, &state);
-        self.outbox.append(&mut transaction, &[event]).await.unwrap();
+        let mut events = vec![NewEvent::new(partition, id.to_string(), revision, &state)];
+        if dice.is_multiple_of(2) {
+            events.push(self.put_on_roster(&mut transaction, id, dice).await);
+        }
+        self.outbox.append(&mut transaction, &events).await.unwrap();
         transaction.commit().await.unwrap();
+    }
+
+    /// Puts somebody on the roster of an organization, or takes the person off.
+    async fn put_on_roster(
+        &self,
+        transaction: &mut PgConnection,
+        id: Uuid,
+        dice: usize,
+    ) -> NewEvent {
+        let organization = &self.organizations[dice / 7 % self.organizations.len()];
+        let organization = (!dice.is_multiple_of(5)).then_some(organization);
+        let revision: i64 = sqlx::query_scalar(
+            "INSERT INTO registration.roster_member AS m
+                 (partition, person_id, organization_code, since, ends_in, revision)
+             VALUES ($1, $2, $3, CASE WHEN $3 IS NOT NULL THEN now() END,
+                     CASE WHEN $3 IS NOT NULL THEN '2030-01' END, 1)
+             ON CONFLICT (partition, person_id) DO UPDATE
+             SET organization_code = excluded.organization_code, since = excluded.since,
+                 ends_in = excluded.ends_in, revision = m.revision + 1
+             RETURNING revision",
+        )
+        .bind(Partition::of(id).get())
+        .bind(id)
+        .bind(organization)
+        .fetch_one(transaction)
+        .await
+        .unwrap();
+        let state = RosterMemberChanged {
+            person_id: id.to_string(),
+            organization_code: organization.cloned().unwrap_or_default(),
+        };
+        NewEvent::new(Partition::of(id), id.to_string(), revision, &state)
     }
 
     /// Changes of a few hundred volunteers, by four at once.
@@ -243,7 +303,7 @@ async fn who_registers_is_counted_at_every_level_above() {
         assert_eq!((figures(told.own), figures(told.subtree)), counts[code], "{code}");
     }
     let beside = ask(&suite.site, "AH-340200", None).await.unwrap();
-    assert_eq!(figures(beside.subtree), [0, 0, 0]);
+    assert_eq!(figures(beside.subtree), [0; 5]);
     for (code, cut, expected) in [
         ("AH-000000", None, Code::NotFound),
         ("?", None, Code::InvalidArgument),
@@ -352,22 +412,32 @@ async fn figures_as_of_a_cut_stay_what_they_were() {
     changer.rush(2).await;
     assert_recounted(&site).await;
     // What had been sequenced by then, from the feed itself: the last state of each.
-    let events: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(
-        "SELECT DISTINCT ON (key) key::uuid, payload FROM registration.event
-         WHERE sequenced_at <= $1 ORDER BY key, revision DESC",
+    let events: Vec<(Uuid, String, Vec<u8>)> = sqlx::query_as(
+        "SELECT DISTINCT ON (key, type) key::uuid, type, payload FROM registration.event
+         WHERE sequenced_at <= $1 ORDER BY key, type, revision DESC",
     )
     .bind(at)
     .fetch_all(&mut main)
     .await
     .unwrap();
-    let mut expected = [0; 3];
-    for (_, payload) in events {
+    let (mut active, mut members, mut expected) = (BTreeSet::new(), BTreeSet::new(), [0; 5]);
+    for (id, kind, payload) in events {
+        if kind.ends_with("RosterMemberChanged") {
+            let state: RosterMemberChanged = prost::Message::decode(&*payload).unwrap();
+            if !state.organization_code.is_empty() {
+                members.insert(id);
+            }
+            continue;
+        }
         let state: VolunteerChanged = prost::Message::decode(&*payload).unwrap();
         if state.status() == VolunteerStatus::Active {
+            active.insert(id);
             let one = [1, i64::from(state.level >= 1), i64::from(state.league_member)];
             expected.iter_mut().zip(one).for_each(|(sum, one)| *sum += one);
         }
     }
+    expected[3] = i64::try_from(members.len()).unwrap();
+    expected[4] = i64::try_from(members.intersection(&active).count()).unwrap();
     let last = ask(&site, ROOT, Some(at)).await.unwrap();
     assert_eq!((figures(first.subtree), figures(last.subtree)), (expected, expected));
     assert_eq!(from_timestamp(last.as_of.as_ref().unwrap()), Some(at));

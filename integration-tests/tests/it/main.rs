@@ -36,6 +36,7 @@ mod province;
 mod register_down;
 mod reviews;
 mod roles;
+mod rosters;
 mod sizes;
 mod sms;
 mod trace;

@@ -1,4 +1,4 @@
-//! `cargo run -- count`: how many volunteers organizations have, as an internal platform
+//! `cargo run -- count`: how many volunteers and members organizations have, as an internal platform
 //! asks.
 
 use std::path::Path;
@@ -62,5 +62,10 @@ fn figures(told: Option<OrganizationFigures>) -> serde_json::Value {
         "volunteers": told.volunteers,
         "verifiedVolunteers": told.verified_volunteers,
         "leagueMembers": told.league_members,
+        "members": told.members,
+        "registeredMembers": told.registered_members,
+        "statedMembers": told.stated_members,
+        "statedRegisteredMembers": told.stated_registered_members,
+        "registeredPerTenThousand": told.registered_per_ten_thousand,
     })
 }
