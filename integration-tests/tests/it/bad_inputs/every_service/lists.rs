@@ -85,6 +85,9 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
         "ListGrants" => {
             vec!["grants".to_owned(), asker(way).await, text("organization_code")]
         }
+        "ListInvitations" => {
+            vec!["invitations".to_owned(), asker(way).await, text("organization_code")]
+        }
         "Snapshot" => vec![text("type"), "0".to_owned()],
         unknown => panic!("say what the list of {unknown} is made by"),
     }
