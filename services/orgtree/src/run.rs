@@ -15,6 +15,9 @@ use zhiyuan_contracts::orgtree::v1::authority_service_server::{
 use zhiyuan_contracts::orgtree::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
+use zhiyuan_contracts::orgtree::v1::invitation_service_server::{
+    InvitationServiceServer, SERVICE_NAME as INVITATIONS,
+};
 use zhiyuan_contracts::orgtree::v1::organization_service_server::{
     OrganizationServiceServer, SERVICE_NAME as ORGANIZATIONS,
 };
@@ -32,10 +35,12 @@ use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
+use crate::authority::ending::Endings;
 use crate::authority::{self, Authority, Operation};
 use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
+use crate::invitations::{self, Codes, Invitations};
 use crate::organizations::{Feed, Organizations};
 use crate::regions::Regions;
 use crate::requests;
@@ -67,6 +72,9 @@ pub enum RunError {
     /// The keys of the audit are wrong.
     #[error(transparent)]
     Audit(#[from] InvalidKeys),
+    /// The signing key has the wrong form.
+    #[error("signing_key: expected 32 bytes in base64")]
+    SigningKey,
     /// A caller is configured wrongly.
     #[error("callers")]
     Callers(#[from] InvalidCallers),
@@ -136,8 +144,13 @@ pub async fn run(
     let trail = Trail::new(NAME, deps.clock.clone());
     // Rung when there is something to fold.
     let fold = Arc::new(Notify::new());
+    let seed = config.signing_key.expose().parse();
+    let codes = Codes::new(&seed.map_err(|_form| RunError::SigningKey)?);
+    // One for all: what one service has waited for, no other waits for again.
+    let endings = Endings::default();
     let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
-    let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS, AUTHORITY, FEED])
+    let served = [REGIONS, ORGANIZATIONS, STATISTICS, AUTHORITY, INVITATIONS, FEED];
+    let routes = server::standard_routes(&served)
         .await
         .map_err(|error| RunError::Serve(error.into()))?
         .add_service(RegionServiceServer::new(Regions::new(pool.clone())))
@@ -151,7 +164,15 @@ pub async fn run(
         .add_service(AuthorityServiceServer::new(Authority::new(
             pool.clone(),
             deps.clock.clone(),
+            trail.clone(),
+            endings.clone(),
+        )))
+        .add_service(InvitationServiceServer::new(Invitations::new(
+            pool.clone(),
+            deps.clock.clone(),
             trail,
+            codes,
+            endings,
         )))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let callers = TrustedCallers::new(&config.callers)?;
@@ -168,8 +189,8 @@ pub async fn run(
     publisher.start(&tasks);
     let ended = revocations::FromIdentity::new(deps.identity.clone());
     // Asked for as long as there are calls, or strict ones would be refused while it drains.
-    let served = CancellationToken::new();
-    tasks.start("revocations", revocations::watch(ended, sessions, served.clone()));
+    let while_served = CancellationToken::new();
+    tasks.start("revocations", revocations::watch(ended, sessions, while_served.clone()));
     sealer.start(&tasks);
     start_counts(&tasks, &config, &deps, &pool, fold);
     let old = requests::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
@@ -177,9 +198,11 @@ pub async fn run(
     let old =
         authority::refusals::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
     tasks.start("refusals", old);
+    let old = invitations::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
+    tasks.start("invitations", old);
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
-    served.cancel();
+    while_served.cancel();
     let ended = tasks.finish(config.server.rest()).await;
     zhiyuan_postgres::close(&pool).await;
     Ok(ended?)

@@ -86,7 +86,8 @@ pub(crate) fn administrator(suite: &RunningSuite, made: anyhow::Result<Administr
       -d '{{"identifier":"{phone}","password":"{password}","smsChallengeId":"…","smsCode":"…"}}'
 
   With `authorization: Bearer` and the access token of the answer, zhiyuan.orgtree.v1.AuthorityService
-  lists, makes and ends grants: ListMyGrants, ListGrants, CreateGrant, RevokeGrant. Who registers
+  lists, makes and ends grants: ListMyGrants, ListGrants, CreateGrant, RevokeGrant. InvitationService
+  beside it makes codes for others: CreateInvitation, AcceptInvitation, ConfirmInvitation. Who registers
   with a rare character in the name, such as 𠮷, waits for zhiyuan.registration.v1.ReviewService:
   ListReviews, RevealReview, DecideReview.
 "#

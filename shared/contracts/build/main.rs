@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 27] = [
+const PERSONAL: [&str; 36] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -37,6 +37,15 @@ const PERSONAL: [&str; 27] = [
     ".zhiyuan.identity.v1.ObjectToPhoneRecoveryByNoticeRequest",
     ".zhiyuan.identity.v1.CompletePhoneRecoveryRequest",
     ".zhiyuan.registration.v1.StartPhoneRecoveryRequest",
+    ".zhiyuan.orgtree.v1.Invitation",
+    ".zhiyuan.orgtree.v1.CreateInvitationRequest",
+    ".zhiyuan.orgtree.v1.CreateInvitationResponse",
+    ".zhiyuan.orgtree.v1.CreateDelegationRequest",
+    ".zhiyuan.orgtree.v1.CreateDelegationResponse",
+    ".zhiyuan.orgtree.v1.AcceptInvitationRequest",
+    ".zhiyuan.orgtree.v1.AcceptInvitationResponse",
+    ".zhiyuan.orgtree.v1.ConfirmInvitationRequest",
+    ".zhiyuan.orgtree.v1.HandOverRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -11,6 +11,11 @@ use crate::identity::v1::{
     RevealApplicantRequest, RevealApplicantResponse, SendRegistrationCodeRequest,
     SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest, Tokens,
 };
+use crate::orgtree::v1::{
+    AcceptInvitationRequest, AcceptInvitationResponse, ConfirmInvitationRequest,
+    CreateDelegationRequest, CreateDelegationResponse, CreateInvitationRequest,
+    CreateInvitationResponse, HandOverRequest, Invitation,
+};
 use crate::registration::v1::{
     DecideReviewRequest, RegisterRequest, RevealReviewRequest, RevealReviewResponse,
     StartPhoneRecoveryRequest,
@@ -69,8 +74,23 @@ silent!(
     DecideReviewRequest,
     ObjectToPhoneRecoveryByCodeRequest,
     ObjectToPhoneRecoveryByNoticeRequest,
-    CompletePhoneRecoveryRequest
+    CompletePhoneRecoveryRequest,
+    CreateInvitationRequest,
+    CreateInvitationResponse,
+    CreateDelegationRequest,
+    CreateDelegationResponse,
+    AcceptInvitationRequest,
+    AcceptInvitationResponse,
+    ConfirmInvitationRequest,
+    HandOverRequest
 );
+
+/// What is noted about an invitation often names somebody.
+impl Debug for Invitation {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("Invitation").field("id", &self.id).finish_non_exhaustive()
+    }
+}
 
 impl Debug for BeginPhoneRecoveryRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
@@ -153,6 +173,16 @@ mod tests {
             new_password: "canary".into(),
             ..Default::default()
         };
+        let invitation = Invitation { note: "canary".into(), ..Default::default() };
+        let made = CreateInvitationResponse {
+            invitation: Some(invitation.clone()),
+            invitation_code: "canary".into(),
+        };
+        let accept =
+            AcceptInvitationRequest { invitation_code: "canary".into(), ..Default::default() };
+        let hand_over = HandOverRequest { check_number: "canary".into(), ..Default::default() };
+        let shown = format!("{invitation:?} {made:?} {accept:?} {hand_over:?}");
+        assert!(!shown.contains("canary"), "{shown}");
         let shown = format!("{start:?} {begin:?} {complete:?}");
         assert!(!shown.contains("canary"), "{shown}");
     }

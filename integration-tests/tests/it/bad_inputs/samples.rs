@@ -93,6 +93,10 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "stated_on") => "2026-11-01".to_owned(),
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
+        // Well formed, and of nobody.
+        (_, "invitation_id") => Uuid::new_v4().to_string(),
+        (_, "invitation_code") => "ABCD2345".to_owned(),
+        (_, "check_number") => "012345".to_owned(),
         (_, "objection_code") => "0123456789".to_owned(),
         (_, "reason") => "手机遗失，已核对身份证原件。".to_owned(),
         // Of a record that nobody has changed yet.

@@ -3,30 +3,18 @@
 use sqlx::{PgConnection, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
-use zhiyuan_audit::{Actor, Record, Trail};
-use zhiyuan_domain::{OrganizationCode, SharedClock, new_id};
+use zhiyuan_audit::Trail;
+use zhiyuan_domain::{SharedClock, new_id};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::Fields;
 
-use super::db::Kept;
 use super::ending::Endings;
+use super::giving::{self, NewGrant};
 use super::records::{self, Right};
-use super::refusals::{self, Told};
-use super::{
-    Grant, Permission, Role, Verdict, check_open, db, decide, holds_all, stays_administered,
-};
-use crate::counts;
+use super::refusals::Refusals;
+use super::{Grant, db};
 use crate::error::{Error, Result};
 use crate::requests::{self, Request};
-
-/// A role to be given.
-#[derive(Debug, Clone)]
-pub(super) struct NewGrant {
-    pub(super) account_id: Uuid,
-    pub(super) organization: OrganizationCode,
-    pub(super) role: Role,
-    pub(super) expires_at: Option<OffsetDateTime>,
-}
 
 /// Changes grants, in the name of people who have signed in.
 #[derive(Debug, Clone)]
@@ -35,11 +23,13 @@ pub(super) struct Changes {
     clock: SharedClock,
     trail: Trail,
     endings: Endings,
+    refusals: Refusals,
 }
 
 impl Changes {
-    pub(super) fn new(pool: PgPool, clock: SharedClock, trail: Trail) -> Self {
-        Self { pool, clock, trail, endings: Endings::default() }
+    pub(super) fn new(pool: PgPool, clock: SharedClock, trail: Trail, endings: Endings) -> Self {
+        let refusals = Refusals::new(pool.clone(), clock.clone(), trail.clone());
+        Self { pool, clock, trail, endings, refusals }
     }
 
     /// Gives a role, once for each call; returns the answer, which `answer` renders.
@@ -52,7 +42,7 @@ impl Changes {
         let given = again(Error::is_lost, async || {
             let now = self.clock.now();
             let mut transaction = self.pool.begin().await?;
-            alone(&mut transaction).await?;
+            giving::alone(&mut transaction).await?;
             if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
                 return Ok(before);
             }
@@ -75,7 +65,7 @@ impl Changes {
         if let Some(reason) = given.as_ref().err().and_then(Error::refusal) {
             let (actor, code) = (records::person(call.caller), new.organization.as_str());
             let record = records::not_given(actor, new.account_id, code, new.role, reason);
-            self.note(call, reason, &record).await?;
+            self.refusals.note(call, reason, &record).await?;
         }
         given
     }
@@ -87,13 +77,10 @@ impl Changes {
             let grant = db::find(&mut *self.pool.acquire().await?, id).await?;
             let (actor, grant) = (records::person(call.caller), grant.map(|kept| kept.grant));
             let record = records::not_revoked(actor, id, grant.as_ref(), reason);
-            self.note(call, reason, &record).await?;
+            self.refusals.note(call, reason, &record).await?;
         }
-        let settled = revoked?;
-        if !settled {
-            self.endings.wait(id).await?;
-            db::settle(&self.pool, id, self.clock.now()).await?;
-            self.endings.forget(id);
+        if !revoked? {
+            self.endings.settle(&self.pool, &self.clock, id).await?;
         }
         Ok(())
     }
@@ -102,7 +89,7 @@ impl Changes {
     async fn revoke_once(&self, call: &Request, id: Uuid) -> Result<bool> {
         let now = self.clock.now();
         let mut transaction = self.pool.begin().await?;
-        alone(&mut transaction).await?;
+        giving::alone(&mut transaction).await?;
         let before = requests::db::find_answer(&mut transaction, call).await?;
         let kept = db::find(&mut transaction, id).await?.ok_or(Error::GrantNotFound)?;
         if before.is_some() {
@@ -110,17 +97,19 @@ impl Changes {
         }
         let right = if kept.grant.account_id == call.caller {
             Right::Own
+        } else if let (Some(by), Some(from)) = (kept.delegated_by, kept.grant.delegated_from)
+            && by == call.caller
+        {
+            Right::Grant(from)
         } else {
             let code = &kept.grant.organization_code;
-            match require(&mut transaction, call.caller, code, now).await {
+            match giving::require(&mut transaction, call.caller, code, now).await {
                 Err(Error::OrganizationNotFound) => return Err(Error::GrantNotFound),
                 other => other?.right,
             }
         };
         if !kept.revoked {
-            end(&mut transaction, &kept, call.caller, now).await?;
-            let record = records::revoked(records::person(call.caller), &kept.grant, right);
-            self.trail.append(&mut transaction, &record).await?;
+            giving::end(&mut transaction, &self.trail, &kept, call.caller, right, now).await?;
         }
         requests::db::insert(&mut transaction, call, &[], now).await?;
         transaction.commit().await?;
@@ -136,25 +125,8 @@ impl Changes {
         id: Uuid,
         now: OffsetDateTime,
     ) -> Result<Grant> {
-        let held = require(transaction, caller, new.organization.as_str(), now).await?;
-        if new.account_id == caller {
-            return Err(Error::GrantToSelf);
-        }
-        if !holds_all(&held.reaching, new.role) {
-            return Err(Error::RoleAboveOwn);
-        }
-        // Whose own right ends gives none that lasts longer.
-        let lasts = |until: &Grant| match (until.expires_at, new.expires_at) {
-            (None, _) => true,
-            (Some(_), None) => false,
-            (Some(end), Some(wanted)) => wanted <= end,
-        };
-        let lasting: Vec<Grant> =
-            held.reaching.iter().filter(|held| lasts(held)).cloned().collect();
-        let may_give = matches!(decide(&lasting, Permission::Grant), Verdict::Allowed(_));
-        if !may_give || !holds_all(&lasting, new.role) {
-            return Err(Error::RoleAboveOwn);
-        }
+        let (to, place) = (Some(new.account_id), new.place());
+        let held = giving::may_give(transaction, caller, to, place, now).await?;
         // Not before: a call that is sent again later has the answer that it had.
         if new.expires_at.is_some_and(|end| end <= now) {
             let mut fields = Fields::new();
@@ -162,153 +134,8 @@ impl Changes {
             fields.refuse("expire_time", "TIME_PAST", message);
             return Err(fields.into_error().into());
         }
-        let given = insert(transaction, new, Some(caller), id, now).await?;
+        let given = giving::insert(transaction, new, Some(caller), id, now).await?;
         given.record(transaction, &self.trail, &records::person(caller), held.right).await?;
         Ok(given.made)
     }
-
-    /// Records that a change was refused to somebody who may not make it. What can't be
-    /// recorded is not told as a refusal either: who tries hears that nothing works.
-    async fn note(&self, call: &Request, reason: &'static str, record: &Record) -> Result<()> {
-        tracing::warn!(
-            caller.id = %call.caller,
-            method = call.method,
-            why = reason,
-            "a change of grants was refused"
-        );
-        again(Error::is_lost, async || {
-            let mut transaction = self.pool.begin().await?;
-            let now = self.clock.now();
-            let count = refusals::db::count(&mut transaction, call.caller, now).await?;
-            match refusals::told(count) {
-                Told::Whole => self.trail.append(&mut transaction, record).await?,
-                Told::Number => {
-                    let record = records::went_on(records::person(call.caller), count);
-                    self.trail.append(&mut transaction, &record).await?;
-                }
-                Told::Counted => {}
-            }
-            Ok(transaction.commit().await?)
-        })
-        .await
-    }
-}
-
-/// Alone with the grants, on a tree that stays as it is.
-pub(super) async fn alone(transaction: &mut PgConnection) -> Result<()> {
-    counts::db::keep_tree(transaction).await?;
-    db::lock(transaction).await
-}
-
-/// What somebody who may give roles at an organization holds there.
-struct Held {
-    reaching: Vec<Grant>,
-    /// By which of them.
-    right: Right,
-}
-
-/// Who may not give roles here is told so if it administers the organization, and otherwise
-/// that there is none. What the caller holds there is kept until the end of the transaction.
-async fn require(
-    transaction: &mut PgConnection,
-    caller: Uuid,
-    code: &str,
-    now: OffsetDateTime,
-) -> Result<Held> {
-    let reaching = db::hold(transaction, caller, code, now).await?;
-    match decide(&reaching, Permission::Grant) {
-        Verdict::Allowed(grant) => Ok(Held { right: Right::Grant(grant.id), reaching }),
-        Verdict::Forbidden => Err(Error::PermissionMissing(Permission::Grant)),
-        Verdict::OutOfScope => Err(Error::OrganizationNotFound),
-    }
-}
-
-/// A grant that was made.
-#[derive(Debug)]
-pub(super) struct Given {
-    pub(super) made: Grant,
-    /// The one that it prolongs, which ended with it.
-    replaced: Option<Grant>,
-}
-
-impl Given {
-    /// Records what was done, by which right.
-    pub(super) async fn record(
-        &self,
-        transaction: &mut PgConnection,
-        trail: &Trail,
-        actor: &Actor,
-        right: Right,
-    ) -> Result<()> {
-        if let Some(replaced) = &self.replaced {
-            let ended = records::replaced(actor.clone(), replaced, right, self.made.id);
-            trail.append(transaction, &ended).await?;
-        }
-        Ok(trail.append(transaction, &records::given(actor.clone(), &self.made, right)).await?)
-    }
-}
-
-/// Inserts a grant, unless its account or organization is closed. One of the same role there
-/// is replaced if it would end sooner.
-pub(super) async fn insert(
-    transaction: &mut PgConnection,
-    new: &NewGrant,
-    granted_by: Option<Uuid>,
-    id: Uuid,
-    now: OffsetDateTime,
-) -> Result<Given> {
-    let code = new.organization.as_str();
-    check_open(transaction, code).await?;
-    if db::is_closed(transaction, new.account_id).await? {
-        return Err(Error::AccountClosed);
-    }
-    let grant = Grant {
-        id,
-        account_id: new.account_id,
-        organization_code: code.to_owned(),
-        role: new.role,
-        created_at: now,
-        expires_at: new.expires_at,
-        granted_by,
-    };
-    let there = db::at(transaction, code, new.role, now).await?;
-    let replaced = there.into_iter().find(|same| same.account_id == new.account_id);
-    if let Some(same) = &replaced {
-        if same.outlasts(&grant) {
-            return Err(Error::GrantExists { id: same.id });
-        }
-        db::revoke(transaction, same.id, granted_by, now).await?;
-    }
-    Ok(Given { made: db::insert(transaction, &grant).await?, replaced })
-}
-
-/// Ends a grant.
-async fn end(
-    transaction: &mut PgConnection,
-    kept: &Kept,
-    by: Uuid,
-    now: OffsetDateTime,
-) -> Result<()> {
-    if kept.at_root {
-        keep_administered(transaction, &kept.grant, now).await?;
-    }
-    db::revoke(transaction, kept.grant.id, Some(by), now).await
-}
-
-/// The root never loses its last administrator by a call.
-async fn keep_administered(
-    transaction: &mut PgConnection,
-    without: &Grant,
-    now: OffsetDateTime,
-) -> Result<()> {
-    let role = Role::Administrator;
-    let (mut others, code) = (Vec::new(), without.organization_code.as_str());
-    let mut counts = false;
-    for grant in db::at(transaction, code, role, now).await? {
-        if grant.id == without.id { counts = true } else { others.push(grant) }
-    }
-    if counts && !stays_administered(without, &others) {
-        return Err(Error::LastAdministrator);
-    }
-    Ok(())
 }

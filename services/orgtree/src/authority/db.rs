@@ -16,6 +16,7 @@ struct Row {
     created_at: OffsetDateTime,
     expires_at: Option<OffsetDateTime>,
     granted_by: Option<Uuid>,
+    delegated_from: Option<Uuid>,
 }
 
 impl TryFrom<Row> for Grant {
@@ -30,6 +31,7 @@ impl TryFrom<Row> for Grant {
             created_at: row.created_at,
             expires_at: row.expires_at,
             granted_by: row.granted_by,
+            delegated_from: row.delegated_from,
         })
     }
 }
@@ -48,12 +50,14 @@ macro_rules! reaching {
         sqlx::query_as!(
             Row,
             "SELECT g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
-                    g.expires_at, g.granted_by
+                    g.expires_at, g.granted_by, g.delegated_from
              FROM orgtree.organization o
              JOIN orgtree.authority_grant g
                ON orgtree.is_within(o.code, o.ancestors, g.organization_code)
              WHERE o.code = $2 AND g.account_id = $1
                AND g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $3)
+               AND (g.delegated_from IS NULL
+                    OR orgtree.delegation_reaches(g.delegated_from, o.code, o.ancestors, $3))
              ORDER BY array_position(o.ancestors || o.code, g.organization_code) DESC,
                       g.grant_id "
                 + $locked,
@@ -67,7 +71,7 @@ macro_rules! reaching {
 /// The grants of an account that count at an organization, the nearest first; none if
 /// there is no such organization.
 #[tracing::instrument(name = "db.grant.reaching", skip_all)]
-pub(super) async fn reaching(
+pub(crate) async fn reaching(
     executor: impl PgExecutor<'_>,
     account_id: Uuid,
     code: &str,
@@ -79,7 +83,7 @@ pub(super) async fn reaching(
 /// The same, and keeps them as they are until the transaction ends: whoever revokes one
 /// waits for what is done under it.
 #[tracing::instrument(name = "db.grant.hold", skip_all)]
-pub(super) async fn hold(
+pub(crate) async fn hold(
     transaction: &mut PgConnection,
     account_id: Uuid,
     code: &str,
@@ -90,7 +94,7 @@ pub(super) async fn hold(
 
 /// Those of the organizations that are at another one or below it.
 #[tracing::instrument(name = "db.organization.within", skip_all)]
-pub(super) async fn within(
+pub(crate) async fn within(
     executor: impl PgExecutor<'_>,
     above: &str,
     codes: &[String],
@@ -126,7 +130,8 @@ pub(super) async fn of_account(
 ) -> Result<Vec<Grant>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT grant_id, account_id, organization_code, role, created_at, expires_at, granted_by
+        "SELECT grant_id, account_id, organization_code, role, created_at, expires_at, granted_by,
+                delegated_from
          FROM orgtree.authority_grant
          WHERE account_id = $1
            AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
@@ -164,16 +169,21 @@ pub(super) async fn list(
     let rows = sqlx::query_as!(
         Row,
         "SELECT g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
-                g.expires_at, g.granted_by
+                g.expires_at, g.granted_by, g.delegated_from
          FROM orgtree.authority_grant g
          JOIN orgtree.organization o ON o.code = g.organization_code
          WHERE g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $2)
+           AND (g.delegated_from IS NULL
+                OR orgtree.delegation_reaches(g.delegated_from, o.code, o.ancestors, $2))
            AND ($3::text IS NULL OR orgtree.is_within(o.code, o.ancestors, $3))
            AND EXISTS (SELECT FROM orgtree.authority_grant mine
                        WHERE mine.account_id = $1 AND mine.role = ANY($6::smallint[])
                          AND mine.revoked_at IS NULL
                          AND (mine.expires_at IS NULL OR mine.expires_at > $2)
-                         AND orgtree.is_within(o.code, o.ancestors, mine.organization_code))
+                         AND orgtree.is_within(o.code, o.ancestors, mine.organization_code)
+                         AND (mine.delegated_from IS NULL
+                              OR orgtree.delegation_reaches(mine.delegated_from, o.code,
+                                                            o.ancestors, $2)))
            AND ($4::uuid IS NULL OR g.grant_id > $4)
          ORDER BY g.grant_id LIMIT $5",
         listed.reader,
@@ -224,9 +234,10 @@ pub(super) async fn find_place(
     }))
 }
 
-/// The grants of a role at an organization that count.
+/// The grants of a role at an organization that count, those that stand by themselves: what is
+/// delegated gives no roles, and keeps no organization administered.
 #[tracing::instrument(name = "db.grant.at", skip_all)]
-pub(super) async fn at(
+pub(crate) async fn at(
     transaction: &mut PgConnection,
     code: &str,
     role: Role,
@@ -234,9 +245,10 @@ pub(super) async fn at(
 ) -> Result<Vec<Grant>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT grant_id, account_id, organization_code, role, created_at, expires_at, granted_by
+        "SELECT grant_id, account_id, organization_code, role, created_at, expires_at, granted_by,
+                delegated_from
          FROM orgtree.authority_grant
-         WHERE organization_code = $1 AND role = $2
+         WHERE organization_code = $1 AND role = $2 AND delegated_from IS NULL
            AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $3)
          ORDER BY grant_id",
         code,
@@ -248,16 +260,69 @@ pub(super) async fn at(
     all(rows)
 }
 
+/// The grants that are delegated from one at an organization, and count.
+#[tracing::instrument(name = "db.grant.delegated", skip_all)]
+pub(super) async fn delegated(
+    transaction: &mut PgConnection,
+    from: Uuid,
+    code: &str,
+    now: OffsetDateTime,
+) -> Result<Vec<Grant>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "SELECT grant_id, account_id, organization_code, role, created_at, expires_at, granted_by,
+                delegated_from
+         FROM orgtree.authority_grant
+         WHERE delegated_from = $1 AND organization_code = $2
+           AND revoked_at IS NULL AND expires_at > $3
+         ORDER BY grant_id",
+        from,
+        code,
+        now,
+    )
+    .fetch_all(transaction)
+    .await?;
+    all(rows)
+}
+
+/// What somebody has delegated to somebody else at an organization, above it or below it, and
+/// counts.
+#[tracing::instrument(name = "db.grant.find_other_delegate", skip_all)]
+pub(super) async fn find_other_delegate(
+    transaction: &mut PgConnection,
+    (holder, delegate): (Uuid, Uuid),
+    code: &str,
+    now: OffsetDateTime,
+) -> Result<Option<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT g.grant_id FROM orgtree.authority_grant g
+         JOIN orgtree.organization o ON o.code = g.organization_code
+         JOIN orgtree.organization n ON n.code = $3
+         WHERE g.granted_by = $1 AND g.delegated_from IS NOT NULL AND g.account_id <> $2
+           AND g.revoked_at IS NULL AND g.expires_at > $4
+           AND (orgtree.is_within(o.code, o.ancestors, n.code)
+                OR orgtree.is_within(n.code, n.ancestors, o.code))
+         ORDER BY g.grant_id LIMIT 1",
+        holder,
+        delegate,
+        code,
+        now,
+    )
+    .fetch_optional(transaction)
+    .await?)
+}
+
 /// Inserts a grant, and reads it as it is kept.
 #[tracing::instrument(name = "db.grant.insert", skip_all)]
 pub(super) async fn insert(transaction: &mut PgConnection, grant: &Grant) -> Result<Grant> {
     sqlx::query_as!(
         Row,
         "INSERT INTO orgtree.authority_grant
-             (grant_id, account_id, organization_code, role, granted_by, created_at, expires_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+             (grant_id, account_id, organization_code, role, granted_by, created_at, expires_at,
+              delegated_from)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
-                   granted_by",
+                   granted_by, delegated_from",
         grant.id,
         grant.account_id,
         grant.organization_code,
@@ -265,6 +330,7 @@ pub(super) async fn insert(transaction: &mut PgConnection, grant: &Grant) -> Res
         grant.granted_by,
         grant.created_at,
         grant.expires_at,
+        grant.delegated_from,
     )
     .fetch_one(transaction)
     .await?
@@ -273,24 +339,28 @@ pub(super) async fn insert(transaction: &mut PgConnection, grant: &Grant) -> Res
 
 /// A grant that may have ended.
 #[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) grant: Grant,
-    pub(super) revoked: bool,
+pub(crate) struct Kept {
+    pub(crate) grant: Grant,
+    pub(crate) revoked: bool,
     /// Whether nothing that was allowed by it can take effect any more.
-    pub(super) settled: bool,
+    pub(crate) settled: bool,
     /// Whether its organization has none above.
     pub(super) at_root: bool,
+    /// Whose grant it is delegated from.
+    pub(super) delegated_by: Option<Uuid>,
 }
 
 /// Finds a grant, whether it counts or not.
 #[tracing::instrument(name = "db.grant.find", skip_all)]
-pub(super) async fn find(transaction: &mut PgConnection, id: Uuid) -> Result<Option<Kept>> {
+pub(crate) async fn find(transaction: &mut PgConnection, id: Uuid) -> Result<Option<Kept>> {
     let row = sqlx::query!(
-        "SELECT g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
-                g.expires_at, g.granted_by, g.revoked_at, g.settled_at, o.parent_code
+        r#"SELECT g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                g.expires_at, g.granted_by, g.delegated_from, g.revoked_at, g.settled_at,
+                o.parent_code, d.account_id AS "delegated_by?"
          FROM orgtree.authority_grant g
          JOIN orgtree.organization o ON o.code = g.organization_code
-         WHERE g.grant_id = $1",
+         LEFT JOIN orgtree.authority_grant d ON d.grant_id = g.delegated_from
+         WHERE g.grant_id = $1"#,
         id,
     )
     .fetch_optional(transaction)
@@ -305,10 +375,12 @@ pub(super) async fn find(transaction: &mut PgConnection, id: Uuid) -> Result<Opt
                 created_at: row.created_at,
                 expires_at: row.expires_at,
                 granted_by: row.granted_by,
+                delegated_from: row.delegated_from,
             },
             revoked: row.revoked_at.is_some(),
             settled: row.settled_at.is_some(),
             at_root: row.parent_code.is_none(),
+            delegated_by: row.delegated_by,
         })
     })
     .transpose()
@@ -335,17 +407,41 @@ pub(super) async fn revoke(
     Ok(zhiyuan_postgres::ensure_affected(&revoked, 1)?)
 }
 
+/// Ends the grants that are delegated from one and count; returns them.
+#[tracing::instrument(name = "db.grant.end_delegated", skip_all)]
+pub(super) async fn end_delegated(
+    transaction: &mut PgConnection,
+    from: Uuid,
+    by: Option<Uuid>,
+    now: OffsetDateTime,
+) -> Result<Vec<Grant>> {
+    let rows = sqlx::query_as!(
+        Row,
+        "UPDATE orgtree.authority_grant SET revoked_at = $2, revoked_by = $3
+         WHERE delegated_from = $1 AND revoked_at IS NULL AND expires_at > $2
+         RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
+                   granted_by, delegated_from",
+        from,
+        now,
+        by,
+    )
+    .fetch_all(transaction)
+    .await?;
+    all(rows)
+}
+
 /// Notes that somebody waited until nothing that was allowed by a revoked grant could take
-/// effect any more.
+/// effect any more; nor by those that were delegated from it, which ended with it or before.
 #[tracing::instrument(name = "db.grant.settle", skip_all)]
-pub(super) async fn settle(
+pub(crate) async fn settle(
     executor: impl PgExecutor<'_>,
     id: Uuid,
     now: OffsetDateTime,
 ) -> Result<()> {
     sqlx::query!(
         "UPDATE orgtree.authority_grant SET settled_at = $2
-         WHERE grant_id = $1 AND settled_at IS NULL",
+         WHERE (grant_id = $1 OR delegated_from = $1)
+           AND revoked_at IS NOT NULL AND settled_at IS NULL",
         id,
         now,
     )
@@ -384,7 +480,7 @@ pub(super) async fn close(
     Ok(())
 }
 
-/// Ends all grants of some accounts that count, by nobody.
+/// Ends all grants of some accounts that count, and what is delegated from them, by nobody.
 #[tracing::instrument(name = "db.grant.end_all", skip_all)]
 pub(super) async fn end_all(
     transaction: &mut PgConnection,
@@ -394,10 +490,12 @@ pub(super) async fn end_all(
     let rows = sqlx::query_as!(
         Row,
         "UPDATE orgtree.authority_grant SET revoked_at = $2
-         WHERE account_id = ANY($1) AND revoked_at IS NULL
-           AND (expires_at IS NULL OR expires_at > $2)
+         WHERE (account_id = ANY($1)
+                OR delegated_from IN (SELECT grant_id FROM orgtree.authority_grant
+                                      WHERE account_id = ANY($1)))
+           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
          RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
-                   granted_by",
+                   granted_by, delegated_from",
         accounts,
         now,
     )

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use sqlx::PgPool;
 use tokio::time::Instant;
 use uuid::Uuid;
+use zhiyuan_domain::SharedClock;
 use zhiyuan_rpc::deadline;
 
-use super::OVER_AFTER;
+use super::{OVER_AFTER, db};
 use crate::error::{Error, Result};
 
 /// What a call needs besides waiting, to answer before its deadline.
@@ -21,15 +23,27 @@ const REMEMBERED: Duration = Duration::from_mins(10);
 /// sets. Another process, or this one after a restart, counts from when it first sees it:
 /// later than needed, and never too early.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Endings(Arc<Mutex<HashMap<Uuid, Instant>>>);
+pub(crate) struct Endings(Arc<Mutex<HashMap<Uuid, Instant>>>);
 
 impl Endings {
-    /// Waits until nothing that was allowed by a grant can take effect. Its revocation is
-    /// committed.
+    /// Waits until nothing that was allowed by a grant can take effect, and notes that it is so.
+    /// Its revocation is committed.
     ///
     /// # Errors
     /// [`Error::RevocationInProgress`] at once when the deadline of the call comes sooner.
-    pub(super) async fn wait(&self, grant_id: Uuid) -> Result<()> {
+    pub(crate) async fn settle(
+        &self,
+        pool: &PgPool,
+        clock: &SharedClock,
+        grant_id: Uuid,
+    ) -> Result<()> {
+        self.wait(grant_id).await?;
+        db::settle(pool, grant_id, clock.now()).await?;
+        self.forget(grant_id);
+        Ok(())
+    }
+
+    async fn wait(&self, grant_id: Uuid) -> Result<()> {
         let now = Instant::now();
         let wait = self.left(grant_id, now);
         if deadline::left().is_some_and(|left| left < wait + REST) {
@@ -48,7 +62,7 @@ impl Endings {
     }
 
     /// It is noted elsewhere that it is over.
-    pub(super) fn forget(&self, grant_id: Uuid) {
+    fn forget(&self, grant_id: Uuid) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&grant_id);
     }
 }

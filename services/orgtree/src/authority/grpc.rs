@@ -19,8 +19,10 @@ use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 use zhiyuan_rpc::{Fields, PersonIdentity};
 
-use super::changes::{Changes, NewGrant};
+use super::changes::Changes;
 use super::db::{self, Listed};
+use super::ending::Endings;
+use super::giving::NewGrant;
 use super::{Grant, Permission, Role, Verdict, decide, lease, require};
 use crate::error::{Error, Result};
 use crate::requests;
@@ -93,8 +95,8 @@ impl AuthorityService for Authority {
 }
 
 impl Authority {
-    pub(crate) fn new(pool: PgPool, clock: SharedClock, trail: Trail) -> Self {
-        Self { changes: Changes::new(pool.clone(), clock.clone(), trail), pool, clock }
+    pub(crate) fn new(pool: PgPool, clock: SharedClock, trail: Trail, endings: Endings) -> Self {
+        Self { changes: Changes::new(pool.clone(), clock.clone(), trail, endings), pool, clock }
     }
 
     async fn decide(&self, request: &CheckRequest) -> Result<CheckResponse> {
@@ -257,23 +259,23 @@ fn parse(request: &CreateGrantRequest) -> Result<(RequestId, NewGrant)> {
         return Err(fields.into_error().into());
     };
     let account_id = account.as_uuid();
-    Ok((request_id, NewGrant { account_id, organization, role, expires_at }))
+    Ok((request_id, NewGrant { account_id, organization, role, expires_at, delegated_from: None }))
 }
 
 /// The key of a list, and the id of a grant: one spelling, but for its case.
-fn key(text: &str) -> Option<Uuid> {
+pub(crate) fn key(text: &str) -> Option<Uuid> {
     text.parse::<uuid::fmt::Hyphenated>().ok().map(Uuid::from)
 }
 
-fn violation(reason: &'static str, message: &str) -> Violation {
+pub(crate) fn violation(reason: &'static str, message: &str) -> Violation {
     Violation { reason, message: message.to_owned() }
 }
 
-fn no_id() -> Violation {
+pub(crate) fn no_id() -> Violation {
     violation("ID_FORMAT", "授权标识格式不正确，应为带连字符的 36 位 UUID")
 }
 
-fn no_role() -> Violation {
+pub(crate) fn no_role() -> Violation {
     violation("ROLE_UNKNOWN", "请选择要授予的角色")
 }
 
@@ -281,11 +283,11 @@ fn no_permission() -> Violation {
     violation("PERMISSION_UNKNOWN", "请指明要确认的权限")
 }
 
-fn no_time() -> Violation {
+pub(crate) fn no_time() -> Violation {
     violation("TIME_FORMAT", "授权截止时间不正确，请重新填写")
 }
 
-fn to_wire(grant: &Grant) -> WireGrant {
+pub(crate) fn to_wire(grant: &Grant) -> WireGrant {
     WireGrant {
         id: grant.id.to_string(),
         account_id: grant.account_id.to_string(),
@@ -294,6 +296,7 @@ fn to_wire(grant: &Grant) -> WireGrant {
         create_time: Some(timestamp(grant.created_at)),
         expire_time: grant.expires_at.map(timestamp),
         granted_by: grant.granted_by.map(|id| id.to_string()).unwrap_or_default(),
+        delegated_from: grant.delegated_from.map(|id| id.to_string()).unwrap_or_default(),
     }
 }
 
@@ -309,7 +312,7 @@ impl From<Role> for WireRole {
 }
 
 impl Role {
-    fn of_wire(role: WireRole) -> Option<Self> {
+    pub(crate) fn of_wire(role: WireRole) -> Option<Self> {
         match role {
             WireRole::Unspecified => None,
             WireRole::Administrator => Some(Self::Administrator),

@@ -3,11 +3,12 @@
 
 mod changes;
 mod closed;
-mod db;
-mod ending;
-mod grpc;
+pub(crate) mod db;
+pub(crate) mod ending;
+pub(crate) mod giving;
+pub(crate) mod grpc;
 mod operator;
-mod records;
+pub(crate) mod records;
 pub(crate) mod refusals;
 mod requiring;
 
@@ -17,7 +18,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 pub(crate) use closed::end_of as end_of_closed;
-pub(crate) use db::is_given;
+pub(crate) use db::{is_given, reaching};
 pub(crate) use grpc::Authority;
 pub(crate) use operator::operate;
 pub use operator::{GrantError, Operation, OperatorGrant, grant};
@@ -101,16 +102,16 @@ impl Role {
         Self::ALL.into_iter().find(|role| role.name() == name)
     }
 
-    fn number(self) -> i16 {
+    pub(crate) fn number(self) -> i16 {
         self as i16
     }
 
-    fn of_number(number: i16) -> Option<Self> {
+    pub(crate) fn of_number(number: i16) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.number() == number)
     }
 
     /// The numbers of the roles that may do something.
-    fn with(permission: Permission) -> Vec<i16> {
+    pub(crate) fn with(permission: Permission) -> Vec<i16> {
         let may = |role: &Self| role.permissions().contains(&permission);
         Self::ALL.into_iter().filter(may).map(Self::number).collect()
     }
@@ -127,9 +128,26 @@ pub(crate) struct Grant {
     pub(crate) expires_at: Option<OffsetDateTime>,
     /// `None` if the operator of the suite gave it.
     pub(crate) granted_by: Option<Uuid>,
+    /// The grant of whoever gave it, with which it ends; `None` if it stands by itself.
+    pub(crate) delegated_from: Option<Uuid>,
 }
 
 impl Grant {
+    /// Whether it allows something. What is delegated gives no roles: they would outlast it.
+    fn allows(&self, permission: Permission) -> bool {
+        let gives = self.delegated_from.is_none() || permission != Permission::Grant;
+        gives && self.role.permissions().contains(&permission)
+    }
+
+    /// Whether it counts for as long as something that it is to allow.
+    pub(crate) fn lasts_until(&self, wanted: Option<OffsetDateTime>) -> bool {
+        match (self.expires_at, wanted) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(end), Some(wanted)) => wanted <= end,
+        }
+    }
+
     /// Whether it ends later than another one, or not at all.
     fn outlasts(&self, other: &Self) -> bool {
         match (self.expires_at, other.expires_at) {
@@ -156,8 +174,10 @@ pub(crate) fn decide(reaching: &[Grant], permission: Permission) -> Verdict<'_> 
     if reaching.is_empty() {
         return Verdict::OutOfScope;
     }
-    let allows = |grant: &&Grant| grant.role.permissions().contains(&permission);
-    reaching.iter().find(allows).map_or(Verdict::Forbidden, Verdict::Allowed)
+    reaching
+        .iter()
+        .find(|grant| grant.allows(permission))
+        .map_or(Verdict::Forbidden, Verdict::Allowed)
 }
 
 /// Whether who holds these grants at an organization holds every permission of a role.

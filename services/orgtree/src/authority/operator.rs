@@ -8,7 +8,7 @@ use zhiyuan_audit::{Trail, operator};
 use zhiyuan_domain::{OrganizationCode, SharedClock, new_id};
 use zhiyuan_postgres::{DatabaseConfig, again};
 
-use super::changes::{self, NewGrant};
+use super::giving::{self, NewGrant};
 use super::records::{self, Right};
 use super::{Role, db};
 use crate::MIGRATOR;
@@ -107,7 +107,7 @@ async fn give(
     now: OffsetDateTime,
 ) -> Result<bool> {
     let mut transaction = pool.begin().await?;
-    changes::alone(&mut transaction).await?;
+    giving::alone(&mut transaction).await?;
     let actor = operator(&mut transaction).await?;
     let code = wanted.organization.as_str();
     let administered = db::at(&mut transaction, code, Role::Administrator, now).await?;
@@ -123,8 +123,9 @@ async fn give(
         organization: wanted.organization.clone(),
         role: wanted.role,
         expires_at: None,
+        delegated_from: None,
     };
-    let given = changes::insert(&mut transaction, &new, None, id, now).await?;
+    let given = giving::insert(&mut transaction, &new, None, id, now).await?;
     given.record(&mut transaction, trail, &actor, Right::Operator).await?;
     transaction.commit().await?;
     Ok(true)

@@ -16,7 +16,7 @@ const WENT_ON: &str = "orgtree.grant.refusals";
 
 /// By which right somebody changes a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Right {
+pub(crate) enum Right {
     /// By this grant of their own.
     Grant(Uuid),
     /// It is theirs, and they give it up.
@@ -28,7 +28,8 @@ pub(super) enum Right {
 }
 
 impl Right {
-    fn told(self) -> String {
+    /// How the audit says it.
+    pub(crate) fn told(self) -> String {
         match self {
             Self::Grant(id) => id.to_string(),
             Self::Own => "own".to_owned(),
@@ -39,12 +40,12 @@ impl Right {
 }
 
 /// A person who is signed in.
-pub(super) fn person(account_id: Uuid) -> Actor {
+pub(crate) fn person(account_id: Uuid) -> Actor {
     Actor::Person(AccountId::from(account_id))
 }
 
 /// A role was given.
-pub(super) fn given(actor: Actor, grant: &Grant, right: Right) -> Record {
+pub(crate) fn given(actor: Actor, grant: &Grant, right: Right) -> Record {
     let record = about(Record::done(actor, GIVEN), grant).with("allowed_by", right.told());
     match grant.expires_at {
         Some(end) => record.with("expires_at", end.unix_timestamp()),
@@ -53,23 +54,23 @@ pub(super) fn given(actor: Actor, grant: &Grant, right: Right) -> Record {
 }
 
 /// A grant was ended.
-pub(super) fn revoked(actor: Actor, grant: &Grant, right: Right) -> Record {
+pub(crate) fn revoked(actor: Actor, grant: &Grant, right: Right) -> Record {
     about(Record::done(actor, REVOKED), grant).with("allowed_by", right.told())
 }
 
 /// A grant was ended, since another one of the same role lasts longer.
-pub(super) fn replaced(actor: Actor, grant: &Grant, right: Right, by: Uuid) -> Record {
+pub(crate) fn replaced(actor: Actor, grant: &Grant, right: Right, by: Uuid) -> Record {
     revoked(actor, grant, right).with("replaced_by", by)
 }
 
 /// So many changes were refused to somebody within an hour, those not counted that are recorded
 /// one by one.
-pub(super) fn went_on(actor: Actor, refused: i64) -> Record {
+pub(crate) fn went_on(actor: Actor, refused: i64) -> Record {
     Record::refused(actor, WENT_ON).with("refused_within_the_hour", refused)
 }
 
 /// Somebody wanted to give a role and may not, for a reason of the contract.
-pub(super) fn not_given(
+pub(crate) fn not_given(
     actor: Actor,
     account_id: Uuid,
     code: &str,
@@ -84,7 +85,7 @@ pub(super) fn not_given(
 }
 
 /// Somebody wanted to end a grant and may not; there may be none of this id.
-pub(super) fn not_revoked(
+pub(crate) fn not_revoked(
     actor: Actor,
     id: Uuid,
     grant: Option<&Grant>,
@@ -99,9 +100,13 @@ pub(super) fn not_revoked(
 }
 
 fn about(record: Record, grant: &Grant) -> Record {
-    record
+    let record = record
         .about(AccountId::from(grant.account_id))
         .within(grant.organization_code.as_str())
         .with("grant_id", grant.id)
-        .with("role", grant.role.name())
+        .with("role", grant.role.name());
+    match grant.delegated_from {
+        Some(from) => record.with("delegated_from", from),
+        None => record,
+    }
 }

@@ -13,6 +13,7 @@ fn grant(role: Role, expires_at: Option<OffsetDateTime>) -> Grant {
         created_at: NOW,
         expires_at,
         granted_by: None,
+        delegated_from: None,
     }
 }
 

@@ -241,6 +241,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_was_delegated_by_who_closed_the_account_ends_with_it() {
+        let (_database, pool) = pool().await;
+        sqlx::query(
+            "INSERT INTO orgtree.authority_grant
+                 (grant_id, account_id, organization_code, role, granted_by, created_at,
+                  expires_at, delegated_from)
+             SELECT gen_random_uuid(), $1, 'A', role, account_id, created_at,
+                    created_at + interval '1 day', grant_id
+             FROM orgtree.authority_grant WHERE account_id = $2 AND role = 1",
+        )
+        .bind(KEPT)
+        .bind(CLOSED)
+        .execute(&pool)
+        .await
+        .unwrap();
+        assert_eq!(counting(&pool).await.len(), 4);
+        replace(&pool, VolunteerStatus::Closed).await;
+        assert_eq!(counting(&pool).await, [(KEPT, 3)]);
+        let recorded: Vec<Option<Uuid>> = sqlx::query_scalar(
+            "SELECT subject_account_id FROM orgtree.audit_pending
+             WHERE action = 'orgtree.grant.revoked'",
+        )
+        .fetch_all(&pool)
+        .await
+        .unwrap();
+        assert_eq!(recorded.iter().filter(|subject| **subject == Some(KEPT)).count(), 1);
+        assert_eq!(recorded.len(), 3);
+    }
+
+    #[tokio::test]
     async fn the_grants_of_who_closed_the_account_end_and_nobody_elses() {
         let (_database, pool) = pool().await;
         assert_eq!(Partition::of(KEPT), Partition::of(CLOSED));

@@ -89,6 +89,9 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
             let list = "organization_statistics".to_owned();
             vec![list, asker(way).await, text("organization_code")]
         }
+        "ListInvitations" => {
+            vec!["invitations".to_owned(), asker(way).await, text("organization_code")]
+        }
         "Snapshot" => vec![text("type"), "0".to_owned()],
         unknown => panic!("say what the list of {unknown} is made by"),
     }

@@ -37,6 +37,7 @@ const WITHOUT: [&str; 53] = [
     "ListClaimedEnrolments",
     "ListConsentTexts",
     "ListGrants",
+    "ListInvitations",
     "ListMyConsentEntries",
     "ListMyConsents",
     "ListMyGrants",

@@ -102,8 +102,12 @@ pub(super) async fn metacharacters(site: &Site) {
                 }
                 if ["purpose", "note", "source"].contains(&place.field().name()) {
                     // Nobody applies in the samples, or administers anything.
-                    let missing =
-                        ["REVIEW_NOT_FOUND", "ENROLMENT_NOT_FOUND", "ORGANIZATION_NOT_FOUND"];
+                    let missing = [
+                        "REVIEW_NOT_FOUND",
+                        "ENROLMENT_NOT_FOUND",
+                        "ORGANIZATION_NOT_FOUND",
+                        "GRANT_NOT_FOUND",
+                    ];
                     further.extend(missing.map(|reason| Some((Code::NotFound, reason))));
                 }
                 assert!(further.contains(&refusal), "{what}: {refusal:?}");

@@ -8,7 +8,7 @@ use crate::error::Result;
 
 /// Counts a refused change; tells how many it were within the hour.
 #[tracing::instrument(name = "db.refusal.count", skip_all)]
-pub(in crate::authority) async fn count(
+pub(super) async fn count(
     transaction: &mut PgConnection,
     caller: Uuid,
     now: OffsetDateTime,

@@ -1,15 +1,18 @@
 //! How much of what is refused to one account the audit has: whoever tries without end fills
 //! no chain that is kept for good, and can't try without being seen either.
 
-pub(super) mod db;
+mod db;
 pub(crate) mod job;
+mod noting;
+
+pub(crate) use noting::Refusals;
 
 /// So many refused changes of one account within an hour are recorded one by one.
 const WHOLE: i64 = 20;
 
 /// What the audit has of a refused change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
+enum Told {
     /// All of it.
     Whole,
     /// That there were so many.
@@ -20,7 +23,7 @@ pub(super) enum Told {
 
 /// What is told of the refusal that is the `count`th within the hour: beyond the first ones
 /// each time that the number has doubled.
-pub(super) fn told(count: i64) -> Told {
+fn told(count: i64) -> Told {
     if count <= WHOLE {
         Told::Whole
     } else if count % WHOLE == 0 && (count / WHOLE).count_ones() == 1 {

@@ -11,14 +11,14 @@ use zhiyuan_contracts::orgtree::v1::{
 use zhiyuan_domain::Clock as _;
 use zhiyuan_orgtree::Role as TypedRole;
 
-use super::{Bearer, Suite, account, patiently, revokes, token_of};
+use super::{Bearer, Suite, account, patiently, revokes};
 use crate::harness::{assert_field, assert_refused, told};
 
 type Figures = StatisticsServiceClient<InterceptedService<Channel, Bearer>>;
 
 impl Suite {
     fn figures(&self, account_id: Uuid) -> Figures {
-        let bearer = token_of(self, account_id, true);
+        let bearer = self.bearer(account_id, true);
         StatisticsServiceClient::with_interceptor(self.service.channel.clone(), bearer)
     }
 

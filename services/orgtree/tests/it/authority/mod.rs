@@ -1,7 +1,10 @@
 //! Who administers what: orgtree, people with tokens, and services that ask.
 
+mod delegating;
 mod figures;
 mod granting;
+mod handing_over;
+mod inviting;
 mod operator;
 mod recording;
 mod revoking;
@@ -30,9 +33,13 @@ use zhiyuan_contracts::identity::v1::{
     ReportServiceAccountUsesResponse,
 };
 use zhiyuan_contracts::orgtree::v1::authority_service_client::AuthorityServiceClient;
+use zhiyuan_contracts::orgtree::v1::invitation_service_client::InvitationServiceClient;
 use zhiyuan_contracts::orgtree::v1::{
-    CheckRequest, CheckResponse, CreateGrantRequest, Grant, ListGrantsRequest, ListMyGrantsRequest,
-    Permission, RevokeGrantRequest, Role, Verdict,
+    AcceptInvitationRequest, AcceptInvitationResponse, CheckRequest, CheckResponse,
+    ConfirmInvitationRequest, CreateGrantRequest, CreateInvitationRequest,
+    CreateInvitationResponse, Grant, HandOverRequest, Invitation, ListGrantsRequest,
+    ListInvitationsRequest, ListMyGrantsRequest, Permission, RevokeGrantRequest, Role, Verdict,
+    WithdrawInvitationRequest,
 };
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_domain::{Clock as _, ManualClock, OrganizationCode};
@@ -184,8 +191,26 @@ impl Suite {
     }
 
     fn person_at(&self, service: &Service, account_id: Uuid, second_factor: bool) -> Person {
-        let bearer = token_of(self, account_id, second_factor);
+        let bearer = self.bearer(account_id, second_factor);
         AuthorityServiceClient::with_interceptor(service.channel.clone(), bearer)
+    }
+
+    /// The same person, with invitations.
+    fn inviter(&self, account_id: Uuid) -> Inviter {
+        self.inviter_at(&self.service, account_id)
+    }
+
+    fn inviter_at(&self, service: &Service, account_id: Uuid) -> Inviter {
+        let bearer = self.bearer(account_id, true);
+        InvitationServiceClient::with_interceptor(service.channel.clone(), bearer)
+    }
+
+    fn bearer(&self, account_id: Uuid, second_factor: bool) -> Bearer {
+        let session_id = Uuid::new_v4();
+        let person = SignedIn { account_id, session_id, second_factor };
+        let token =
+            token::issue(&self.tokens, &person, self.clock.now().unix_timestamp(), i64::MAX);
+        Bearer(format!("Bearer {token}").parse().unwrap())
     }
 
     /// The channel of a service that asks.
@@ -233,6 +258,7 @@ impl Suite {
     }
 }
 
+type Inviter = InvitationServiceClient<InterceptedService<Channel, Bearer>>;
 type Person = AuthorityServiceClient<InterceptedService<Channel, Bearer>>;
 
 #[derive(Clone)]
@@ -243,13 +269,6 @@ impl tonic::service::Interceptor for Bearer {
         request.metadata_mut().insert("authorization", self.0.clone());
         Ok(request)
     }
-}
-
-/// What somebody who has signed in sends along.
-fn token_of(suite: &Suite, account_id: Uuid, second_factor: bool) -> Bearer {
-    let person = SignedIn { account_id, session_id: Uuid::new_v4(), second_factor };
-    let token = token::issue(&suite.tokens, &person, suite.clock.now().unix_timestamp(), i64::MAX);
-    Bearer(format!("Bearer {token}").parse().unwrap())
 }
 
 /// The account of somebody.
@@ -324,4 +343,70 @@ async fn mine(person: &mut Person, page_size: i32) -> Vec<Grant> {
 fn refusal(status: &Status) -> (tonic::Code, String) {
     let (code, reason, _) = told(status);
     (code, reason)
+}
+
+fn invites(code: &str, role: Role) -> CreateInvitationRequest {
+    CreateInvitationRequest {
+        request_id: Uuid::new_v4().to_string(),
+        organization_code: code.to_owned(),
+        role: role.into(),
+        ..CreateInvitationRequest::default()
+    }
+}
+
+fn accepts(invitation_code: &str) -> AcceptInvitationRequest {
+    let request_id = Uuid::new_v4().to_string();
+    AcceptInvitationRequest { request_id, invitation_code: invitation_code.to_owned() }
+}
+
+fn confirms(accepted: &AcceptInvitationResponse) -> ConfirmInvitationRequest {
+    ConfirmInvitationRequest {
+        request_id: Uuid::new_v4().to_string(),
+        invitation_id: accepted.invitation_id.clone(),
+        check_number: accepted.check_number.clone(),
+    }
+}
+
+fn hands_over(accepted: &AcceptInvitationResponse) -> HandOverRequest {
+    let ConfirmInvitationRequest { request_id, invitation_id, check_number } = confirms(accepted);
+    HandOverRequest { request_id, invitation_id, check_number }
+}
+
+fn withdraws(invitation_id: &str) -> WithdrawInvitationRequest {
+    let request_id = Uuid::new_v4().to_string();
+    WithdrawInvitationRequest { request_id, invitation_id: invitation_id.to_owned() }
+}
+
+async fn invite(
+    person: &mut Inviter,
+    request: CreateInvitationRequest,
+) -> Result<CreateInvitationResponse, Status> {
+    Ok(person.create_invitation(request).await?.into_inner())
+}
+
+async fn accept(person: &mut Inviter, code: &str) -> Result<AcceptInvitationResponse, Status> {
+    Ok(person.accept_invitation(accepts(code)).await?.into_inner())
+}
+
+async fn confirm(person: &mut Inviter, request: ConfirmInvitationRequest) -> Result<Grant, Status> {
+    Ok(person.confirm_invitation(request).await?.into_inner().grant.unwrap())
+}
+
+/// Every page of the invitations that somebody may see.
+async fn invitations(
+    person: &mut Inviter,
+    below: &str,
+    page_size: i32,
+) -> Result<Vec<Invitation>, Status> {
+    let (mut all, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let organization_code = below.to_owned();
+        let request = ListInvitationsRequest { organization_code, page_size, page_token };
+        let page = person.list_invitations(request).await?.into_inner();
+        all.extend(page.invitations);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
 }

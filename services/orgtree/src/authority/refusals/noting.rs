@@ -1,0 +1,56 @@
+//! Recording what was refused.
+
+use sqlx::PgPool;
+use zhiyuan_audit::{Record, Trail};
+use zhiyuan_domain::SharedClock;
+use zhiyuan_postgres::again;
+
+use super::{Told, db, told};
+use crate::authority::records;
+use crate::error::{Error, Result};
+use crate::requests::Request;
+
+/// Records what was refused to people.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusals {
+    pool: PgPool,
+    clock: SharedClock,
+    trail: Trail,
+}
+
+impl Refusals {
+    pub(crate) fn new(pool: PgPool, clock: SharedClock, trail: Trail) -> Self {
+        Self { pool, clock, trail }
+    }
+
+    /// Records that a change was refused to somebody who may not make it. What can't be
+    /// recorded is not told as a refusal either: who tries hears that nothing works.
+    pub(crate) async fn note(
+        &self,
+        call: &Request,
+        reason: &'static str,
+        record: &Record,
+    ) -> Result<()> {
+        tracing::warn!(
+            caller.id = %call.caller,
+            method = call.method,
+            why = reason,
+            "a change of grants was refused"
+        );
+        again(Error::is_lost, async || {
+            let mut transaction = self.pool.begin().await?;
+            let now = self.clock.now();
+            let count = db::count(&mut transaction, call.caller, now).await?;
+            match told(count) {
+                Told::Whole => self.trail.append(&mut transaction, record).await?,
+                Told::Number => {
+                    let record = records::went_on(records::person(call.caller), count);
+                    self.trail.append(&mut transaction, &record).await?;
+                }
+                Told::Counted => {}
+            }
+            Ok(transaction.commit().await?)
+        })
+        .await
+    }
+}
