@@ -174,7 +174,10 @@ pub(crate) async fn insert(
 
 /// Tells who followed, if an organization is closed.
 pub(crate) async fn require_open(transaction: &mut PgConnection, code: &str) -> Result<()> {
-    check_open(transaction, code).await?;
+    let place = db::find_place(transaction, code).await?.ok_or(Error::OrganizationNotFound)?;
+    if !place.open {
+        return Err(Error::OrganizationClosed { successor: place.successor_code });
+    }
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub(crate) use db::{is_given, reaching};
 pub(crate) use grpc::Authority;
 pub(crate) use operator::operate;
 pub use operator::{GrantError, Operation, OperatorGrant, grant};
-pub(crate) use requiring::{check_open, hold, require};
+pub(crate) use requiring::{hold, require};
 
 /// How long others may rely on an answer, from when they asked.
 const LEASE: Duration = Duration::from_secs(3);

@@ -37,18 +37,6 @@ pub(crate) async fn hold(
     allowed(&db::hold(transaction, account_id, code, now).await?, permission)
 }
 
-/// Whether an organization is open.
-///
-/// # Errors
-/// [`Error::OrganizationNotFound`], or [`Error::OrganizationClosed`] with who followed.
-pub(crate) async fn check_open(transaction: &mut PgConnection, code: &str) -> Result<()> {
-    let place = db::find_place(transaction, code).await?.ok_or(Error::OrganizationNotFound)?;
-    if place.open {
-        return Ok(());
-    }
-    Err(Error::OrganizationClosed { successor: place.successor_code })
-}
-
 fn allowed(reaching: &[Grant], permission: Permission) -> Result<Uuid> {
     match decide(reaching, permission) {
         Verdict::Allowed(grant) => Ok(grant.id),

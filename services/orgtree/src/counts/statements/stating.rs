@@ -90,7 +90,7 @@ impl Stating {
             difference.stated_registered -= own.league_members;
         }
         let Some(statement) = statement else { return Ok(difference) };
-        authority::check_open(&mut *transaction, code).await?;
+        authority::giving::require_open(&mut *transaction, code).await?;
         if own.members > 0 {
             return Err(Error::RosterExists);
         }
