@@ -23,7 +23,9 @@ async fn each_field(
             place.set(&mut message, Value::String(text.to_owned()));
             let told = way.ask(&message).await;
             let what = format!("{place} of {way}");
-            assert!(!told.repeats(CANARY.as_bytes()), "{what}: {told:?}");
+            // What was taken as a note is read again by those who may.
+            let noted = told.refusal.is_none() && place.name() == "note";
+            assert!(noted || !told.repeats(CANARY.as_bytes()), "{what}: {told:?}");
             check(&told, &place, &what);
         }
     }

@@ -142,7 +142,10 @@ async fn a_delegation_is_confirmed_by_who_delegates_and_by_nobody_else() {
     let mut holder = suite.inviter(account(2));
     let request = delegates(&suite, held, "A-1");
     let made = holder.create_delegation(request.clone()).await.unwrap().into_inner();
-    assert_eq!(holder.create_delegation(request).await.unwrap().into_inner(), made);
+    assert_eq!(holder.create_delegation(request.clone()).await.unwrap().into_inner(), made);
+    let other = CreateDelegationRequest { organization_code: "A-1-1".into(), ..request };
+    let other = holder.create_delegation(other).await.unwrap_err();
+    assert_refused(&other, Code::AlreadyExists, "REQUEST_ID_REUSED");
     let accepted = accept(&mut suite.inviter(account(3)), &made.invitation_code).await.unwrap();
     for (n, code, reason) in [
         (1, Code::PermissionDenied, "INVITATION_OF_ANOTHER"),

@@ -7,7 +7,10 @@ use zhiyuan_contracts::orgtree::v1::Role;
 use zhiyuan_domain::{AccountId, OrganizationCode};
 use zhiyuan_orgtree::{OperatorGrant, Role as TypedRole};
 
-use super::{Suite, account, give, gives, list, patiently, refusal, revokes};
+use super::{
+    Suite, accept, account, confirm, confirms, give, gives, invite, invites, list, patiently,
+    refusal, revokes, withdraws,
+};
 use crate::harness::assert_refused;
 
 const GIVEN: &str = "orgtree.grant.given";
@@ -141,6 +144,65 @@ async fn whoever_tries_what_they_may_not_is_recorded_with_the_reason_that_they_w
     let administered = details("ADMINISTERED");
     assert_entry(operated, (operator(), GIVEN, refused), Some("A"), &administered);
     assert_eq!(recorded(&suite, account(2)).await.len(), 6);
+    suite.stop().await;
+}
+
+#[tokio::test]
+async fn what_becomes_of_an_invitation_is_recorded_and_neither_code_nor_number_is() {
+    let suite = Suite::on_province().await;
+    let first = suite.make(account(1), "A", TypedRole::Administrator).await.to_string();
+    let mut inviter = suite.inviter(account(1));
+    let made = invite(&mut inviter, invites("A-1", Role::Viewer)).await.unwrap();
+    let accepted = accept(&mut suite.inviter(account(2)), &made.invitation_code).await.unwrap();
+    let refused = confirm(&mut suite.inviter(account(9)), confirms(&accepted)).await.unwrap_err();
+    assert_refused(&refused, Code::NotFound, "INVITATION_NOT_FOUND");
+    let grant = confirm(&mut inviter, confirms(&accepted)).await.unwrap();
+    let found = recorded(&suite, account(2)).await;
+    let [used, not_confirmed, given, confirmed] = found.as_slice() else { panic!("{found:?}") };
+    let told = |more: &[(&'static str, &str)]| -> Vec<(&'static str, String)> {
+        let id = accepted.invitation_id.clone();
+        let of_all = [("invitation_id", id), ("role", "viewer".to_owned())];
+        let more = more.iter().map(|(key, value)| (*key, (*value).to_owned()));
+        of_all.into_iter().chain(more).collect()
+    };
+    let (done, at) = (Outcome::Done, Some("A-1"));
+    assert_entry(used, (person(2), "orgtree.invitation.accepted", done), at, &told(&[]));
+    let details = told(&[("reason", "INVITATION_NOT_FOUND")]);
+    let action = "orgtree.invitation.confirmed";
+    assert_entry(not_confirmed, (person(9), action, Outcome::Refused), at, &details);
+    assert_eq!((&given.actor, &*given.action), (&person(1), GIVEN));
+    let details = told(&[("allowed_by", &first), ("grant_id", &grant.id)]);
+    assert_entry(confirmed, (person(1), action, done), at, &details);
+
+    let second = invite(&mut inviter, invites("A-1", Role::Viewer)).await.unwrap();
+    let withdraw = withdraws(&second.invitation.unwrap().id);
+    inviter.withdraw_invitation(withdraw.clone()).await.unwrap();
+    inviter.withdraw_invitation(withdraw).await.unwrap();
+    accept(&mut suite.inviter(account(3)), &second.invitation_code).await.unwrap_err();
+    let all: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT action, outcome, all_of_them::text FROM
+             (SELECT action, outcome, detail_values FROM orgtree.audit_pending
+              UNION ALL SELECT action, outcome, detail_values FROM orgtree.audit_entry) all_of_them
+         WHERE action LIKE 'orgtree.invitation.%' ORDER BY action, outcome",
+    )
+    .fetch_all(&suite.database.pool().await)
+    .await
+    .unwrap();
+    let kinds: Vec<(&str, &str)> =
+        all.iter().map(|(action, outcome, _)| (&action[19..], &**outcome)).collect();
+    let expected = [
+        ("accepted", "DONE"),
+        ("accepted", "REFUSED"),
+        ("confirmed", "DONE"),
+        ("confirmed", "REFUSED"),
+        ("made", "DONE"),
+        ("made", "DONE"),
+        ("withdrawn", "DONE"),
+    ];
+    assert_eq!(kinds, expected);
+    for secret in [&made.invitation_code, &second.invitation_code, &accepted.check_number] {
+        assert!(all.iter().all(|(_, _, whole)| !whole.contains(secret)));
+    }
     suite.stop().await;
 }
 
