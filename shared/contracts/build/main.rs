@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 27] = [
+const PERSONAL: [&str; 31] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -37,6 +37,10 @@ const PERSONAL: [&str; 27] = [
     ".zhiyuan.identity.v1.ObjectToPhoneRecoveryByNoticeRequest",
     ".zhiyuan.identity.v1.CompletePhoneRecoveryRequest",
     ".zhiyuan.registration.v1.StartPhoneRecoveryRequest",
+    ".zhiyuan.registration.v1.UploadRosterPieceRequest",
+    ".zhiyuan.registration.v1.GetRejectedRosterRowsRequest",
+    ".zhiyuan.registration.v1.GetRejectedRosterRowsResponse",
+    ".zhiyuan.registration.v1.RosterMember",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -49,6 +49,8 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
             Kind::Bool => Value::Bool(true),
             Kind::Int32 if field.name() == "page_size" => Value::I32(10),
             Kind::Int32 => Value::I32(0),
+            // A file that holds something.
+            Kind::Int64 if field.name() == "size_bytes" => Value::I64(1024),
             Kind::Int64 => Value::I64(0),
             Kind::Uint32 => Value::U32(0),
             // Whatever it is the version of, it is another one.
@@ -88,6 +90,11 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "viewer_account_id" | "decided_by") => new_id(&SystemClock).to_string(),
         // In the words of who looks, or decides.
         (_, "purpose" | "note") => "核对身份证".to_owned(),
+        // A file of which nobody has heard.
+        (_, "import_id") => new_id(&SystemClock).to_string(),
+        (_, "file_name") => "名册.csv".to_owned(),
+        (_, "sha256") => "0a".repeat(32),
+        (_, "person_ids") => new_id(&SystemClock).to_string(),
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         (_, "objection_code") => "0123456789".to_owned(),
