@@ -66,7 +66,7 @@ type Look<'a> = dyn FnMut(Row) -> ControlFlow<()> + 'a;
 /// A file that can be read again and again.
 enum Opened<'a> {
     Text(text::Text),
-    Workbook(workbook::Workbook<'a>),
+    Workbook(Box<workbook::Workbook<'a>>),
 }
 
 /// A table of a file: that with the headings.
@@ -83,7 +83,7 @@ impl<'a> Table<'a> {
             for sheet in workbook.sheets() {
                 workbook.turn_to(sheet);
                 if let Some(headings) = find(|look| workbook.read(look))? {
-                    return Ok(Self { opened: Opened::Workbook(workbook), headings });
+                    return Ok(Self { opened: Opened::Workbook(Box::new(workbook)), headings });
                 }
             }
         } else {

@@ -39,7 +39,7 @@ async fn who_is_taken_off_is_told_once_kept_in_the_history_and_forgotten_if_not_
         .concat(),
     );
     assert_eq!(secretary.remove(&removal).await.unwrap(), 2);
-    assert_eq!(ids(&secretary.members().await), [third.clone()]);
+    assert_eq!(ids(&secretary.members().await), std::slice::from_ref(&third));
     service
         .until("it is forgotten", async |it| it.rosters.with(|state| state.forgotten.len() == 2))
         .await;
