@@ -44,6 +44,8 @@ pub struct Config {
     pub recovery: RecoveryConfig,
     /// Lost phones.
     pub phone_recoveries: PhoneRecoveriesConfig,
+    /// Rosters.
+    pub rosters: RostersConfig,
     /// The feed of volunteers.
     pub feed: FeedConfig,
     /// The audit.
@@ -110,6 +112,14 @@ pub struct PhoneRecoveriesConfig {
     /// Days for which an administrator has held the grant by which one is started or
     /// approved, unless the operator gave it.
     pub grant_age_days: u16,
+}
+
+/// Rosters.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RostersConfig {
+    /// How often to look for imports that nobody carries on, in milliseconds.
+    pub interval_ms: u64,
 }
 
 impl PhoneRecoveriesConfig {

@@ -8,6 +8,7 @@ use zhiyuan_postgres::{DatabaseFault, classify, constraint_of, lost};
 use zhiyuan_rpc::{Code, Error as RpcError, Remote};
 
 use crate::registering::Refusal;
+use crate::rosters::Fault;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +76,9 @@ pub(crate) enum Error {
     /// The registration is refused.
     #[error("refused: {}", .0.as_column())]
     Refused(Refusal),
+    /// What of rosters is refused.
+    #[error(transparent)]
+    Roster(#[from] Fault),
     /// Another service did not do what it was asked.
     #[error("another service failed")]
     Remote(#[from] Remote),
@@ -130,6 +134,7 @@ impl Error {
             | Self::RecoveryGrantTooNew
             | Self::RecoveriesOfVolunteerExhausted { .. }
             | Self::Refused(_)
+            | Self::Roster(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
             | Self::DigestKey(_) => false,
@@ -165,6 +170,7 @@ impl Error {
             | Self::RecoveryGrantTooNew
             | Self::RecoveriesOfVolunteerExhausted { .. }
             | Self::Refused(_)
+            | Self::Roster(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
             | Self::DigestKey(_) => false,
@@ -294,6 +300,7 @@ impl From<Error> for RpcError {
             )
             .with_retry_after(wait),
             Error::Refused(refusal) => refusal.into(),
+            Error::Roster(fault) => fault.into(),
             Error::Remote(remote) => remote.into_error(),
             Error::Collision(source) => Self::conflict(source),
             Error::Database(source) => match classify(&source) {

@@ -9,12 +9,13 @@ mod profiles;
 mod registering;
 mod requests;
 mod reviews;
+mod rosters;
 mod run;
 mod volunteers;
 
 pub use config::{
     AgeReached, Config, ConfigError, DigestsConfig, PhoneRecoveriesConfig, RecoveryConfig,
-    RulesConfig,
+    RostersConfig, RulesConfig,
 };
 pub use run::{Deps, Program, RunError, migrate, run};
 

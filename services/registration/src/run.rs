@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use zhiyuan_audit::{InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{Sessions, TrustedCallers};
@@ -24,6 +24,9 @@ use zhiyuan_contracts::registration::v1::registration_service_server::{
 };
 use zhiyuan_contracts::registration::v1::review_service_server::{
     ReviewServiceServer, SERVICE_NAME as REVIEWS,
+};
+use zhiyuan_contracts::registration::v1::roster_service_server::{
+    RosterServiceServer, SERVICE_NAME as ROSTERS,
 };
 use zhiyuan_contracts::registration::v1::volunteer_service_server::{
     SERVICE_NAME as VOLUNTEERS, VolunteerServiceServer,
@@ -52,6 +55,8 @@ use crate::registering::saga::Registrar;
 use crate::reviews::Reviews;
 use crate::reviews::applicants::Applicants;
 use crate::reviews::grpc::ReviewRpc;
+use crate::rosters::grpc::RosterRpc;
+use crate::rosters::{self, People, Rosters};
 use crate::volunteers::grpc::Feed;
 use crate::{DEFAULTS, MIGRATOR};
 
@@ -151,6 +156,18 @@ pub async fn run(
         trail: Trail::new(NAME, deps.clock.clone()),
         due: Arc::clone(&registrar.due),
     };
+    let rosters = Rosters {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        people: People::new(deps.identity.clone()),
+        organizations: registrar.organizations.clone(),
+        authority: authority.clone(),
+        digests: registrar.digests.clone(),
+        trail: Trail::new(NAME, deps.clock.clone()),
+        outbox: publisher.outbox(),
+        due: Arc::default(),
+        reading: Arc::new(Semaphore::new(1)),
+    };
     let recoveries = Recoveries {
         pool: pool.clone(),
         clock: deps.clock.clone(),
@@ -160,7 +177,7 @@ pub async fn run(
         administrators: Administrators::new(authority, deps.orgtree),
         limits: config.phone_recoveries.limits(),
     };
-    let names = [REGISTRATIONS, PROFILES, REVIEWS, VOLUNTEERS, PHONE_RECOVERIES, FEED];
+    let names = [REGISTRATIONS, PROFILES, REVIEWS, VOLUNTEERS, PHONE_RECOVERIES, ROSTERS, FEED];
     let routes = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
@@ -173,6 +190,7 @@ pub async fn run(
             Trail::new(NAME, deps.clock.clone()),
         )))
         .add_service(PhoneRecoveryServiceServer::new(RecoveryRpc::new(recoveries.clone())))
+        .add_service(RosterServiceServer::new(RosterRpc::new(rosters.clone())))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let sessions = Sessions::new();
     let callers = TrustedCallers::new(&config.callers)?;
@@ -195,6 +213,10 @@ pub async fn run(
     tasks.start(
         "recoveries of phones",
         phone_recoveries::job::tell(recoveries, every(recovery.interval_ms), stop.soft()),
+    );
+    tasks.start(
+        "rosters",
+        rosters::job::run(rosters, every(config.rosters.interval_ms), stop.soft()),
     );
     publisher.start(&tasks);
     sealer.start(&tasks);

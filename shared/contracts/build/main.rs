@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 36] = [
+const PERSONAL: [&str; 40] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -46,6 +46,10 @@ const PERSONAL: [&str; 36] = [
     ".zhiyuan.orgtree.v1.AcceptInvitationResponse",
     ".zhiyuan.orgtree.v1.ConfirmInvitationRequest",
     ".zhiyuan.orgtree.v1.HandOverRequest",
+    ".zhiyuan.registration.v1.UploadRosterPieceRequest",
+    ".zhiyuan.registration.v1.GetRejectedRosterRowsRequest",
+    ".zhiyuan.registration.v1.GetRejectedRosterRowsResponse",
+    ".zhiyuan.registration.v1.RosterMember",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

@@ -17,8 +17,9 @@ use crate::orgtree::v1::{
     CreateInvitationResponse, HandOverRequest, Invitation,
 };
 use crate::registration::v1::{
-    DecideReviewRequest, RegisterRequest, RevealReviewRequest, RevealReviewResponse,
-    StartPhoneRecoveryRequest,
+    DecideReviewRequest, GetRejectedRosterRowsRequest, GetRejectedRosterRowsResponse,
+    RegisterRequest, RevealReviewRequest, RevealReviewResponse, RosterMember,
+    StartPhoneRecoveryRequest, UploadRosterPieceRequest,
 };
 
 impl Debug for SendSmsCodeRequest {
@@ -72,6 +73,8 @@ silent!(
     RevealReviewRequest,
     RevealReviewResponse,
     DecideReviewRequest,
+    GetRejectedRosterRowsRequest,
+    GetRejectedRosterRowsResponse,
     ObjectToPhoneRecoveryByCodeRequest,
     ObjectToPhoneRecoveryByNoticeRequest,
     CompletePhoneRecoveryRequest,
@@ -104,6 +107,24 @@ impl Debug for StartPhoneRecoveryRequest {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.debug_struct("StartPhoneRecoveryRequest")
             .field("volunteer_id", &self.volunteer_id)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for UploadRosterPieceRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("UploadRosterPieceRequest")
+            .field("import_id", &self.import_id)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for RosterMember {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("RosterMember")
+            .field("person_id", &self.person_id)
+            .field("registered", &self.registered)
             .finish_non_exhaustive()
     }
 }
@@ -142,6 +163,11 @@ mod tests {
 
     #[test]
     fn shows_nothing_personal() {
+        let piece = UploadRosterPieceRequest { data: b"canary".to_vec(), ..Default::default() };
+        let member = RosterMember { masked_name: "canary".into(), ..Default::default() };
+        let rows = GetRejectedRosterRowsResponse { data: b"canary".to_vec(), next_offset: 0 };
+        let shown = format!("{piece:?} {member:?} {rows:?}");
+        assert!(!shown.contains("canary") && !shown.contains("99"), "{shown}");
         let form = RegisterRequest {
             name: "canary".into(),
             id_number: "canary".into(),

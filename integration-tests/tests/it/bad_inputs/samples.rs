@@ -50,6 +50,8 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
             Kind::Int32 if field.name() == "page_size" => Value::I32(10),
             Kind::Int32 => Value::I32(0),
             Kind::Int64 if field.name() == "members" => Value::I64(1),
+            // A file that holds something.
+            Kind::Int64 if field.name() == "size_bytes" => Value::I64(1024),
             Kind::Int64 => Value::I64(0),
             Kind::Uint32 => Value::U32(0),
             // Whatever it is the version of, it is another one.
@@ -91,6 +93,11 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "purpose" | "note") => "核对身份证".to_owned(),
         (_, "source") => "智慧团建导出".to_owned(),
         (_, "stated_on") => "2026-11-01".to_owned(),
+        // A file of which nobody has heard.
+        (_, "import_id") => new_id(&SystemClock).to_string(),
+        (_, "file_name") => "名册.csv".to_owned(),
+        (_, "sha256") => "0a".repeat(32),
+        (_, "person_ids") => new_id(&SystemClock).to_string(),
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         // Well formed, and of nobody.

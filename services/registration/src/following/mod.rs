@@ -12,12 +12,14 @@ use sqlx::PgConnection;
 use tokio::sync::Notify;
 use uuid::Uuid;
 use zhiyuan_audit::{Actor, Record, Trail};
-use zhiyuan_contracts::identity::v1::{AccountChanged, AccountState, EnrolmentChanged};
+use zhiyuan_contracts::identity::v1::{
+    AccountChanged, AccountState, EnrolmentChanged, RosterPersonEnded,
+};
 use zhiyuan_domain::{AccountId, SharedClock};
 use zhiyuan_feed::reader::{EffectError, decode};
-use zhiyuan_feed::{Event, Outbox, Page, Projection};
+use zhiyuan_feed::{Event, NewEvent, Outbox, Page, Projection};
 
-use crate::{profiles, volunteers};
+use crate::{profiles, rosters, volunteers};
 
 /// The name of the feed.
 pub(crate) const FEED: &str = "identity";
@@ -70,27 +72,35 @@ impl Projection for FromIdentity {
         transaction: &mut PgConnection,
         events: &[Event],
     ) -> Result<(), EffectError> {
-        let (mut enrolments, mut accounts) = (Vec::new(), Vec::new());
+        let (mut enrolments, mut accounts, mut ended) = (Vec::new(), Vec::new(), Vec::new());
         for event in events {
             if let Some(changed) = decode::<EnrolmentChanged>(&event.payload)? {
                 enrolments.push(Uuid::try_parse(&changed.enrolment_id)?);
             } else if let Some(changed) = decode::<AccountChanged>(&event.payload)? {
                 accounts.extend(Account::parse(&changed, event.revision)?);
+            } else if let Some(person) = decode::<RosterPersonEnded>(&event.payload)? {
+                ended.push(Uuid::try_parse(&person.person_id)?);
             }
         }
         if !enrolments.is_empty() {
             let due = db::make_due(transaction, &enrolments, self.clock.now()).await?;
             self.found.fetch_or(due, Ordering::SeqCst);
         }
+        let mut events = Vec::new();
         if !accounts.is_empty() {
             let ids: Vec<Uuid> = accounts.iter().map(|account| account.id).collect();
             // The volunteers first: who makes one visible holds the row while it reads the
             // account.
             volunteers::db::lock(transaction, &ids).await?;
             db::upsert_newer(transaction, &accounts).await?;
-            self.retell(transaction, &ids).await?;
+            events.extend(self.retell(transaction, &ids).await?);
+            events.extend(self.take_off(transaction, &accounts).await?);
         }
-        Ok(())
+        if !ended.is_empty() {
+            events.extend(rosters::ended(transaction, &ended, self.clock.now()).await?);
+        }
+        // All rows are locked: only now.
+        Ok(self.outbox.append(transaction, &events).await?)
     }
 
     async fn replace(
@@ -116,11 +126,12 @@ impl Projection for FromIdentity {
                 .await?;
         let now = self.clock.now();
         db::replace(transaction, &range, &accounts, now - FRESH).await?;
-        self.retell(transaction, &ids).await?;
+        let mut events = self.retell(transaction, &ids).await?;
+        events.extend(self.take_off(transaction, &accounts).await?);
         // Verdicts that fell meanwhile are in no snapshot.
         let due = db::make_waiting_due(transaction, page.partition, now).await?;
         self.found.fetch_or(due, Ordering::SeqCst);
-        Ok(())
+        Ok(self.outbox.append(transaction, &events).await?)
     }
 
     fn committed(&self) {
@@ -132,13 +143,13 @@ impl Projection for FromIdentity {
 }
 
 impl FromIdentity {
-    /// Tells of volunteers, whose rows are locked, of whom an account says otherwise than
-    /// was told. Of those who closed it, what they stated is erased.
+    /// What is to be told of volunteers, whose rows are locked, of whom an account says otherwise
+    /// than was told. Of those who closed it, what they stated is erased.
     async fn retell(
         &self,
         transaction: &mut PgConnection,
         ids: &[Uuid],
-    ) -> Result<(), EffectError> {
+    ) -> Result<Vec<NewEvent>, EffectError> {
         let changed = volunteers::db::adopt_accounts(transaction, ids).await?;
         for volunteer in changed.iter().filter(|volunteer| volunteer.account_missing) {
             tracing::error!(
@@ -159,8 +170,25 @@ impl FromIdentity {
             let act = Record::done(service, "registration.volunteer.closed");
             self.trail.append(transaction, &act.about(AccountId::from(id))).await?;
         }
-        let events: Vec<_> = changed.iter().map(volunteers::feed::changed).collect();
-        Ok(self.outbox.append(transaction, &events).await?)
+        Ok(changed.iter().map(volunteers::feed::changed).collect())
+    }
+
+    /// Takes those off their rosters who closed their accounts.
+    async fn take_off(
+        &self,
+        transaction: &mut PgConnection,
+        accounts: &[Account],
+    ) -> Result<Vec<NewEvent>, EffectError> {
+        let closed = accounts.iter().filter(|account| account.closed);
+        let closed: Vec<Uuid> = closed.map(|account| account.id).collect();
+        if closed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (events, records) = rosters::closed(transaction, &closed).await?;
+        for record in records {
+            self.trail.append(transaction, &record).await?;
+        }
+        Ok(events)
     }
 }
 

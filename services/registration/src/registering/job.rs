@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::look_ups;
 use crate::phone_recoveries;
 use crate::requests;
+use crate::rosters;
 use crate::volunteers::{self, State};
 
 const GATHER: Duration = Duration::from_millis(20);
@@ -22,6 +23,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const BATCH: i64 = 16;
 /// Rows deleted in one statement.
 const PURGE: i64 = 1000;
+/// Imports of rosters deleted in one statement, each with its rows.
+const IMPORTS: i64 = 8;
 /// After the database has not answered.
 const LOOK_AGAIN: time::Duration = time::Duration::seconds(1);
 /// Ends before the lease does.
@@ -233,6 +236,11 @@ async fn purge(registrar: &Registrar) -> Result<()> {
     let before = now - phone_recoveries::KEPT;
     while phone_recoveries::db::delete_old(pool, before, PURGE).await? >= full {}
     while requests::db::delete_old(pool, now - requests::KEPT, PURGE).await? >= full {}
+    let uploads = rosters::db::expire_uploads(pool, now - rosters::FILE_KEPT, now).await?;
+    if uploads > 0 {
+        tracing::info!(uploads, "files of rosters were not uploaded to their end");
+    }
+    while rosters::db::delete_old(pool, now - rosters::KEPT, IMPORTS).await? > 0 {}
     let before = zhiyuan_domain::shanghai_date(now - look_ups::KEPT);
     while look_ups::db::delete_old(pool, before, PURGE).await? >= full {}
     Ok(())

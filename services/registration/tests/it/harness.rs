@@ -15,7 +15,9 @@ use uuid::Uuid;
 use zhiyuan_auth::CallerConfig;
 use zhiyuan_contracts::identity::v1::account_service_server::AccountServiceServer;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentServiceServer;
+use zhiyuan_contracts::identity::v1::feed_service_server::FeedServiceServer;
 use zhiyuan_contracts::identity::v1::phone_recovery_service_server::PhoneRecoveryServiceServer;
+use zhiyuan_contracts::identity::v1::roster_service_server::RosterServiceServer;
 use zhiyuan_contracts::identity::v1::session_service_server::SessionServiceServer;
 use zhiyuan_contracts::identity::v1::{Consent, Guardian, GuardianRelation};
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityServiceServer;
@@ -34,9 +36,11 @@ use zhiyuan_testkit::{TestDatabase, person};
 
 use crate::fake_accounts::FakeAccounts;
 use crate::fake_authority::FakeAuthority;
+use crate::fake_feed::FakeFeed;
 use crate::fake_identity::FakeIdentity;
 use crate::fake_orgtree::{FakeOrgtree, RESIDENCE, TOWNSHIP};
 use crate::fake_recoveries::FakeRecoveries;
+use crate::fake_rosters::FakeRosters;
 
 const START: OffsetDateTime = datetime!(2026-11-23 4:00 UTC);
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
@@ -58,11 +62,16 @@ pub(crate) struct Service {
     pub(crate) orgtree: FakeOrgtree,
     pub(crate) authority: FakeAuthority,
     pub(crate) recoveries: FakeRecoveries,
+    pub(crate) rosters: FakeRosters,
+    pub(crate) feed: FakeFeed,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) database: TestDatabase,
     client: RegistrationServiceClient<Channel>,
     address: String,
+    fakes: String,
     tasks: Tasks,
+    /// Of the service alone, not of what stands around it.
+    stop: Stop,
 }
 
 impl Drop for Service {
@@ -82,6 +91,7 @@ impl Service {
         let (identity, orgtree) = (FakeIdentity::default(), FakeOrgtree::default());
         let accounts = FakeAccounts::default();
         let (authority, recoveries) = (FakeAuthority::default(), FakeRecoveries::default());
+        let (rosters, feed) = (FakeRosters::default(), FakeFeed::default());
         let clock = Arc::new(ManualClock::new(START));
 
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -91,6 +101,8 @@ impl Service {
             .add_service(AccountServiceServer::new(accounts.clone()))
             .add_service(SessionServiceServer::new(accounts.clone()))
             .add_service(PhoneRecoveryServiceServer::new(recoveries.clone()))
+            .add_service(RosterServiceServer::new(rosters.clone()))
+            .add_service(FeedServiceServer::new(feed.clone()))
             .add_service(AuthorityServiceServer::new(authority.clone()))
             .add_service(OrganizationServiceServer::new(orgtree.clone()))
             .add_service(RegionServiceServer::new(orgtree.clone()))
@@ -106,7 +118,8 @@ impl Service {
         let address = format!("http://{}", listener.local_addr().unwrap());
         let (ready, wait) = Ready::channel();
         let stop = tasks.stop().child();
-        tasks.start("service", zhiyuan_registration::run(config, deps, listener, stop, ready));
+        let running = zhiyuan_registration::run(config, deps, listener, stop.clone(), ready);
+        tasks.start("service", running);
         wait.wait().await.unwrap();
         let client = RegistrationServiceClient::connect(address.clone()).await.unwrap();
         Self {
@@ -115,12 +128,34 @@ impl Service {
             orgtree,
             authority,
             recoveries,
+            rosters,
+            feed,
             clock,
             database,
             client,
             address,
+            fakes,
             tasks,
+            stop,
         }
+    }
+
+    /// Starts another process of the service, with the same database and the same around it.
+    pub(crate) async fn start_another(&self) {
+        let config = config(&self.fakes, Recovery::On, &self.database);
+        let deps = config.deps(self.clock.clone()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ready, wait) = Ready::channel();
+        let stop = self.tasks.stop().child();
+        let running = zhiyuan_registration::run(config, deps, listener, stop, ready);
+        self.tasks.start("another service", running);
+        wait.wait().await.unwrap();
+    }
+
+    /// Ends the process, whatever it is doing, and leaves the others.
+    pub(crate) fn kill(&self) {
+        self.stop.request();
+        self.stop.force();
     }
 
     pub(crate) async fn register(
@@ -205,6 +240,7 @@ fn config(fakes: &str, recovery: Recovery, database: &TestDatabase) -> Config {
         ("DATABASE__URL", "postgres://set/below"),
         ("RECOVERY__INTERVAL_MS", every),
         ("RECOVERY__SWEEP_MS", every),
+        ("ROSTERS__INTERVAL_MS", every),
         ("SERVER__LAME_DUCK_MS", "0"),
         ("SERVER__DRAIN_MS", "1000"),
     ];
@@ -216,7 +252,9 @@ fn config(fakes: &str, recovery: Recovery, database: &TestDatabase) -> Config {
     let key = SigningKey::from_base64(PLATFORM_KEY).unwrap();
     let platform = CallerConfig {
         public_keys: vec![key.verifying_key().to_base64()],
-        scopes: ["registration.volunteers", "registration.on_behalf"].map(str::to_owned).to_vec(),
+        scopes: ["registration.volunteers", "registration.on_behalf", "registration.feed"]
+            .map(str::to_owned)
+            .to_vec(),
     };
     config.callers.insert("platform".to_owned(), platform);
     config

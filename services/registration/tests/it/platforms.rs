@@ -25,7 +25,7 @@ use crate::profiles::Volunteer;
 
 const PURPOSE: i32 = LookUpPurpose::ServiceHours as i32;
 
-fn channel(service: &Service) -> SuiteChannel {
+pub(crate) fn channel(service: &Service) -> SuiteChannel {
     let key = SigningKey::from_base64(PLATFORM_KEY).unwrap();
     let signer = Arc::new(AssertionSigner::new("platform", key, service.clock.clone()));
     SuiteChannel::new(connect_lazy(service.address()).unwrap(), "registration", signer)

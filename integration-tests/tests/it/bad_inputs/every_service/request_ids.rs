@@ -14,7 +14,7 @@ const MADE_BY_CALLERS: [&str; 3] = ["request_id", "enrolment_id", "recovery_id"]
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 53] = [
+const WITHOUT: [&str; 60] = [
     "BatchGetApplicants",
     "BatchGetPhoneRecoveries",
     "BatchGetVolunteers",
@@ -32,6 +32,8 @@ const WITHOUT: [&str; 53] = [
     "GetOrganization",
     "GetOrganizationStatistics",
     "GetRegion",
+    "GetRejectedRosterRows",
+    "GetRosterImport",
     "GiveConsent",
     "ListAccountGrants",
     "ListClaimedEnrolments",
@@ -52,6 +54,9 @@ const WITHOUT: [&str; 53] = [
     "ListRegions",
     "ListReviews",
     "ListRevocations",
+    "ListRosterImportRows",
+    "ListRosterImports",
+    "ListRosterMembers",
     "ListSessions",
     "ListSigningKeys",
     "LookUpVolunteer",
@@ -68,6 +73,7 @@ const WITHOUT: [&str; 53] = [
     "SignIn",
     "SignOut",
     "UnbindExternalId",
+    "UploadRosterPiece",
     "WithdrawConsent",
 ];
 

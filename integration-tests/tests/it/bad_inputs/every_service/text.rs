@@ -103,12 +103,13 @@ pub(super) async fn metacharacters(site: &Site) {
                     further.push(Some((Code::InvalidArgument, "INVALID_FIELDS")));
                 }
                 if ["purpose", "note", "source"].contains(&place.field().name()) {
-                    // Nobody applies in the samples, or administers anything.
+                    // Nobody applies or imports in the samples, or administers anything.
                     let missing = [
                         "REVIEW_NOT_FOUND",
                         "ENROLMENT_NOT_FOUND",
                         "ORGANIZATION_NOT_FOUND",
                         "GRANT_NOT_FOUND",
+                        "ROSTER_IMPORT_NOT_FOUND",
                     ];
                     further.extend(missing.map(|reason| Some((Code::NotFound, reason))));
                 }

@@ -1,0 +1,28 @@
+//! The SQL of rosters.
+
+mod imports;
+mod members;
+mod rows;
+
+pub(crate) use imports::{
+    delete_old, due, expire_uploads, find, finish, found_by_request, insert, list, lock,
+    lock_leased, postpone, progress, renew, restart, set_rows, set_state, uploaded,
+};
+pub(crate) use members::{
+    Gone, Joining, Left, Listed, Member, Standing, ask_to_forget, erase, forgotten, hold, join,
+    left_by_request, let_go, listed, lock_members, put_off_forgetting, returned, standing,
+    take_off, told_after, unclaimed,
+};
+pub(super) use rows::{
+    Row, good, insert as insert_rows, list as list_rows, problems, update as update_rows,
+};
+
+#[cfg(test)]
+mod tests {
+    use zhiyuan_contracts::registration::v1::RosterRowFate;
+
+    #[test]
+    fn the_statements_know_a_rejected_row_by_its_number() {
+        assert_eq!(RosterRowFate::Rejected as i32, 5);
+    }
+}
