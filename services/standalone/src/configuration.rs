@@ -200,6 +200,7 @@ codes = {{ 01 = "match", 02 = "mismatch", 03 = "not_found", 04 = "cannot_tell" }
                     "identity.feed",
                     "identity.phone_recoveries",
                     "identity.revocations",
+                    "identity.rosters",
                 ],
             ),
             ("orgtree", &["identity.revocations"]),

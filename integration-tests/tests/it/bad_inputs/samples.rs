@@ -48,6 +48,8 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
             }
             Kind::Bool => Value::Bool(true),
             Kind::Int32 if field.name() == "page_size" => Value::I32(10),
+            // Rows of a file are counted from 1.
+            Kind::Int32 if field.name() == "row_number" => Value::I32(1),
             Kind::Int32 => Value::I32(0),
             Kind::Int64 => Value::I64(0),
             Kind::Uint32 => Value::U32(0),
@@ -88,6 +90,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "viewer_account_id" | "decided_by") => new_id(&SystemClock).to_string(),
         // In the words of who looks, or decides.
         (_, "purpose" | "note") => "核对身份证".to_owned(),
+        (_, "file_id" | "person_ids") => new_id(&SystemClock).to_string(),
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         (_, "objection_code") => "0123456789".to_owned(),

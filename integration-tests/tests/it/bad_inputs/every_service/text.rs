@@ -101,8 +101,9 @@ pub(super) async fn metacharacters(site: &Site) {
                     further.push(Some((Code::InvalidArgument, "INVALID_FIELDS")));
                 }
                 if ["purpose", "note"].contains(&&*place.name()) {
-                    // Nobody applies in the samples.
-                    let missing = ["REVIEW_NOT_FOUND", "ENROLMENT_NOT_FOUND"];
+                    // Nobody applies in the samples, and no roster was uploaded.
+                    let missing =
+                        ["REVIEW_NOT_FOUND", "ENROLMENT_NOT_FOUND", "ROSTER_FILE_NOT_FOUND"];
                     further.extend(missing.map(|reason| Some((Code::NotFound, reason))));
                 }
                 assert!(further.contains(&refusal), "{what}: {refusal:?}");
