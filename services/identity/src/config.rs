@@ -243,6 +243,8 @@ pub struct JobsConfig {
     pub notices_ms: u64,
     /// Keys that sign access tokens.
     pub signing_keys_ms: u64,
+    /// Rosters whose time is over.
+    pub rosters_ms: u64,
 }
 
 /// What is wrong with the configured keys; never names a key.

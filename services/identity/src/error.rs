@@ -129,6 +129,12 @@ pub(crate) enum Error {
     /// The time in which one can object is not over.
     #[error("the time in which one can object is not over")]
     RecoveryTooEarly { wait: Duration },
+    /// There is no such roster, or its time is over.
+    #[error("there is no such roster")]
+    RosterFileNotFound,
+    /// Another piece of the roster is there.
+    #[error("another piece of the roster is there")]
+    RosterPieceDiffers,
     /// No key signs just now.
     #[error("no key signs access tokens just now")]
     NoSigningKey,
@@ -212,6 +218,8 @@ impl Error {
             | Self::RecoveryNeedsTwo
             | Self::RecoveryOver
             | Self::RecoveryTooEarly { .. }
+            | Self::RosterFileNotFound
+            | Self::RosterPieceDiffers
             | Self::Hashing(_)
             | Self::Sealed(_)
             | Self::KeyStore(KeyStoreError::Unwrap(_) | KeyStoreError::Destroyed)
@@ -409,6 +417,16 @@ impl From<Error> for RpcError {
                 "换号申请的等待期尚未结束，请在短信通知的等待期过后再办理",
             )
             .with_retry_after(wait),
+            Error::RosterFileNotFound => Self::new(
+                Code::NotFound,
+                Reason::RosterFileNotFound,
+                "名册文件不存在或已过保存期，请重新上传",
+            ),
+            Error::RosterPieceDiffers => Self::new(
+                Code::AlreadyExists,
+                Reason::RosterPieceDiffers,
+                "该位置已有内容不同的文件分片，请重新开始上传",
+            ),
             Error::NoSigningKey | Error::ClockOff { .. } => Self::unavailable(error),
             Error::HashingBusy => Self::overloaded(Duration::from_secs(1)),
             Error::Sealed(source) => Self::data_corrupt(source),
@@ -505,6 +523,8 @@ mod tests {
             (Error::RecoveryNeedsTwo, Code::Precondition, "RECOVERY_NEEDS_TWO"),
             (Error::RecoveryOver, Code::Precondition, "RECOVERY_OVER"),
             (Error::RecoveryTooEarly { wait }, Code::Precondition, "RECOVERY_TOO_EARLY"),
+            (Error::RosterFileNotFound, Code::NotFound, "ROSTER_FILE_NOT_FOUND"),
+            (Error::RosterPieceDiffers, Code::AlreadyExists, "ROSTER_PIECE_DIFFERS"),
             (Error::NoSigningKey, Code::Unavailable, "UNAVAILABLE"),
             (Error::ClockOff { seconds: 90 }, Code::Unavailable, "UNAVAILABLE"),
             (PasswordError::Busy.into(), Code::Exhausted, "OVERLOADED"),

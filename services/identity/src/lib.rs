@@ -17,6 +17,7 @@ mod keys;
 mod look_ups;
 mod notices;
 mod recoveries;
+mod rosters;
 mod run;
 mod service_accounts;
 mod sessions;

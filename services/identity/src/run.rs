@@ -37,6 +37,9 @@ use zhiyuan_contracts::identity::v1::notice_service_server::{
 use zhiyuan_contracts::identity::v1::phone_recovery_service_server::{
     PhoneRecoveryServiceServer, SERVICE_NAME as PHONE_RECOVERIES,
 };
+use zhiyuan_contracts::identity::v1::roster_service_server::{
+    RosterServiceServer, SERVICE_NAME as ROSTERS,
+};
 use zhiyuan_contracts::identity::v1::session_service_server::{
     SERVICE_NAME as SESSIONS, SessionServiceServer,
 };
@@ -74,6 +77,7 @@ use crate::look_ups::{LookUpRpc, LookUps};
 use crate::notices::job::Notices;
 use crate::notices::{self, NoticeRpc};
 use crate::recoveries::{Recoveries, RecoveryRpc};
+use crate::rosters::{self, RosterRpc, Rosters};
 use crate::service_accounts::{self, operator::Operation};
 use crate::sessions;
 use crate::sessions::grpc::SessionRpc;
@@ -204,7 +208,8 @@ pub async fn run(
     let agreed = signing_keys.agreed.clone();
     // Nobody can be signed in without a key.
     signing_keys.rotate().await.map_err(|error| RunError::Start(chain(&error)))?;
-    let services = Services { enrolments: enrolments.clone(), sign_in };
+    let rosters = rosters_of(&config, &deps, &vault, &publisher);
+    let services = Services { enrolments: enrolments.clone(), sign_in, rosters: rosters.clone() };
     let routes = routes(&config, &deps, &vault, &vendor, services, &publisher).await?;
     let callers =
         TrustedCallers::new(&config.callers).map_err(|error| RunError::Callers(Box::new(error)))?;
@@ -230,6 +235,8 @@ pub async fn run(
     };
     tasks.start("checks", enrolments::job::checks(enrolments.clone(), checks_every, soft()));
     tasks.start("purge", enrolments::job::purge(enrolments, agreed.clone(), soft()));
+    let rosters_every = Duration::from_millis(config.jobs.rosters_ms);
+    tasks.start("rosters", rosters::job::purge(rosters, agreed.clone(), rosters_every, soft()));
     tasks.start("notices", notices::job::send(notices, notices_every, soft()));
     publisher.start(&tasks);
     let own_word = OwnWord::new(signing_keys.clone());
@@ -326,6 +333,17 @@ fn enrolments_of(
     })
 }
 
+fn rosters_of(config: &Config, deps: &Deps, vault: &Vault, publisher: &Publisher) -> Rosters {
+    Rosters {
+        pool: publisher.pool().clone(),
+        vault: vault.clone(),
+        clock: deps.clock.clone(),
+        outbox: publisher.outbox(),
+        trail: Trail::new(NAME, deps.clock.clone()),
+        age_rule: config.rules.age.into(),
+    }
+}
+
 /// Signs people in, with the hasher that registering uses: one pool bounds both.
 fn sign_in_of(
     config: &Config,
@@ -363,6 +381,7 @@ fn texts() -> Result<Texts, RunError> {
 struct Services {
     enrolments: Enrolments,
     sign_in: SignIn,
+    rosters: Rosters,
 }
 
 async fn routes(
@@ -393,12 +412,13 @@ async fn routes(
         NOTICES,
         LOOK_UPS,
         PHONE_RECOVERIES,
+        ROSTERS,
         FEED,
     ];
     let standard = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Start(error.to_string()))?;
-    let Services { enrolments, sign_in } = services;
+    let Services { enrolments, sign_in, rosters } = services;
     let credentials = Credentials { sign_in: sign_in.clone() };
     let recoveries =
         Recoveries { credentials: credentials.clone(), times: config.recoveries.times() };
@@ -433,6 +453,7 @@ async fn routes(
         .add_service(NoticeServiceServer::new(NoticeRpc::new(publisher.pool().clone())))
         .add_service(LookUpServiceServer::new(LookUpRpc::new(look_ups)))
         .add_service(PhoneRecoveryServiceServer::new(RecoveryRpc::new(recoveries)))
+        .add_service(RosterServiceServer::new(RosterRpc::new(rosters)))
         .add_service(SessionServiceServer::new(SessionRpc::new(sign_in.issuer.clone())))
         .add_service(SignInServiceServer::new(SignInRpc::new(sign_in)))
         .add_service(CredentialServiceServer::new(CredentialRpc::new(credentials)))

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 40] = [
+const PERSONAL: [&str; 45] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -28,6 +28,11 @@ const PERSONAL: [&str; 40] = [
     ".zhiyuan.identity.v1.SendRegistrationCodeRequest",
     ".zhiyuan.identity.v1.RevealApplicantRequest",
     ".zhiyuan.identity.v1.RevealApplicantResponse",
+    ".zhiyuan.identity.v1.PutRosterPieceRequest",
+    ".zhiyuan.identity.v1.GetRosterPieceRequest",
+    ".zhiyuan.identity.v1.GetRosterPieceResponse",
+    ".zhiyuan.identity.v1.RosterRow",
+    ".zhiyuan.identity.v1.RosterPerson",
     ".zhiyuan.registration.v1.RegisterRequest",
     ".zhiyuan.registration.v1.RevealReviewRequest",
     ".zhiyuan.registration.v1.RevealReviewResponse",

@@ -5,10 +5,11 @@ use std::fmt::{Debug, Formatter, Result};
 use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
     BeginEnrolmentRequest, BeginPhoneRecoveryRequest, ChangePasswordRequest, ChangePhoneRequest,
-    CloseMyAccountRequest, CompletePhoneRecoveryRequest, Guardian, GuardianConsent,
-    LookUpVolunteerRequest, ObjectToPhoneRecoveryByCodeRequest,
-    ObjectToPhoneRecoveryByNoticeRequest, PhoneProof, RefreshSessionRequest, ResetPasswordRequest,
-    RevealApplicantRequest, RevealApplicantResponse, SendRegistrationCodeRequest,
+    CloseMyAccountRequest, CompletePhoneRecoveryRequest, GetRosterPieceRequest,
+    GetRosterPieceResponse, Guardian, GuardianConsent, LookUpVolunteerRequest,
+    ObjectToPhoneRecoveryByCodeRequest, ObjectToPhoneRecoveryByNoticeRequest, PhoneProof,
+    PutRosterPieceRequest, RefreshSessionRequest, ResetPasswordRequest, RevealApplicantRequest,
+    RevealApplicantResponse, RosterPerson, RosterRow, SendRegistrationCodeRequest,
     SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest, Tokens,
 };
 use crate::orgtree::v1::{
@@ -85,13 +86,39 @@ silent!(
     AcceptInvitationRequest,
     AcceptInvitationResponse,
     ConfirmInvitationRequest,
-    HandOverRequest
+    HandOverRequest,
+    GetRosterPieceRequest,
+    GetRosterPieceResponse
 );
 
 /// What is noted about an invitation often names somebody.
 impl Debug for Invitation {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.debug_struct("Invitation").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Debug for PutRosterPieceRequest {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("PutRosterPieceRequest")
+            .field("file_id", &self.file_id)
+            .field("index", &self.index)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Debug for RosterRow {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("RosterRow").field("row_number", &self.row_number).finish_non_exhaustive()
+    }
+}
+
+impl Debug for RosterPerson {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("RosterPerson")
+            .field("person_id", &self.person_id)
+            .field("registered", &self.registered)
+            .finish_non_exhaustive()
     }
 }
 
@@ -211,5 +238,19 @@ mod tests {
         assert!(!shown.contains("canary"), "{shown}");
         let shown = format!("{start:?} {begin:?} {complete:?}");
         assert!(!shown.contains("canary"), "{shown}");
+        let row = RosterRow {
+            name: "canary".into(),
+            id_number: "canary".into(),
+            phone: "canary".into(),
+            ..Default::default()
+        };
+        let rows =
+            crate::identity::v1::ImportRosterRowsRequest { rows: vec![row], validate_only: false };
+        let put = PutRosterPieceRequest { data: b"canary".to_vec(), ..Default::default() };
+        let got = GetRosterPieceResponse { data: b"canary".to_vec() };
+        let get = GetRosterPieceRequest { purpose: "canary".into(), ..Default::default() };
+        let person = RosterPerson { masked_name: "canary".into(), ..Default::default() };
+        let shown = format!("{rows:?} {put:?} {got:?} {get:?} {person:?}");
+        assert!(!shown.contains("canary") && !shown.contains("99, 97"), "{shown}");
     }
 }

@@ -129,6 +129,11 @@ id!(
     random_version
 );
 id!(
+    /// Names an uploaded roster. Made by who calls.
+    RosterFileId,
+    random_version
+);
+id!(
     /// Chosen by a client for one mutation; a repeated one means the same mutation.
     RequestId,
     random_version

@@ -25,8 +25,8 @@ pub use direction::turns_direction;
 pub use guardian::{InvalidGuardian, Ward};
 pub use id_number::{IdNumber, IdNumberKind, InvalidIdNumber, Sex};
 pub use ids::{
-    AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RecoveryId, RequestId, VolunteerId,
-    new_id,
+    AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RecoveryId, RequestId, RosterFileId,
+    VolunteerId, new_id,
 };
 pub use long_number::holds_long_number;
 pub use mobile::{InvalidMobile, Mobile};

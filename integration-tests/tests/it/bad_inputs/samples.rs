@@ -48,6 +48,8 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
             }
             Kind::Bool => Value::Bool(true),
             Kind::Int32 if field.name() == "page_size" => Value::I32(10),
+            // Rows of a file are counted from 1.
+            Kind::Int32 if field.name() == "row_number" => Value::I32(1),
             Kind::Int32 => Value::I32(0),
             Kind::Int64 if field.name() == "members" => Value::I64(1),
             // A file that holds something.
@@ -97,7 +99,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "import_id") => new_id(&SystemClock).to_string(),
         (_, "file_name") => "名册.csv".to_owned(),
         (_, "sha256") => "0a".repeat(32),
-        (_, "person_ids") => new_id(&SystemClock).to_string(),
+        (_, "file_id" | "person_ids") => new_id(&SystemClock).to_string(),
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         // Well formed, and of nobody.

@@ -7,6 +7,7 @@ use super::Claim;
 use crate::consents::{self, NewEntry};
 use crate::error::{Error, Result};
 use crate::keys::Indexes;
+use crate::rosters::db::adoption;
 
 /// A new account, its columns sealed.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct NewAccount<'a> {
     pub(crate) index_version: i16,
     pub(crate) phone_index: &'a [u8],
     pub(crate) password_hash: &'a str,
+    /// Whose number it is, of somebody on a roster whose row is locked.
+    pub(crate) person_id: Option<Uuid>,
 }
 
 /// Claims a number for a new, inactive account: one row for each active index key.
@@ -52,6 +55,9 @@ pub(crate) async fn claim(
     )
     .execute(&mut *tx)
     .await?;
+    if let Some(person_id) = account.person_id {
+        adoption::hand_over(&mut *tx, person_id, account.account_id).await?;
+    }
     for (version, index) in number_indexes {
         let inserted = sqlx::query!(
             "INSERT INTO identity.number (index_version, number_index, partition, account_id)
@@ -64,14 +70,18 @@ pub(crate) async fn claim(
         .execute(&mut *tx)
         .await?;
         if inserted.rows_affected() == 0 {
-            let account_id = owner(tx, *version, index).await?;
-            return Ok(Claim::Taken { account_id });
+            let holder = owner(tx, *version, index).await?;
+            // It was handed over.
+            if holder != Some(account.account_id) {
+                return Ok(Claim::Taken { account_id: holder });
+            }
         }
     }
     consents::db::insert(tx, account.account_id, consents, now).await?;
     Ok(Claim::Won)
 }
 
+/// Whose number it is: an account's, or that of somebody on a roster.
 async fn owner(tx: &mut PgConnection, version: i16, index: &[u8]) -> Result<Option<Uuid>> {
     Ok(sqlx::query_scalar!(
         "SELECT account_id FROM identity.number WHERE index_version = $1 AND number_index = $2",

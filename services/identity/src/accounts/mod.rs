@@ -1,7 +1,7 @@
 //! Persons with an account, and who owns an ID number.
 //!
-//! An ID number belongs to whoever proves it best. A claim takes a free number and
-//! never displaces: what somebody else holds is `Taken`.
+//! An ID number belongs to whoever proves it best. A claim takes a free number, or one that
+//! somebody on a roster holds (level 0), and never displaces: what an account holds is `Taken`.
 
 pub(crate) mod db;
 mod grpc;
@@ -12,6 +12,8 @@ use uuid::Uuid;
 
 /// How well a person has proved the ID number: name and number match the register.
 pub(crate) const LEVEL_REGISTER: i16 = 1;
+/// And a roster lists the same phone.
+pub(crate) const LEVEL_ROSTER: i16 = 2;
 
 /// What became of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

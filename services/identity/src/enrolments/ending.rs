@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::feed;
 use crate::keys::{self, Column, Indexes};
 use crate::notices::{self, Notice};
+use crate::rosters::db::adoption;
 use crate::sign_in::Owners;
 use crate::sms_codes;
 
@@ -27,6 +28,7 @@ impl Enrolments {
     pub(crate) async fn activate(&self, id: Uuid) -> Result<Enrolment> {
         let now = self.clock.now();
         let to_guardian = self.notice_to_guardian(id, now).await?;
+        let to_roster = self.notice_to_roster(id, now).await?;
         let phone = self.phone_of(id).await?;
         let mut tx = self.pool.begin().await?;
         let enrolment = db::lock(&mut tx, id).await?.ok_or(Error::EnrolmentNotFound)?;
@@ -41,6 +43,10 @@ impl Enrolments {
         }
         let account_id = enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
         if let Some((revision, level)) = accounts::db::activate(&mut tx, account_id, now).await? {
+            adoption::delete(&mut tx, account_id).await?;
+            if let Some(notice) = to_roster.as_ref().filter(|_| level < accounts::LEVEL_ROSTER) {
+                notices::db::queue(&mut tx, notice, now).await?;
+            }
             if let Some(phone) = &phone {
                 Owners::take_phone(&mut tx, phone, account_id, now).await?;
             }
@@ -77,6 +83,27 @@ impl Enrolments {
         let clock = self.clock.as_ref();
         let notice = Notice::guardian(&self.vault, clock, id, guardian.phone.as_e164(), now);
         Ok(Some(notice.await?))
+    }
+
+    /// What the phone is told that a roster lists for whoever has registered with another one.
+    async fn notice_to_roster(&self, id: Uuid, now: OffsetDateTime) -> Result<Option<Notice>> {
+        let mut conn = self.pool.acquire().await?;
+        let claimed = db::find(&mut conn, id).await?.filter(|e| e.state == State::Claimed);
+        let Some(account_id) = claimed.and_then(|enrolment| enrolment.account_id) else {
+            return Ok(None);
+        };
+        let Some(person) = adoption::find(&mut conn, account_id).await? else { return Ok(None) };
+        let holder = accounts::db::find(&mut conn, account_id).await?;
+        drop(conn);
+        let (Some(sealed), Some(holder)) = (person.phone, holder) else { return Ok(None) };
+        let key = self.vault.key(account_id).await?;
+        let listed = self.vault.open(&key, Column::RosterPhone, account_id, &sealed)?;
+        let own = self.vault.open(&key, Column::AccountPhone, account_id, &holder.phone)?;
+        if listed == own {
+            return Ok(None);
+        }
+        let clock = self.clock.as_ref();
+        Ok(Some(Notice::on_roster(&self.vault, clock, id, &listed, now).await?))
     }
 
     /// The phone of a claimed account, under each index key that is active; `None` if there is
@@ -117,25 +144,29 @@ impl Enrolments {
         let mut tx = self.pool.begin().await?;
         db::bury(&mut tx, id, now).await?;
         let enrolment = db::lock(&mut tx, id).await?.ok_or(Error::EnrolmentNotFound)?;
-        let subject = match enrolment.state {
-            State::Refused | State::Discarded => None,
+        let (undone, subject) = match enrolment.state {
+            State::Refused | State::Discarded => (false, None),
             State::Active => return Err(Error::EnrolmentActive),
             State::Accepted | State::Pending | State::Review => {
                 self.end(&mut tx, id, State::Discarded, None).await?;
-                enrolment.account_id
+                (true, enrolment.account_id)
             }
             State::Claimed => {
                 let account_id =
                     enrolment.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
+                // First, as an import does: it may be putting the account on a roster.
+                accounts::db::lock_active(&mut tx, account_id).await?;
+                // Who is on a roster is that again, with the number and the key.
+                let restored = adoption::restore(&mut tx, account_id, now).await?;
                 accounts::db::delete_inactive(&mut tx, account_id).await?;
                 for challenge_id in db::challenges_of(&mut tx, id).await? {
                     sms_codes::db::release(&mut tx, challenge_id).await?;
                 }
                 self.end(&mut tx, id, State::Discarded, None).await?;
-                enrolment.account_id
+                (true, enrolment.account_id.filter(|_| !restored))
             }
         };
-        if let (Some(_), Some(notice)) = (subject, &notice) {
+        if let (true, Some(notice)) = (undone, &notice) {
             notices::db::queue(&mut tx, notice, now).await?;
         }
         tx.commit().await?;

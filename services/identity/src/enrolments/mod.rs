@@ -3,6 +3,7 @@
 //! back.
 
 pub(crate) mod begin;
+mod claiming;
 pub(crate) mod db;
 mod ending;
 mod grpc;

@@ -16,6 +16,11 @@ use super::verdict::Opened;
 use super::{DECIDE_WITHIN, Decision, Enrolment, Enrolments, LEASE, State};
 use crate::error::{Error, Result};
 
+/// What is recorded of a look at an applicant.
+pub(super) const REVEALED: &str = "identity.applicant.revealed";
+/// What is recorded of a decision.
+pub(super) const DECIDED: &str = "identity.enrolment.decided";
+
 /// An applicant, as somebody who may decide is shown it.
 pub(crate) struct Applicant {
     pub(crate) enrolment_id: Uuid,
@@ -94,8 +99,7 @@ impl Enrolments {
                 return Err(Error::EnrolmentNotInReview);
             }
             let subject = locked.account_id.ok_or(Error::Inconsistent("identity.enrolment"))?;
-            let record = by_reviewer(viewer, "identity.applicant.revealed", subject)
-                .because(purpose.as_str());
+            let record = by_reviewer(viewer, REVEALED, subject).because(purpose.as_str());
             self.trail.append(&mut tx, &record).await?;
             Ok(tx.commit().await?)
         })
@@ -132,8 +136,7 @@ impl Enrolments {
         // From here on it is done however long that takes: the seven days were a person's.
         let times = (now + LEASE, now + DECIDE_WITHIN);
         let subject = review::decide(&mut tx, id, (decision, by), times, now).await?;
-        let record = by_reviewer(by, "identity.enrolment.decided", subject)
-            .with("decision", decision.as_column());
+        let record = by_reviewer(by, DECIDED, subject).with("decision", decision.as_column());
         self.trail.append(&mut tx, &record).await?;
         tx.commit().await?;
         Ok(true)

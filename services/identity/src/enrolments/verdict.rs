@@ -1,26 +1,20 @@
 //! Asking the register, and what follows from its answer, or from that of a person where it
 //! could not tell: only a good verdict leads to a claim, and nothing holds an ID number before.
 
-use sqlx::Connection as _;
 use time::{Date, OffsetDateTime};
 use uuid::Uuid;
 use zeroize::Zeroizing;
-use zhiyuan_crypto::digest;
 use zhiyuan_crypto::keys::KeyStoreError;
-use zhiyuan_domain::{IdNumber, Mobile, PersonName, shanghai_date};
+use zhiyuan_domain::{IdNumber, Mobile, PersonName};
 use zhiyuan_rpc::chain;
 
 use super::begin::Rules;
-use super::db::guardians;
 use super::guardian::Details;
 use super::{Decision, Enrolments, Refusal, State, db, wait_after};
-use crate::accounts::{self, Claim};
-use crate::consents::Purpose;
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::keys::Column;
 use crate::notices::{self, Notice};
-use crate::sms_codes;
 use crate::vendors::Verdict;
 
 /// An applicant, opened.
@@ -38,21 +32,6 @@ enum Answer {
     CannotTell,
     Unavailable,
 }
-
-/// What became of one try at a claim.
-enum Attempt {
-    /// Decided, by this try or by another process.
-    Over,
-    /// The number is an account's that is active.
-    TakenBy(Uuid),
-    /// Somebody claimed the number whose account is not active yet, or was undone this
-    /// very moment: nobody is told "already registered" on account of that.
-    InTheWay,
-}
-
-/// How long a claim waits for another one of the same number to come to its end.
-const PATIENCE: u32 = 15;
-const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 impl Enrolments {
     /// Asks the register about an enrolment on which the caller holds the lease, unless a
@@ -141,7 +120,7 @@ impl Enrolments {
         Ok(())
     }
 
-    async fn postpone(&self, id: Uuid, pending: &db::Pending) -> Result<()> {
+    pub(super) async fn postpone(&self, id: Uuid, pending: &db::Pending) -> Result<()> {
         let now = self.clock.now();
         let next = (now + wait_after(pending.attempts)).min(pending.decide_by);
         db::postpone(&mut *self.pool.acquire().await?, id, next, now).await
@@ -172,7 +151,7 @@ impl Enrolments {
 
     /// Gives a reserved check back, unless it was. Who ends an enrolment well does it in
     /// that transaction: nobody comes to it again whose call is cut off right after.
-    async fn give_check_back_in(
+    pub(super) async fn give_check_back_in(
         &self,
         tx: &mut sqlx::PgConnection,
         id: Uuid,
@@ -249,7 +228,7 @@ impl Enrolments {
 
     /// Refuses, and in the same transaction names the account that the applicant turned
     /// out to be, or queues what its owner is told.
-    async fn refuse_and(
+    pub(super) async fn refuse_and(
         &self,
         id: Uuid,
         refusal: Refusal,
@@ -318,143 +297,5 @@ impl Enrolments {
                 self.vault.open(&key, Column::AccountPhone, subject, &sealed)?
             }
         }))
-    }
-
-    /// Claims the number; tells whether the check counts as failed.
-    async fn claim(
-        &self,
-        id: Uuid,
-        pending: &db::Pending,
-        opened: &Opened,
-        day: Date,
-    ) -> Result<bool> {
-        for _ in 0..PATIENCE {
-            match self.try_claim(id, pending, opened, day).await? {
-                Attempt::Over => return Ok(false),
-                Attempt::TakenBy(owner) => {
-                    return self.already_registered(id, pending, owner).await;
-                }
-                Attempt::InTheWay => tokio::time::sleep(PAUSE).await,
-            }
-        }
-        self.postpone(id, pending).await?;
-        Ok(false)
-    }
-
-    /// Claims the number for an inactive account, in one transaction with the end of
-    /// the applicant and of the code.
-    async fn try_claim(
-        &self,
-        id: Uuid,
-        pending: &db::Pending,
-        opened: &Opened,
-        day: Date,
-    ) -> Result<Attempt> {
-        let account_id = pending.account_id;
-        let key = self.vault.key(account_id).await?;
-        let seal = |column, text| self.vault.seal(&key, column, account_id, text);
-        let name = seal(Column::AccountName, opened.name.as_str())?;
-        let id_number = seal(Column::AccountIdNumber, opened.id_number.as_str())?;
-        let phone = seal(Column::AccountPhone, opened.phone.as_e164())?;
-        let guardian = match &opened.guardian {
-            Some(details) => {
-                Some(details.seal(&self.vault, &key, Column::GuardianConsent, account_id)?)
-            }
-            None => None,
-        };
-        let now = self.clock.now();
-
-        let mut tx = self.pool.begin().await?;
-        let Some(enrolment) = db::lock(&mut tx, id).await? else { return Ok(Attempt::Over) };
-        if enrolment.state != State::Pending {
-            // Discarded, or decided by another process meanwhile.
-            return Ok(Attempt::Over);
-        }
-        let indexes = crate::keys::db::lock_active_index_keys(&mut tx)
-            .await?
-            .into_iter()
-            .map(|version| Ok((version, self.vault.number_index(version, &opened.id_number)?)))
-            .collect::<Result<Vec<_>>>()?;
-        let new = accounts::db::NewAccount {
-            account_id,
-            enrolment_id: id,
-            level: accounts::LEVEL_REGISTER,
-            name: &name,
-            id_number: &id_number,
-            phone: &phone,
-            index_version: pending.index_version,
-            phone_index: &pending.phone_index,
-            password_hash: &pending.applicant.password_hash,
-        };
-        let mut attempt = tx.begin().await?;
-        let consents = self.texts.entries(&pending.consents);
-        match accounts::db::claim(&mut attempt, &new, &indexes, &consents, now).await? {
-            Claim::Won => attempt.commit().await?,
-            Claim::Taken { account_id } => {
-                attempt.rollback().await?;
-                let holder = match account_id {
-                    Some(owner) => accounts::db::find(&mut tx, owner).await?,
-                    None => None,
-                };
-                let active = holder.is_some_and(|holder| holder.active);
-                return Ok(account_id
-                    .filter(|_| active)
-                    .map_or(Attempt::InTheWay, Attempt::TakenBy));
-            }
-        }
-        if !sms_codes::db::mark_used(&mut tx, pending.challenge_id, now).await? {
-            // Two applications shared one code, and the other one was first.
-            tx.rollback().await?;
-            self.refuse(id, Refusal::SmsCodeUsed).await?;
-            return Ok(Attempt::Over);
-        }
-        if let guardians::Ground::Consent { challenge_id, .. } = pending.ground
-            && !sms_codes::db::mark_used(&mut tx, challenge_id, now).await?
-        {
-            tx.rollback().await?;
-            self.refuse(id, Refusal::GuardianSmsCodeUsed).await?;
-            return Ok(Attempt::Over);
-        }
-        let text = pending.consents.iter().find(|given| given.purpose == Purpose::Registration);
-        let kept = guardians::Kept {
-            account_id,
-            ground: pending.ground,
-            guardian: guardian.as_deref(),
-            consent_version: text.map_or("", |given| &given.version),
-            consented_at: now,
-        };
-        guardians::insert(&mut tx, &kept).await?;
-        self.give_check_back_in(&mut tx, id, opened, day).await?;
-        self.end(&mut tx, id, State::Claimed, None).await?;
-        tx.commit().await?;
-        self.outbox.wake();
-        Ok(Attempt::Over)
-    }
-
-    /// The number is an active account's. The owner is told, at most once a day; the
-    /// applicant learns which account it is only with the phone of that very account.
-    /// Tells whether the check counts as failed: for everybody but the owner, or one
-    /// could ask about others without end.
-    async fn already_registered(
-        &self,
-        id: Uuid,
-        pending: &db::Pending,
-        owner: Uuid,
-    ) -> Result<bool> {
-        let refusal = Refusal::AlreadyRegistered;
-        let holder = accounts::db::find(&mut *self.pool.acquire().await?, owner).await?;
-        let is_owner = holder.is_some_and(|holder| {
-            holder.index_version == pending.index_version
-                && digest::equal(&holder.phone_index, &pending.phone_index)
-        });
-        if is_owner {
-            self.refuse_and(id, refusal, Some(owner), None).await?;
-            return Ok(false);
-        }
-        let now = self.clock.now();
-        let clock = self.clock.as_ref();
-        let notice = Notice::attempt_on_account(clock, owner, shanghai_date(now), now);
-        self.refuse_and(id, refusal, None, Some(notice)).await?;
-        Ok(true)
     }
 }

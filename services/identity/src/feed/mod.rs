@@ -5,7 +5,7 @@ pub(crate) mod grpc;
 
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::{
-    AccountChanged, AccountState, Consent, ConsentsChanged, EnrolmentChanged,
+    AccountChanged, AccountState, Consent, ConsentsChanged, EnrolmentChanged, RosterPersonEnded,
 };
 use zhiyuan_domain::Partition;
 use zhiyuan_feed::NewEvent;
@@ -23,6 +23,13 @@ pub(crate) fn enrolment_changed(id: Uuid, revision: i64, state: State) -> NewEve
 pub(crate) fn account_changed(id: Uuid, revision: i64, level: i16) -> NewEvent {
     let changed = account(id, level, AccountState::Active);
     NewEvent::new(Partition::of(id), id.to_string(), revision, &changed)
+}
+
+/// Somebody on a roster, whose row was deleted, turned out to have another name. The id is never
+/// used again.
+pub(crate) fn roster_person_ended(id: Uuid) -> NewEvent {
+    let ended = RosterPersonEnded { person_id: id.to_string() };
+    NewEvent::new(Partition::of(id), id.to_string(), 1, &ended)
 }
 
 /// The consents of an account, whose row is locked, are these.

@@ -118,6 +118,67 @@ pub(crate) async fn destroy_data_key(
     Ok(())
 }
 
+/// Stores wrapped data keys of people on rosters, whose ids nobody had before; how many were
+/// stored, as one that is there or was destroyed is not.
+#[tracing::instrument(name = "db.data_key.insert_held", skip_all)]
+pub(crate) async fn insert_held_keys(
+    tx: &mut PgConnection,
+    subjects: &[Uuid],
+    keks: &[i16],
+    wrapped: &[Vec<u8>],
+    now: OffsetDateTime,
+) -> std::result::Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "INSERT INTO keys.data_key (subject, kek, wrapped, created_at, held_since)
+         SELECT subject, kek, wrapped, 'infinity', $4
+         FROM unnest($1::uuid[], $2::smallint[], $3::bytea[]) AS new (subject, kek, wrapped)
+         WHERE NOT EXISTS (SELECT FROM keys.destroyed d WHERE d.subject = new.subject)
+         ON CONFLICT (subject) DO NOTHING",
+        subjects,
+        keks,
+        wrapped,
+        now,
+    )
+    .execute(tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The wrapped data keys of those of the subjects that have one.
+#[tracing::instrument(name = "db.data_key.find_many", skip_all)]
+pub(crate) async fn find_data_keys(
+    conn: &mut PgConnection,
+    subjects: &[Uuid],
+) -> std::result::Result<Vec<(Uuid, i16, Vec<u8>)>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT subject, kek, wrapped FROM keys.data_key WHERE subject = ANY($1)",
+        subjects,
+    )
+    .fetch_all(conn)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.subject, row.kek, row.wrapped)).collect())
+}
+
+/// Destroys data keys of subjects of whom nobody makes one at the same time, and remembers it.
+#[tracing::instrument(name = "db.data_key.destroy_many", skip_all)]
+pub(crate) async fn destroy_data_keys(
+    tx: &mut PgConnection,
+    subjects: &[Uuid],
+    now: OffsetDateTime,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO keys.destroyed (subject, destroyed_at)
+         SELECT subject, $2 FROM unnest($1::uuid[]) AS subject ORDER BY subject
+         ON CONFLICT (subject) DO NOTHING",
+        subjects,
+        now,
+    )
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query!("DELETE FROM keys.data_key WHERE subject = ANY($1)", subjects).execute(tx).await?;
+    Ok(())
+}
+
 /// Serializes the making and the destroying of one subject's key.
 #[tracing::instrument(name = "db.data_key.lock", skip_all)]
 pub(crate) async fn lock_subject(
@@ -143,7 +204,8 @@ pub(crate) async fn page_subjects(
     limit: i64,
 ) -> std::result::Result<Vec<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
-        "SELECT subject FROM keys.data_key WHERE subject > $1 AND created_at < $2
+        "SELECT subject FROM keys.data_key
+         WHERE subject > $1 AND coalesce(held_since, created_at) < $2
          ORDER BY subject LIMIT $3",
         after,
         before,
@@ -153,8 +215,8 @@ pub(crate) async fn page_subjects(
     .await
 }
 
-/// Those of the subjects that are no account that goes on, no applicant, no queued notice and no
-/// signing key.
+/// Those of the subjects that are no account that goes on, no applicant, nobody on a roster, no
+/// roster, no queued notice and no signing key.
 #[tracing::instrument(name = "db.data_key.without_owner", skip_all)]
 pub(crate) async fn without_owner(conn: &mut PgConnection, subjects: &[Uuid]) -> Result<Vec<Uuid>> {
     Ok(sqlx::query_scalar!(
@@ -162,6 +224,10 @@ pub(crate) async fn without_owner(conn: &mut PgConnection, subjects: &[Uuid]) ->
            WHERE NOT EXISTS (SELECT FROM identity.account a
                              WHERE a.partition = (get_byte(uuid_send(subject), 15) & 63)
                                AND a.account_id = subject AND a.state <> 'CLOSED')
+             AND NOT EXISTS (SELECT FROM identity.roster_person p
+                             WHERE p.partition = (get_byte(uuid_send(subject), 15) & 63)
+                               AND p.person_id = subject)
+             AND NOT EXISTS (SELECT FROM identity.roster_file f WHERE f.key_id = subject)
              AND NOT EXISTS (SELECT FROM identity.enrolment e
                              WHERE e.account_id = subject
                                AND e.state IN ('ACCEPTED', 'PENDING', 'REVIEW'))

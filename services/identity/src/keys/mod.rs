@@ -7,6 +7,7 @@ mod store;
 
 pub(crate) use store::PostgresKeyStore;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -38,6 +39,10 @@ pub(crate) enum Column {
     GuardianConsent,
     NoticePhone,
     RecoveryPhone,
+    RosterName,
+    RosterIdNumber,
+    RosterPhone,
+    RosterPiece,
     SigningSeed,
 }
 
@@ -54,6 +59,10 @@ impl Column {
             Self::GuardianConsent => ("guardian_consent", "guardian"),
             Self::NoticePhone => ("notice", "phone"),
             Self::RecoveryPhone => ("phone_recovery", "new_phone"),
+            Self::RosterName => ("roster_person", "name"),
+            Self::RosterIdNumber => ("roster_person", "id_number"),
+            Self::RosterPhone => ("roster_person", "phone"),
+            Self::RosterPiece => ("roster_piece", "data"),
             Self::SigningSeed => ("signing_key", "seed"),
         };
         Cell { schema: SCHEMA, table, column, row }
@@ -133,6 +142,22 @@ impl Vault {
         self.store.get(subject).await?.ok_or(Error::KeyMissing)
     }
 
+    /// The data keys of people whose ids were made just now, in their order. Committed before
+    /// anything is sealed with them.
+    pub(crate) async fn make_keys(&self, subjects: &[Uuid]) -> Result<Vec<DataKey>> {
+        Ok(self.store.create_many(subjects).await?)
+    }
+
+    /// The data keys of those of the subjects that have one.
+    pub(crate) async fn keys(&self, subjects: &[Uuid]) -> Result<HashMap<Uuid, DataKey>> {
+        Ok(self.store.get_many(subjects).await?)
+    }
+
+    /// Destroys data keys for good, of subjects of whom nobody makes one at the same time.
+    pub(crate) async fn destroy_keys(&self, subjects: &[Uuid]) -> Result<()> {
+        if subjects.is_empty() { Ok(()) } else { Ok(self.store.destroy_many(subjects).await?) }
+    }
+
     /// Destroys a data key for good.
     pub(crate) async fn destroy_key(&self, subject: Uuid) -> Result<()> {
         Ok(self.store.destroy(subject).await?)
@@ -145,9 +170,29 @@ impl Vault {
         row: Uuid,
         text: &str,
     ) -> Result<Vec<u8>> {
+        self.seal_bytes(key, column, row, text.as_bytes())
+    }
+
+    pub(crate) fn seal_bytes(
+        &self,
+        key: &DataKey,
+        column: Column,
+        row: Uuid,
+        bytes: &[u8],
+    ) -> Result<Vec<u8>> {
         self.cipher
-            .seal(key, &column.cell(row), text.as_bytes())
+            .seal(key, &column.cell(row), bytes)
             .map_err(|_failed| Error::Cryptography("seal"))
+    }
+
+    pub(crate) fn open_bytes(
+        &self,
+        key: &DataKey,
+        column: Column,
+        row: Uuid,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>> {
+        Ok(self.cipher.open(key, &column.cell(row), sealed)?)
     }
 
     pub(crate) fn open(

@@ -1,5 +1,7 @@
 //! The key store on PostgreSQL: a database and a pool of its own.
 
+use std::collections::HashMap;
+
 use sqlx::PgPool;
 use uuid::Uuid;
 use zhiyuan_crypto::keys::{DataKey, KeyRing, KeyStore, KeyStoreError, WrappedKey};
@@ -66,6 +68,40 @@ impl KeyStore for PostgresKeyStore {
     async fn destroy(&self, subject: Uuid) -> Result<(), KeyStoreError> {
         let mut tx = self.pool.begin().await.map_err(unavailable)?;
         db::destroy_data_key(&mut tx, subject, self.clock.now()).await.map_err(unavailable)?;
+        tx.commit().await.map_err(unavailable)
+    }
+
+    async fn create_many(&self, subjects: &[Uuid]) -> Result<Vec<DataKey>, KeyStoreError> {
+        let made: Vec<DataKey> = subjects.iter().map(|_| DataKey::generate(FIRST)).collect();
+        let wrapped =
+            subjects.iter().zip(&made).map(|(subject, key)| self.ring.wrap(*subject, key));
+        let wrapped = wrapped.collect::<Result<Vec<_>, _>>()?;
+        let keks: Vec<i16> = wrapped.iter().map(|key| key.version).collect();
+        let bytes: Vec<Vec<u8>> = wrapped.into_iter().map(|key| key.bytes).collect();
+        let mut tx = self.pool.begin().await.map_err(unavailable)?;
+        let stored = db::insert_held_keys(&mut tx, subjects, &keks, &bytes, self.clock.now())
+            .await
+            .map_err(unavailable)?;
+        if usize::try_from(stored) != Ok(subjects.len()) {
+            return Err(KeyStoreError::Destroyed);
+        }
+        tx.commit().await.map_err(unavailable)?;
+        Ok(made)
+    }
+
+    async fn get_many(&self, subjects: &[Uuid]) -> Result<HashMap<Uuid, DataKey>, KeyStoreError> {
+        let mut conn = self.pool.acquire().await.map_err(unavailable)?;
+        let stored = db::find_data_keys(&mut conn, subjects).await.map_err(unavailable)?;
+        drop(conn);
+        let keys = stored.into_iter().map(|(subject, version, bytes)| {
+            Ok((subject, self.ring.unwrap(subject, &WrappedKey { version, bytes })?))
+        });
+        keys.collect()
+    }
+
+    async fn destroy_many(&self, subjects: &[Uuid]) -> Result<(), KeyStoreError> {
+        let mut tx = self.pool.begin().await.map_err(unavailable)?;
+        db::destroy_data_keys(&mut tx, subjects, self.clock.now()).await.map_err(unavailable)?;
         tx.commit().await.map_err(unavailable)
     }
 }

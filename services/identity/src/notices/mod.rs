@@ -51,10 +51,12 @@ pub(crate) enum Template {
     RecoveryEnded,
     /// It has taken effect; goes to the new phone.
     RecoveryCompleted,
+    /// Whoever a roster lists with this phone has registered with another one.
+    OnRoster,
 }
 
 impl Template {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Registered,
         Self::Refused,
         Self::AttemptOnAccount,
@@ -68,6 +70,7 @@ impl Template {
         Self::RecoveryApprovedNew,
         Self::RecoveryEnded,
         Self::RecoveryCompleted,
+        Self::OnRoster,
     ];
 
     /// As in the column `template`.
@@ -86,6 +89,7 @@ impl Template {
             Self::RecoveryApprovedNew => "RECOVERY_APPROVED_NEW",
             Self::RecoveryEnded => "RECOVERY_ENDED",
             Self::RecoveryCompleted => "RECOVERY_COMPLETED",
+            Self::OnRoster => "ON_ROSTER",
         }
     }
 
@@ -137,6 +141,9 @@ impl Template {
             }
             Self::RecoveryCompleted => {
                 "志愿者账号已更换为本手机号并重设密码，所有设备需要重新登录。如非本人操作，请立即联系所在团组织。"
+            }
+            Self::OnRoster => {
+                "团员名册中登记为本手机号的团员已用另一手机号注册志愿者。如非本人注册，请立即联系所在团组织。"
             }
         }
     }
@@ -296,6 +303,25 @@ impl Notice {
             notice_id,
             once: format!("guardian/{enrolment_id}"),
             template: Template::Guardian,
+            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
+            at,
+        })
+    }
+
+    /// Somebody on a roster has registered with another phone than the roster's, told to that
+    /// one; makes the key that it is sealed with.
+    pub(crate) async fn on_roster(
+        vault: &Vault,
+        clock: &dyn Clock,
+        enrolment_id: Uuid,
+        phone: &str,
+        at: OffsetDateTime,
+    ) -> Result<Self> {
+        let notice_id = new_id(clock);
+        Ok(Self {
+            notice_id,
+            once: format!("roster/{enrolment_id}"),
+            template: Template::OnRoster,
             recipient: Recipient::seal(vault, notice_id, phone, None).await?,
             at,
         })

@@ -16,6 +16,7 @@ use zhiyuan_contracts::identity::v1::{
     DiscardEnrolmentRequest, Enrolment, EnrolmentState, GetEnrolmentRequest, SendSmsCodeRequest,
     SendSmsCodeResponse, SmsPurpose,
 };
+use zhiyuan_crypto::password::Params;
 use zhiyuan_crypto::{Key32, SigningKey};
 use zhiyuan_domain::{ManualClock, SharedClock, SystemClock, new_id};
 use zhiyuan_identity::{Config, DEFAULTS, Deps, MIGRATOR, key_migrator};
@@ -32,6 +33,9 @@ pub(crate) const BEGIN: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
 pub(crate) const KEYS_OF_PEOPLE: &str = "SELECT count(*) FROM keys.data_key
      WHERE subject NOT IN (SELECT signing_key_id FROM identity.signing_key)";
 
+/// For tests of thousands, which are not about passwords.
+const CHEAP: Params = Params { memory_kib: 8, iterations: 1, lanes: 1 };
+
 /// A running identity and everything around it.
 pub(crate) struct Identity {
     pub(crate) clock: Arc<ManualClock>,
@@ -40,6 +44,7 @@ pub(crate) struct Identity {
     pub(crate) address: String,
     pub(crate) config: Config,
     pub(crate) signer: Arc<AssertionSigner>,
+    costs: Params,
     _database: TestDatabase,
     _tasks: Tasks,
 }
@@ -51,7 +56,7 @@ impl Identity {
 
     /// Starts with more configuration, of sections that `config` does not name.
     /// `VENDORS` in it stands for the address of the vendors; with `NO_IDS` whoever delivers
-    /// messages is not told their ids.
+    /// messages is not told their ids; with `CHEAP` passwords cost next to nothing.
     pub(crate) async fn start_with(more: &str) -> Self {
         let database =
             TestDatabase::create_many(&[("identity", &MIGRATOR), ("keys", key_migrator())]).await;
@@ -64,10 +69,21 @@ impl Identity {
         let config = config(&database, &vendor_address, &caller, &more);
         let clock = Arc::new(ManualClock::new(BEGIN));
         let shared: SharedClock = clock.clone();
-        let tasks = serve(&config, listener, &shared).await;
+        let costs = if more.contains("CHEAP") { CHEAP } else { Params::default() };
+        let tasks = serve(&config, costs, listener, &shared).await;
         let signer = Arc::new(AssertionSigner::new("registration", caller, shared));
         let pool = PgPool::connect(&database.admin_url()).await.unwrap();
-        Self { clock, vendors, pool, address, config, signer, _database: database, _tasks: tasks }
+        Self {
+            clock,
+            vendors,
+            pool,
+            address,
+            config,
+            signer,
+            costs,
+            _database: database,
+            _tasks: tasks,
+        }
     }
 
     /// Another process on the same database: its address, and what ends it.
@@ -84,7 +100,7 @@ impl Identity {
     ) -> (String, Tasks) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        (address, serve(config, listener, clock).await)
+        (address, serve(config, self.costs, listener, clock).await)
     }
 
     pub(crate) fn channel(&self) -> Channel {
@@ -243,11 +259,16 @@ impl Identity {
     }
 }
 
-async fn serve(config: &Config, listener: tokio::net::TcpListener, clock: &SharedClock) -> Tasks {
+async fn serve(
+    config: &Config,
+    password_costs: Params,
+    listener: tokio::net::TcpListener,
+    clock: &SharedClock,
+) -> Tasks {
     let stop = Stop::new();
     let tasks = Tasks::new(stop.clone());
     let (signal, ready) = Ready::channel();
-    let deps = Deps::new(clock.clone());
+    let deps = Deps { password_costs, ..Deps::new(clock.clone()) };
     tasks.start("identity", zhiyuan_identity::run(config.clone(), deps, listener, stop, signal));
     tokio::select! {
         failure = tasks.failed() => panic!("{failure:?}"),
@@ -292,6 +313,7 @@ max_skew_ms = 9000000000000
 checks_ms = 20
 notices_ms = 20
 signing_keys_ms = 20
+rosters_ms = 20
 [database]
 url = "{url}"
 allow_unsafe_durability = true
@@ -300,7 +322,7 @@ url = "{keys}"
 allow_unsafe_durability = true
 [callers.registration]
 public_keys = ["{caller}"]
-scopes = ["identity.accounts", "identity.enrolments", "identity.phone_recoveries", "identity.revocations"]
+scopes = ["identity.accounts", "identity.enrolments", "identity.phone_recoveries", "identity.revocations", "identity.rosters"]
 [callers.stranger]
 public_keys = ["{stranger}"]
 scopes = []

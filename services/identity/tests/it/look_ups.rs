@@ -203,7 +203,7 @@ async fn an_id_of_a_platform_is_one_volunteer_s_and_that_platform_s_alone() {
 
 /// Makes a second index key active besides the first one; the process from then on is the
 /// next one, which has it.
-async fn rotate(identity: &mut Identity) -> Tasks {
+pub(crate) async fn rotate(identity: &mut Identity) -> Tasks {
     let key = zhiyuan_crypto::Key32::generate().to_base64().to_string();
     identity.config.keys.blind_index.insert("2".into(), Secret::new(key));
     let sql =

@@ -27,6 +27,7 @@ mod race;
 mod recoveries;
 mod refusals;
 mod reviewing;
+mod rosters;
 mod sealed;
 mod service_accounts;
 mod sessions;

@@ -50,7 +50,43 @@ impl KeyStore for MemoryKeyStore {
     }
 
     async fn destroy(&self, subject: Uuid) -> Result<(), KeyStoreError> {
-        self.lock().insert(subject, None);
+        self.destroy_many(&[subject]).await
+    }
+
+    async fn create_many(&self, subjects: &[Uuid]) -> Result<Vec<DataKey>, KeyStoreError> {
+        let mut keys = self.lock();
+        let known = |(place, subject): (usize, &Uuid)| {
+            keys.contains_key(subject)
+                || subjects.iter().take(place).any(|before| before == subject)
+        };
+        if subjects.iter().enumerate().any(known) {
+            return Err(KeyStoreError::Destroyed);
+        }
+        let drawn = subjects.iter().map(|subject| {
+            let data_key = DataKey::generate(1);
+            Ok((*subject, self.ring.wrap(*subject, &data_key)?, data_key))
+        });
+        let drawn = drawn.collect::<Result<Vec<_>, KeyStoreError>>()?;
+        let (mut made, mut wrapped) = (Vec::new(), Vec::new());
+        for (subject, key, data_key) in drawn {
+            wrapped.push((subject, Some(key)));
+            made.push(data_key);
+        }
+        keys.extend(wrapped);
+        Ok(made)
+    }
+
+    async fn get_many(&self, subjects: &[Uuid]) -> Result<HashMap<Uuid, DataKey>, KeyStoreError> {
+        let keys = self.lock();
+        let found = subjects.iter().filter_map(|subject| {
+            let wrapped = keys.get(subject)?.as_ref()?;
+            Some(self.ring.unwrap(*subject, wrapped).map(|key| (*subject, key)))
+        });
+        Ok(found.collect::<Result<_, _>>()?)
+    }
+
+    async fn destroy_many(&self, subjects: &[Uuid]) -> Result<(), KeyStoreError> {
+        self.lock().extend(subjects.iter().map(|subject| (*subject, None)));
         Ok(())
     }
 }

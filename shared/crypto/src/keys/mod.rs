@@ -1,6 +1,6 @@
 //! Envelope encryption: a data key per person, wrapped by key-encryption keys.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::sync::Arc;
 
@@ -192,6 +192,24 @@ pub trait KeyStore: Send + Sync {
     /// # Errors
     /// [`KeyStoreError::Unavailable`].
     async fn destroy(&self, subject: Uuid) -> Result<(), KeyStoreError>;
+
+    /// Draws keys for subjects whose ids were made just now, all or none, in their order.
+    ///
+    /// # Errors
+    /// [`KeyStoreError::Destroyed`] if one of them was there before, and the others.
+    async fn create_many(&self, subjects: &[Uuid]) -> Result<Vec<DataKey>, KeyStoreError>;
+
+    /// Returns the keys of those of the subjects that have one.
+    ///
+    /// # Errors
+    /// [`KeyStoreError::Unwrap`], [`KeyStoreError::Unavailable`].
+    async fn get_many(&self, subjects: &[Uuid]) -> Result<HashMap<Uuid, DataKey>, KeyStoreError>;
+
+    /// Destroys the keys of subjects of whom nobody makes one at the same time.
+    ///
+    /// # Errors
+    /// [`KeyStoreError::Unavailable`].
+    async fn destroy_many(&self, subjects: &[Uuid]) -> Result<(), KeyStoreError>;
 }
 
 #[cfg(test)]

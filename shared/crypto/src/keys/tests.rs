@@ -128,3 +128,20 @@ async fn a_subject_destroyed_before_it_had_a_key_gets_none() {
     store.destroy(subject(7)).await.unwrap();
     assert!(matches!(store.create(subject(7)).await, Err(KeyStoreError::Destroyed)));
 }
+
+#[tokio::test]
+async fn keys_of_many_are_made_all_or_none_and_found_and_destroyed_together() {
+    let store = MemoryKeyStore::new(ring(1, &[(1, 1)]));
+    let made = store.create_many(&[subject(7), subject(8)]).await.unwrap();
+    assert_eq!(store.get(subject(8)).await.unwrap().as_ref(), made.get(1));
+    for known in [vec![subject(9), subject(7)], vec![subject(9), subject(9)]] {
+        assert!(matches!(store.create_many(&known).await, Err(KeyStoreError::Destroyed)));
+    }
+    let found = store.get_many(&[subject(7), subject(8), subject(9)]).await.unwrap();
+    assert_eq!(found.len(), 2);
+    assert_eq!(found.get(&subject(7)), made.first());
+    store.destroy_many(&[subject(7), subject(9)]).await.unwrap();
+    assert_eq!(store.get_many(&[subject(7), subject(9)]).await.unwrap().len(), 0);
+    assert!(matches!(store.create_many(&[subject(9)]).await, Err(KeyStoreError::Destroyed)));
+    assert_eq!(store.get(subject(8)).await.unwrap().as_ref(), made.get(1));
+}

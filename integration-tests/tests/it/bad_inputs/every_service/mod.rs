@@ -28,6 +28,13 @@ fn fields(way: &Way) -> Vec<Place> {
 fn assert_value_refused(told: &Told, place: &Place, what: &str) {
     match place.name().as_str() {
         "page_token" => assert_refused(told, Code::InvalidArgument, "PAGE_TOKEN_INVALID", &what),
+        // What is wrong with a row is in its answer: the others are none the worse for it.
+        "rows[0].name" | "rows[0].id_number" | "rows[0].phone" => {
+            assert_eq!(told.refusal, None, "{what}");
+            // `row_number: 1`, and `problem`.
+            let problem = |part: &[u8]| part.starts_with(&[8, 1, 16]) && (1..=3).contains(&part[3]);
+            assert!(told.body.windows(4).any(problem), "{what}");
+        }
         "type" => assert_refused(told, Code::InvalidArgument, "FEED_TYPE_UNKNOWN", &what),
         name => assert_field_refused(told, name, &what),
     }

@@ -9,14 +9,15 @@ use crate::bad_inputs::Way;
 use crate::harness::{Site, shared};
 
 /// By these a call that is sent again is known again.
-const MADE_BY_CALLERS: [&str; 3] = ["request_id", "enrolment_id", "recovery_id"];
+const MADE_BY_CALLERS: [&str; 4] = ["request_id", "enrolment_id", "recovery_id", "file_id"];
 
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 60] = [
+const WITHOUT: [&str; 63] = [
     "BatchGetApplicants",
     "BatchGetPhoneRecoveries",
+    "BatchGetRosterPeople",
     "BatchGetVolunteers",
     "BindExternalId",
     "ChangePassword",
@@ -27,6 +28,7 @@ const WITHOUT: [&str; 60] = [
     "EndOtherSessions",
     "EndSession",
     "FilterWithin",
+    "ForgetRosterPeople",
     "GetAccount",
     "GetMyProfile",
     "GetOrganization",
@@ -35,6 +37,7 @@ const WITHOUT: [&str; 60] = [
     "GetRejectedRosterRows",
     "GetRosterImport",
     "GiveConsent",
+    "ImportRosterRows",
     "ListAccountGrants",
     "ListClaimedEnrolments",
     "ListConsentTexts",

@@ -110,6 +110,7 @@ pub(super) async fn metacharacters(site: &Site) {
                         "ORGANIZATION_NOT_FOUND",
                         "GRANT_NOT_FOUND",
                         "ROSTER_IMPORT_NOT_FOUND",
+                        "ROSTER_FILE_NOT_FOUND",
                     ];
                     further.extend(missing.map(|reason| Some((Code::NotFound, reason))));
                 }

@@ -32,6 +32,18 @@ impl KeyStore for NoStore {
     async fn destroy(&self, _: Uuid) -> std::result::Result<(), KeyStoreError> {
         Ok(())
     }
+    async fn create_many(&self, _: &[Uuid]) -> std::result::Result<Vec<DataKey>, KeyStoreError> {
+        Err(KeyStoreError::Destroyed)
+    }
+    async fn get_many(
+        &self,
+        _: &[Uuid],
+    ) -> std::result::Result<std::collections::HashMap<Uuid, DataKey>, KeyStoreError> {
+        Ok(std::collections::HashMap::new())
+    }
+    async fn destroy_many(&self, _: &[Uuid]) -> std::result::Result<(), KeyStoreError> {
+        Ok(())
+    }
 }
 
 fn challenges(key: u8) -> Challenges {
