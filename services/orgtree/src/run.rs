@@ -15,6 +15,9 @@ use zhiyuan_contracts::orgtree::v1::authority_service_server::{
 use zhiyuan_contracts::orgtree::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
+use zhiyuan_contracts::orgtree::v1::organization_admin_service_server::{
+    OrganizationAdminServiceServer, SERVICE_NAME as ORGANIZATION_ADMIN,
+};
 use zhiyuan_contracts::orgtree::v1::organization_service_server::{
     OrganizationServiceServer, SERVICE_NAME as ORGANIZATIONS,
 };
@@ -32,10 +35,11 @@ use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
-use crate::authority::{self, Authority, Operation};
+use crate::authority::{self, Authority, Endings, Operation};
 use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
+use crate::organizations::changing::{Changing, Mass, OrganizationAdmin};
 use crate::organizations::{Feed, Organizations};
 use crate::regions::Regions;
 use crate::requests;
@@ -135,11 +139,24 @@ pub async fn run(
     let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
     let trail = Trail::new(NAME, deps.clock.clone());
     let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
-    let routes = server::standard_routes(&[REGIONS, ORGANIZATIONS, STATISTICS, AUTHORITY, FEED])
+    let changing = Changing {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        trail: trail.clone(),
+        outbox: publisher.outbox(),
+        mass: Mass {
+            volunteers: config.changes.mass_volunteers,
+            organizations: config.changes.mass_organizations,
+        },
+        endings: Endings::default(),
+    };
+    let services = [REGIONS, ORGANIZATIONS, ORGANIZATION_ADMIN, STATISTICS, AUTHORITY, FEED];
+    let routes = server::standard_routes(&services)
         .await
         .map_err(|error| RunError::Serve(error.into()))?
         .add_service(RegionServiceServer::new(Regions::new(pool.clone())))
         .add_service(OrganizationServiceServer::new(Organizations::new(pool.clone())))
+        .add_service(OrganizationAdminServiceServer::new(OrganizationAdmin(changing)))
         .add_service(StatisticsServiceServer::new(Statistics::new(
             pool.clone(),
             deps.clock.clone(),

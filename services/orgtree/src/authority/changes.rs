@@ -10,8 +10,8 @@ use zhiyuan_rpc::Fields;
 
 use super::db::Kept;
 use super::ending::Endings;
+use super::holding::note_refusal;
 use super::records::{self, Right};
-use super::refusals::{self, Told};
 use super::{Grant, Permission, Role, Verdict, db, decide, holds_all, stays_administered};
 use crate::counts;
 use crate::error::{Error, Result};
@@ -165,30 +165,9 @@ impl Changes {
         Ok(given.made)
     }
 
-    /// Records that a change was refused to somebody who may not make it. What can't be
-    /// recorded is not told as a refusal either: who tries hears that nothing works.
+    /// Records that a change was refused to somebody who may not make it.
     async fn note(&self, call: &Request, reason: &'static str, record: &Record) -> Result<()> {
-        tracing::warn!(
-            caller.id = %call.caller,
-            method = call.method,
-            why = reason,
-            "a change of grants was refused"
-        );
-        again(Error::is_lost, async || {
-            let mut transaction = self.pool.begin().await?;
-            let now = self.clock.now();
-            let count = refusals::db::count(&mut transaction, call.caller, now).await?;
-            match refusals::told(count) {
-                Told::Whole => self.trail.append(&mut transaction, record).await?,
-                Told::Number => {
-                    let record = records::went_on(records::person(call.caller), count);
-                    self.trail.append(&mut transaction, &record).await?;
-                }
-                Told::Counted => {}
-            }
-            Ok(transaction.commit().await?)
-        })
-        .await
+        note_refusal(&self.pool, &self.clock, &self.trail, (call, reason), record).await
     }
 }
 

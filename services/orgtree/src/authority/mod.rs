@@ -6,6 +6,7 @@ mod closed;
 mod db;
 mod ending;
 mod grpc;
+mod holding;
 mod operator;
 mod records;
 pub(crate) mod refusals;
@@ -17,7 +18,9 @@ use uuid::Uuid;
 
 pub(crate) use closed::end_of as end_of_closed;
 pub(crate) use db::is_given;
+pub(crate) use ending::Endings;
 pub(crate) use grpc::Authority;
+pub(crate) use holding::{holding, is_held, note_refusal};
 pub(crate) use operator::operate;
 pub use operator::{GrantError, Operation, OperatorGrant, grant};
 
@@ -108,7 +111,7 @@ impl Role {
     }
 
     /// The numbers of the roles that may do something.
-    fn with(permission: Permission) -> Vec<i16> {
+    pub(crate) fn with(permission: Permission) -> Vec<i16> {
         let may = |role: &Self| role.permissions().contains(&permission);
         Self::ALL.into_iter().filter(may).map(Self::number).collect()
     }

@@ -1,5 +1,6 @@
 //! The SQL of the figures.
 
+pub(crate) mod moving;
 mod recount;
 
 pub(crate) use recount::Difference;
@@ -294,7 +295,8 @@ pub(super) async fn get(executor: impl PgExecutor<'_>, code: &str) -> Result<Cou
 }
 
 /// Finds the figures as of a cut: what is counted, less what came after the cut, and with
-/// what came before it and is not folded yet. One statement, one snapshot.
+/// what came before it and is not folded yet. One statement, one snapshot. Of what lies below
+/// by the tree as it is: [`moving::correction`] tells the difference to the tree at the cut.
 #[tracing::instrument(name = "db.count.get_as_of", skip_all)]
 pub(super) async fn get_as_of(
     executor: impl PgExecutor<'_>,

@@ -14,6 +14,7 @@ use zhiyuan_feed::cuts;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 use zhiyuan_rpc::{Error as RpcError, Fields};
 
+use super::db::moving;
 use super::{Figures, db};
 use crate::error::{Error, Result};
 use crate::run::NAME;
@@ -81,7 +82,15 @@ impl Statistics {
         if !cut.exact {
             return Err(Error::CutNotExact);
         }
-        let (own, subtree) = db::get_as_of(&self.pool, code, cut.cut_id).await?;
+        let mut transaction = self.pool.begin().await?;
+        // Whoever changes the tree has dated the change before it is complete: once the tree is
+        // kept, all changes up to the cut are there.
+        db::keep_tree(&mut transaction).await?;
+        if !moving::was(&mut transaction, code, at).await? {
+            return Err(Error::OrganizationNotFound);
+        }
+        let (own, mut subtree) = db::get_as_of(&mut *transaction, code, cut.cut_id).await?;
+        subtree += moving::correction(&mut transaction, code, cut.cut_id, at).await?;
         Ok((own, subtree, at))
     }
 }

@@ -4,7 +4,7 @@ mod answers;
 mod schema;
 mod workspace;
 
-use std::{path::Path, process::Command};
+use std::{ffi::OsString, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
@@ -86,6 +86,11 @@ async fn ask(workspace: &Workspace, packages: &[String]) -> Result<tempfile::Tem
     for package in packages {
         cargo.args(["-p", package]);
     }
+    // `cargo run` says to what it runs which package that is. Build scripts look at it, so that
+    // half of what the workspace depends on would be built anew, here and then outside again.
+    for name in std::env::vars_os().map(|(name, _)| name).filter(of_this_package) {
+        cargo.env_remove(name);
+    }
     cargo
         .env("DATABASE_URL", database.url())
         .env("SQLX_OFFLINE", "false")
@@ -96,4 +101,12 @@ async fn ask(workspace: &Workspace, packages: &[String]) -> Result<tempfile::Tem
         bail!("the workspace does not compile against its own migrations");
     }
     Ok(fresh)
+}
+
+/// Whether a variable tells a program of its own package.
+fn of_this_package(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }

@@ -14,7 +14,7 @@ const MADE_BY_CALLERS: [&str; 3] = ["request_id", "enrolment_id", "recovery_id"]
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 52] = [
+const WITHOUT: [&str; 53] = [
     "BatchGetApplicants",
     "BatchGetPhoneRecoveries",
     "BatchGetVolunteers",
@@ -47,6 +47,7 @@ const WITHOUT: [&str; 52] = [
     "ListMyRecords",
     "ListOrganizations",
     "ListPhoneRecoveries",
+    "ListProposals",
     "ListRegions",
     "ListReviews",
     "ListRevocations",

@@ -100,9 +100,10 @@ pub(super) async fn metacharacters(site: &Site) {
                     // It has to be one that can be chosen.
                     further.push(Some((Code::InvalidArgument, "INVALID_FIELDS")));
                 }
-                if ["purpose", "note"].contains(&&*place.name()) {
-                    // Nobody applies in the samples.
-                    let missing = ["REVIEW_NOT_FOUND", "ENROLMENT_NOT_FOUND"];
+                if ["purpose", "note"].contains(&place.field().name()) {
+                    // Nobody applies in the samples, and there is no organization.
+                    let missing =
+                        ["REVIEW_NOT_FOUND", "ENROLMENT_NOT_FOUND", "ORGANIZATION_NOT_FOUND"];
                     further.extend(missing.map(|reason| Some((Code::NotFound, reason))));
                 }
                 assert!(further.contains(&refusal), "{what}: {refusal:?}");
