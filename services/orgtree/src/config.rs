@@ -40,6 +40,8 @@ pub struct Config {
     pub signing_key: Secret,
     /// The figures of organizations.
     pub counts: CountsConfig,
+    /// Changes of the tree.
+    pub changes: ChangesConfig,
     /// The feed of organizations.
     pub feed: FeedConfig,
     /// The audit.
@@ -54,6 +56,16 @@ pub struct CountsConfig {
     pub fold_ms: u64,
     /// Recounted so often.
     pub verify_ms: u64,
+}
+
+/// From how many on a change of the tree takes two people.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChangesConfig {
+    /// Volunteers at an organization and below it.
+    pub mass_volunteers: i64,
+    /// Organizations, itself and below it.
+    pub mass_organizations: i64,
 }
 
 /// What is wrong with the configuration; never holds a secret.

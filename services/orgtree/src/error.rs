@@ -47,8 +47,9 @@ pub(crate) enum Error {
     /// The root would have no administrator, or not for as long.
     #[error("the last administrator of the root")]
     LastAdministrator,
-    /// The grant is revoked, and may still have effect for so long.
-    #[error("the revocation is recorded, and not over yet")]
+    /// The grant is revoked, or the organization moved, and what was before may still have
+    /// effect for so long.
+    #[error("the change is recorded, and not over yet")]
     RevocationInProgress {
         /// Until it is over.
         wait: Duration,
@@ -98,6 +99,39 @@ pub(crate) enum Error {
         /// By this grant.
         id: Uuid,
     },
+    /// The organization has changed since the caller has seen it.
+    #[error("the organization has changed since")]
+    EtagStale,
+    /// The code is that of another organization.
+    #[error("the code is taken")]
+    OrganizationCodeTaken {
+        /// Whether that one is closed.
+        closed: bool,
+    },
+    /// An open organization right below the same one has the name.
+    #[error("the name is taken")]
+    OrganizationNameTaken,
+    /// An organization would lie below itself.
+    #[error("an organization would lie below itself")]
+    OrganizationCycle,
+    /// No more organizations have a place right below that one.
+    #[error("too many organizations right below one")]
+    TooManyChildren,
+    /// One person alone may not make such a change.
+    #[error("a second person is required")]
+    SecondPersonRequired,
+    /// Somebody is at the organization, or something open below it.
+    #[error("the organization is not empty")]
+    OrganizationNotEmpty,
+    /// There is no such proposal, or it is hidden from this caller.
+    #[error("there is no such proposal")]
+    ProposalNotFound,
+    /// The proposal does not wait any more.
+    #[error("the proposal has ended")]
+    ProposalEnded,
+    /// The two are not two.
+    #[error("another person is required")]
+    AnotherPersonRequired,
     /// The request id was used with another request.
     #[error("the request id was used with another request")]
     RequestIdReused,
@@ -142,6 +176,8 @@ impl Error {
             Self::CheckNumberWrong => Reason::CheckNumberWrong.wire(),
             Self::InvitationOfAnother => Reason::InvitationOfAnother.wire(),
             Self::GrantDelegated => Reason::GrantDelegated.wire(),
+            Self::ProposalNotFound => Reason::ProposalNotFound.wire(),
+            Self::AnotherPersonRequired => Reason::AnotherPersonRequired.wire(),
             Self::InvitationNotAccepted
             | Self::InvitationOver
             | Self::InvitationsTooMany
@@ -154,6 +190,14 @@ impl Error {
             | Self::OrganizationClosed { .. }
             | Self::AccountClosed
             | Self::RosterExists
+            | Self::EtagStale
+            | Self::OrganizationCodeTaken { .. }
+            | Self::OrganizationNameTaken
+            | Self::OrganizationCycle
+            | Self::TooManyChildren
+            | Self::SecondPersonRequired
+            | Self::OrganizationNotEmpty
+            | Self::ProposalEnded
             | Self::RequestIdReused
             | Self::PageToken
             | Self::Database(_)
@@ -213,7 +257,7 @@ impl From<Error> for RpcError {
             Error::RevocationInProgress { wait } => Self::new(
                 Code::Unavailable,
                 Reason::RevocationInProgress,
-                "撤销已登记，正在等待全部服务生效，请稍后用同一请求重试以确认",
+                "变更已登记，正在等待全部服务生效，请稍后用同一请求重试以确认",
             )
             .with_retry_after(wait),
             Error::OrganizationClosed { successor } => {
@@ -284,6 +328,59 @@ impl From<Error> for RpcError {
                 "您已委托他人管理该组织或其上级、下级组织，请先撤销那项委托再委托其他人",
             )
             .with_metadata("grant_id", id.to_string()),
+            Error::EtagStale => {
+                Self::new(Code::Conflict, Reason::EtagStale, "该组织已被他人修改，请刷新后重新操作")
+            }
+            Error::OrganizationCodeTaken { closed: false } => Self::new(
+                Code::AlreadyExists,
+                Reason::OrganizationCodeTaken,
+                "该组织代码已被使用，请换一个代码",
+            ),
+            Error::OrganizationCodeTaken { closed: true } => Self::new(
+                Code::Precondition,
+                Reason::OrganizationCodeTaken,
+                "该代码属于已撤销的组织，不能再次使用，请换一个代码",
+            ),
+            Error::OrganizationNameTaken => Self::new(
+                Code::AlreadyExists,
+                Reason::OrganizationNameTaken,
+                "同一上级组织下已有同名组织，请换一个名称",
+            ),
+            Error::OrganizationCycle => Self::new(
+                Code::Precondition,
+                Reason::OrganizationCycle,
+                "不能将组织移到自身或其下级之下，请选择其他上级组织",
+            ),
+            Error::TooManyChildren => Self::new(
+                Code::Exhausted,
+                Reason::TooManyChildren,
+                "该上级组织的直属下级已达 5000 个，请选择或先设立其他上级组织",
+            ),
+            Error::SecondPersonRequired => Self::new(
+                Code::Precondition,
+                Reason::SecondPersonRequired,
+                "此项变动须由两名管理员办理，请先提出变动申请，再由另一名管理员批准",
+            ),
+            Error::OrganizationNotEmpty => Self::new(
+                Code::Precondition,
+                Reason::OrganizationNotEmpty,
+                "该组织仍有成员或未撤销的下级组织，请指定承接的组织，或先撤销下级组织",
+            ),
+            Error::ProposalNotFound => Self::new(
+                Code::NotFound,
+                Reason::ProposalNotFound,
+                "没有这项变动申请，请刷新列表后重试",
+            ),
+            Error::ProposalEnded => Self::new(
+                Code::Precondition,
+                Reason::ProposalEnded,
+                "该变动申请已办结、已撤回、已过期，或申请人已无权限，请刷新列表后重新申请",
+            ),
+            Error::AnotherPersonRequired => Self::new(
+                Code::Forbidden,
+                Reason::AnotherPersonRequired,
+                "须由另一名管理员批准，且两人的权限不能互相授予或在申请之后取得",
+            ),
             Error::RequestIdReused => Self::new(
                 Code::AlreadyExists,
                 Reason::RequestIdReused,
@@ -353,6 +450,25 @@ mod tests {
             (Error::InvitationOfAnother, Code::Forbidden, "INVITATION_OF_ANOTHER"),
             (Error::GrantDelegated, Code::Precondition, "GRANT_DELEGATED"),
             (Error::DelegationExists { id: Uuid::nil() }, Code::AlreadyExists, "DELEGATION_EXISTS"),
+            (Error::EtagStale, Code::Conflict, "ETAG_STALE"),
+            (
+                Error::OrganizationCodeTaken { closed: false },
+                Code::AlreadyExists,
+                "ORGANIZATION_CODE_TAKEN",
+            ),
+            (
+                Error::OrganizationCodeTaken { closed: true },
+                Code::Precondition,
+                "ORGANIZATION_CODE_TAKEN",
+            ),
+            (Error::OrganizationNameTaken, Code::AlreadyExists, "ORGANIZATION_NAME_TAKEN"),
+            (Error::OrganizationCycle, Code::Precondition, "ORGANIZATION_CYCLE"),
+            (Error::TooManyChildren, Code::Exhausted, "TOO_MANY_CHILDREN"),
+            (Error::SecondPersonRequired, Code::Precondition, "SECOND_PERSON_REQUIRED"),
+            (Error::OrganizationNotEmpty, Code::Precondition, "ORGANIZATION_NOT_EMPTY"),
+            (Error::ProposalNotFound, Code::NotFound, "PROPOSAL_NOT_FOUND"),
+            (Error::ProposalEnded, Code::Precondition, "PROPOSAL_ENDED"),
+            (Error::AnotherPersonRequired, Code::Forbidden, "ANOTHER_PERSON_REQUIRED"),
             (Error::RequestIdReused, Code::AlreadyExists, "REQUEST_ID_REUSED"),
             (Error::PageToken, Code::InvalidInput, "PAGE_TOKEN_INVALID"),
             (Error::Database(sqlx::Error::PoolTimedOut), Code::Unavailable, "UNAVAILABLE"),

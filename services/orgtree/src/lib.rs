@@ -12,7 +12,7 @@ mod requests;
 mod run;
 
 pub use authority::{GrantError, Operation, OperatorGrant, Role, grant};
-pub use config::{Config, ConfigError, CountsConfig, Seed};
+pub use config::{ChangesConfig, Config, ConfigError, CountsConfig, Seed};
 pub use migrate::{MigrateError, migrate};
 pub use organizations::{Fault, LoadError, Problem};
 pub use regions::DataError;

@@ -18,6 +18,9 @@ use zhiyuan_contracts::orgtree::v1::feed_service_server::{
 use zhiyuan_contracts::orgtree::v1::invitation_service_server::{
     InvitationServiceServer, SERVICE_NAME as INVITATIONS,
 };
+use zhiyuan_contracts::orgtree::v1::organization_admin_service_server::{
+    OrganizationAdminServiceServer, SERVICE_NAME as ORGANIZATION_ADMIN,
+};
 use zhiyuan_contracts::orgtree::v1::organization_service_server::{
     OrganizationServiceServer, SERVICE_NAME as ORGANIZATIONS,
 };
@@ -36,11 +39,13 @@ use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::authority::ending::Endings;
+use crate::authority::refusals::Refusals;
 use crate::authority::{self, Authority, Operation};
 use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
 use crate::invitations::{self, Codes, Invitations};
+use crate::organizations::changing::{Changing, Mass, OrganizationAdmin};
 use crate::organizations::{Feed, Organizations};
 use crate::regions::Regions;
 use crate::requests;
@@ -149,12 +154,26 @@ pub async fn run(
     // One for all: what one service has waited for, no other waits for again.
     let endings = Endings::default();
     let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
-    let served = [REGIONS, ORGANIZATIONS, STATISTICS, AUTHORITY, INVITATIONS, FEED];
+    let changing = Changing {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        trail: trail.clone(),
+        outbox: publisher.outbox(),
+        refusals: Refusals::new(pool.clone(), deps.clock.clone(), trail.clone()),
+        mass: Mass {
+            volunteers: config.changes.mass_volunteers,
+            organizations: config.changes.mass_organizations,
+        },
+        endings: endings.clone(),
+    };
+    let served =
+        [REGIONS, ORGANIZATIONS, ORGANIZATION_ADMIN, STATISTICS, AUTHORITY, INVITATIONS, FEED];
     let routes = server::standard_routes(&served)
         .await
         .map_err(|error| RunError::Serve(error.into()))?
         .add_service(RegionServiceServer::new(Regions::new(pool.clone())))
         .add_service(OrganizationServiceServer::new(Organizations::new(pool.clone())))
+        .add_service(OrganizationAdminServiceServer::new(OrganizationAdmin(changing)))
         .add_service(StatisticsServiceServer::new(Statistics::new(
             pool.clone(),
             deps.clock.clone(),

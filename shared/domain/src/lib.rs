@@ -9,6 +9,7 @@ pub mod ids;
 mod long_number;
 pub mod mobile;
 pub mod organization_code;
+pub mod organization_name;
 pub mod password;
 pub mod person_name;
 pub mod region_code;
@@ -31,6 +32,7 @@ pub use ids::{
 pub use long_number::holds_long_number;
 pub use mobile::{InvalidMobile, Mobile};
 pub use organization_code::{InvalidOrganizationCode, OrganizationCode};
+pub use organization_name::{InvalidOrganizationName, OrganizationName};
 pub use password::{InvalidPassword, Password, PersonalDetails};
 pub use person_name::{InvalidPersonName, PersonName};
 pub use region_code::{InvalidRegionCode, RegionCode};

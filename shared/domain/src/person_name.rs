@@ -196,7 +196,7 @@ fn is_latin(c: char) -> bool {
 }
 
 /// The CJK unified and compatibility ideographs of Unicode 17, and `〇`.
-fn is_han(c: char) -> bool {
+pub(crate) fn is_han(c: char) -> bool {
     matches!(c,
         '\u{3007}'
         | '\u{3400}'..='\u{4DBF}'

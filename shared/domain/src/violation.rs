@@ -2,7 +2,8 @@
 
 use crate::{
     InvalidGuardian, InvalidId, InvalidIdNumber, InvalidMobile, InvalidOrganizationCode,
-    InvalidPassword, InvalidPersonName, InvalidRegionCode, InvalidRemark, InvalidVolunteerNumber,
+    InvalidOrganizationName, InvalidPassword, InvalidPersonName, InvalidRegionCode, InvalidRemark,
+    InvalidVolunteerNumber,
 };
 
 /// A broken rule of one field.
@@ -30,6 +31,7 @@ told!(
     InvalidIdNumber,
     InvalidMobile,
     InvalidOrganizationCode,
+    InvalidOrganizationName,
     InvalidPassword,
     InvalidPersonName,
     InvalidRegionCode,

@@ -450,6 +450,24 @@ pub(crate) async fn settle(
     Ok(())
 }
 
+/// Whether somebody has a role at one of some organizations.
+#[tracing::instrument(name = "db.grant.is_held", skip_all)]
+pub(super) async fn is_held(
+    transaction: &mut PgConnection,
+    codes: &[&str],
+    now: OffsetDateTime,
+) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM orgtree.authority_grant
+                          WHERE organization_code = ANY($1) AND revoked_at IS NULL
+                            AND (expires_at IS NULL OR expires_at > $2)) AS "held!""#,
+        codes as &[&str],
+        now,
+    )
+    .fetch_one(transaction)
+    .await?)
+}
+
 /// Whether an account was closed, as far as it is told.
 #[tracing::instrument(name = "db.closed_account.is_closed", skip_all)]
 pub(super) async fn is_closed(transaction: &mut PgConnection, account_id: Uuid) -> Result<bool> {

@@ -1,4 +1,4 @@
-//! Waiting until a revoked grant is over everywhere.
+//! Waiting until a revoked grant, or one of what moved away, is over everywhere.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_millis(250);
 /// more.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// Since when this process knows that grants are revoked, on the one clock that nobody
+/// Since when this process knows that grants are revoked, or organizations moved, on the one clock that nobody
 /// sets. Another process, or this one after a restart, counts from when it first sees it:
 /// later than needed, and never too early.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,12 @@ impl Endings {
         Ok(())
     }
 
-    async fn wait(&self, grant_id: Uuid) -> Result<()> {
+    /// Waits until nothing that was allowed by a grant can take effect. Its revocation is
+    /// committed; or a move, which has an id of its own.
+    ///
+    /// # Errors
+    /// As [`Self::settle`].
+    pub(crate) async fn wait(&self, grant_id: Uuid) -> Result<()> {
         let now = Instant::now();
         let wait = self.left(grant_id, now);
         if deadline::left().is_some_and(|left| left < wait + REST) {

@@ -7,10 +7,10 @@ pub(crate) mod db;
 pub(crate) mod ending;
 pub(crate) mod giving;
 pub(crate) mod grpc;
+mod holding;
 mod operator;
 pub(crate) mod records;
 pub(crate) mod refusals;
-mod requiring;
 
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use uuid::Uuid;
 pub(crate) use closed::end_of as end_of_closed;
 pub(crate) use db::{is_given, reaching};
 pub(crate) use grpc::Authority;
+pub(crate) use holding::{holding, is_held, require};
 pub(crate) use operator::operate;
 pub use operator::{GrantError, Operation, OperatorGrant, grant};
-pub(crate) use requiring::{hold, require};
 
 /// How long others may rely on an answer, from when they asked.
 const LEASE: Duration = Duration::from_secs(3);

@@ -1,5 +1,6 @@
 //! The SQL of the figures.
 
+pub(crate) mod moving;
 mod recount;
 mod rows;
 pub(super) mod statements;
@@ -200,26 +201,29 @@ pub(super) struct Counted {
     pub(super) subtree: Figures,
 }
 
+impl Figures {
+    /// Of columns in the order of the fields.
+    fn of(columns: Vec<i64>) -> Result<Self> {
+        let columns: [i64; 7] = columns
+            .try_into()
+            .map_err(|_length| Error::Inconsistent("orgtree.organization_count"))?;
+        let [volunteers, verified_volunteers, league_members, ..] = columns;
+        let [.., members, registered_members, stated_members, stated_registered] = columns;
+        Ok(Self {
+            volunteers,
+            verified_volunteers,
+            league_members,
+            members,
+            registered_members,
+            stated_members,
+            stated_registered,
+        })
+    }
+}
+
 impl Counted {
-    /// Of columns in the order of [`Figures`].
     fn of(own: Vec<i64>, subtree: Vec<i64>) -> Result<Self> {
-        let figures = |columns: Vec<i64>| {
-            let columns: [i64; 7] = columns
-                .try_into()
-                .map_err(|_length| Error::Inconsistent("orgtree.organization_count"))?;
-            let [volunteers, verified_volunteers, league_members, ..] = columns;
-            let [.., members, registered_members, stated_members, stated_registered] = columns;
-            Ok::<_, Error>(Figures {
-                volunteers,
-                verified_volunteers,
-                league_members,
-                members,
-                registered_members,
-                stated_members,
-                stated_registered,
-            })
-        };
-        Ok(Self { own: figures(own)?, subtree: figures(subtree)? })
+        Ok(Self { own: Figures::of(own)?, subtree: Figures::of(subtree)? })
     }
 }
 
@@ -315,7 +319,8 @@ pub(super) async fn children(
 }
 
 /// Finds the figures as of a cut: what is counted, less what came after the cut, and with
-/// what came before it and is not folded yet. One statement, one snapshot.
+/// what came before it and is not folded yet. One statement, one snapshot. Of what lies below
+/// by the tree as it is: [`moving::correction`] tells the difference to the tree at the cut.
 #[tracing::instrument(name = "db.count.get_as_of", skip_all)]
 pub(super) async fn get_as_of(
     executor: impl PgExecutor<'_>,

@@ -20,7 +20,7 @@ use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 use zhiyuan_rpc::{Error as RpcError, Fields, PersonIdentity};
 
 use super::children::Children;
-use super::db::Counted;
+use super::db::{Counted, moving};
 use super::statements::Stating;
 use super::{Figures, db};
 use crate::error::{Error, Result};
@@ -88,7 +88,16 @@ impl Statistics {
         if !cut.exact {
             return Err(Error::CutNotExact);
         }
-        db::get_as_of(&self.pool, code, cut.cut_id).await
+        let mut transaction = self.pool.begin().await?;
+        // Whoever changes the tree has dated the change before it is complete: once the tree is
+        // kept, all changes up to the cut are there.
+        db::keep_tree(&mut transaction).await?;
+        if !moving::was(&mut transaction, code, at).await? {
+            return Err(Error::OrganizationNotFound);
+        }
+        let mut counted = db::get_as_of(&mut *transaction, code, cut.cut_id).await?;
+        counted.subtree += moving::correction(&mut transaction, code, cut.cut_id, at).await?;
+        Ok(counted)
     }
 }
 

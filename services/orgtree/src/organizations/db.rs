@@ -1,3 +1,7 @@
+//! The SQL of organizations.
+
+pub(super) mod dated;
+
 use sqlx::PgConnection;
 
 use super::file::Entry;
@@ -22,6 +26,8 @@ struct Row {
     contact_phone: String,
     contact_group_number: String,
     contact_note: String,
+    /// `None` of one as it was.
+    revision: Option<i64>,
     ancestor_names: Vec<String>,
 }
 
@@ -48,6 +54,7 @@ impl TryFrom<Row> for Organization {
                 group_number: row.contact_group_number,
                 note: row.contact_note,
             },
+            revision: row.revision,
             ancestor_names: row.ancestor_names,
         })
     }
@@ -60,7 +67,7 @@ macro_rules! select {
             Row,
             "SELECT o.code, o.name, o.kind, o.state, o.parent_code, o.region_code,
                  o.successor_code, o.leaf, o.contact_phone, o.contact_group_number,
-                 o.contact_note,
+                 o.contact_note, o.revision AS \"revision?\",
                  ARRAY(SELECT a.name FROM UNNEST(o.ancestors) WITH ORDINALITY AS above (code, place)
                        JOIN orgtree.organization a ON a.code = above.code
                        ORDER BY above.place) AS \"ancestor_names!\"
@@ -181,14 +188,28 @@ pub(super) async fn lock(connection: &mut PgConnection) -> std::result::Result<(
     )
     .fetch_one(&mut *connection)
     .await?;
+    alone(&mut *connection).await?;
+    // After the lock of the tree: whoever changes one organization takes them in this order too.
     sqlx::query!("LOCK TABLE orgtree.organization IN SHARE ROW EXCLUSIVE MODE")
-        .execute(&mut *connection)
-        .await?;
-    // Alone with the tree: figures are folded up it under the same lock, shared.
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('orgtree.tree', 0)) AS alone")
-        .fetch_one(connection)
+        .execute(connection)
         .await
         .map(drop)
+}
+
+/// Alone with the tree until the transaction ends: figures are folded up it, and roles given on
+/// it, under the same lock, shared. Everything that is changed now is dated to this moment.
+#[tracing::instrument(name = "db.tree.alone", skip_all)]
+pub(crate) async fn alone(connection: &mut PgConnection) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('orgtree.tree', 0)) AS alone")
+        .fetch_one(&mut *connection)
+        .await?;
+    // A statement of its own: the clock is looked at under the lock.
+    sqlx::query!(
+        "SELECT set_config('orgtree.changed_at', clock_timestamp()::text, true) AS changed_at"
+    )
+    .fetch_one(connection)
+    .await
+    .map(drop)
 }
 
 /// The tree as it is.

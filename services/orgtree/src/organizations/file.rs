@@ -59,7 +59,7 @@ pub enum Problem {
     #[error("parent_code leads around in a circle")]
     Cycle,
     /// The tree is deeper than any real one.
-    #[error("parent_code leads through more than 16 levels")]
+    #[error("parent_code leads through more than 12 levels")]
     Depth,
 }
 

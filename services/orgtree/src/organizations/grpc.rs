@@ -1,4 +1,7 @@
-use sqlx::PgPool;
+//! `zhiyuan.orgtree.v1.OrganizationService`.
+
+use sqlx::{PgConnection, PgPool};
+use time::OffsetDateTime;
 use tonic::{Request, Response, Status, async_trait};
 use zhiyuan_contracts::orgtree::v1::organization_service_server::OrganizationService;
 use zhiyuan_contracts::orgtree::v1::{
@@ -6,11 +9,12 @@ use zhiyuan_contracts::orgtree::v1::{
     ListOrganizationsResponse, Organization as WireOrganization, OrganizationContacts,
     OrganizationKind, OrganizationState,
 };
-use zhiyuan_domain::OrganizationCode;
+use zhiyuan_domain::{OrganizationCode, Violation};
 use zhiyuan_rpc::Fields;
 use zhiyuan_rpc::page::Page;
+use zhiyuan_rpc::wire::from_timestamp;
 
-use super::db::{self, Part};
+use super::db::{self, Part, dated};
 use super::search::Query;
 use super::{Kind, Organization, State};
 use crate::error::{Error, Result};
@@ -42,6 +46,7 @@ impl OrganizationService for Organizations {
 struct Wanted {
     parent: Option<OrganizationCode>,
     query: Option<Query>,
+    as_of: Option<OffsetDateTime>,
     page: Page,
 }
 
@@ -51,7 +56,7 @@ impl Organizations {
     }
 
     async fn list(&self, request: &ListOrganizationsRequest) -> Result<ListOrganizationsResponse> {
-        let Wanted { parent, query, page } = parse(request)?;
+        let Wanted { parent, query, as_of, page } = parse(request)?;
         let parent = parent.as_ref().map(OrganizationCode::as_str);
         let part = Part {
             registrable_only: request.registrable_only,
@@ -59,15 +64,23 @@ impl Organizations {
             limit: page.fetch(),
         };
         let mut connection = self.pool.acquire().await?;
-        let organizations = match &query {
-            Some(query) => db::search(&mut connection, query, parent, part).await?,
-            None => db::children(&mut connection, parent, part).await?,
+        if let Some(at) = as_of {
+            refuse_future(&mut connection, at).await?;
+        }
+        let organizations = match (&query, as_of) {
+            (Some(query), _) => db::search(&mut connection, query, parent, part).await?,
+            (None, Some(at)) => dated::children(&mut connection, at, parent, part).await?,
+            (None, None) => db::children(&mut connection, parent, part).await?,
         };
         // Where something lies below, the one above exists.
-        if let (true, Some(parent)) = (organizations.is_empty(), parent)
-            && !db::exists(&mut connection, parent).await?
-        {
-            return Err(Error::OrganizationNotFound);
+        if let (true, Some(parent)) = (organizations.is_empty(), parent) {
+            let exists = match as_of {
+                Some(at) => dated::exists(&mut connection, at, parent).await?,
+                None => db::exists(&mut connection, parent).await?,
+            };
+            if !exists {
+                return Err(Error::OrganizationNotFound);
+            }
         }
         let (organizations, next_page_token) = page.cut(organizations, |one| one.code.clone());
         Ok(ListOrganizationsResponse {
@@ -78,11 +91,19 @@ impl Organizations {
 
     async fn get(&self, request: &GetOrganizationRequest) -> Result<GetOrganizationResponse> {
         let mut fields = Fields::new();
-        let Some(code) = fields.take("code", OrganizationCode::parse(&request.code)) else {
+        let code = fields.take("code", OrganizationCode::parse(&request.code));
+        let as_of = time(&mut fields, request.as_of_time.as_ref());
+        let (Some(code), Some(as_of)) = (code, as_of) else {
             return Err(fields.into_error().into());
         };
         let mut connection = self.pool.acquire().await?;
-        let organization = db::find(&mut connection, code.as_str()).await?;
+        let organization = match as_of {
+            Some(at) => {
+                refuse_future(&mut connection, at).await?;
+                dated::find(&mut connection, at, code.as_str()).await?
+            }
+            None => db::find(&mut connection, code.as_str()).await?,
+        };
         let organization = organization.ok_or(Error::OrganizationNotFound)?;
         Ok(GetOrganizationResponse { organization: Some(to_wire(organization)) })
     }
@@ -95,23 +116,59 @@ fn parse(request: &ListOrganizationsRequest) -> Result<Wanted> {
         text => fields.take("parent_code", OrganizationCode::parse(text)),
     };
     let query = fields.take("query", Query::parse(&request.query)).flatten();
+    let as_of = time(&mut fields, request.as_of_time.as_ref());
+    if let (Some(Some(_)), Some(_)) = (as_of, &query) {
+        let message = "不能在过去的组织树中按名称查询，请去掉查询内容或时间";
+        fields.refuse("as_of_time", "TIME_WITH_QUERY", message);
+    }
+    let Some(as_of) = as_of else { return Err(fields.into_error().into()) };
     fields.finish()?;
-    let filter = [
+    let moment = as_of.map(|at| at.unix_timestamp_nanos().to_string()).unwrap_or_default();
+    let mut filter = vec![
         "organizations",
         parent.as_ref().map(OrganizationCode::as_str).unwrap_or_default(),
         query.as_ref().map(Query::folded).unwrap_or_default(),
         if request.registrable_only { "registrable" } else { "" },
     ];
+    if !moment.is_empty() {
+        filter.push(&moment);
+    }
     let page = Page::parse(request.page_size, &request.page_token, &filter)?;
     // Anybody can make a token: what is in it reaches the database as a code or not
     // at all.
     if page.after.as_deref().is_some_and(|after| OrganizationCode::parse(after).is_err()) {
         return Err(Error::PageToken);
     }
-    Ok(Wanted { parent, query, page })
+    Ok(Wanted { parent, query, as_of, page })
 }
 
-fn to_wire(organization: Organization) -> WireOrganization {
+/// A time, if one is given.
+fn time(
+    fields: &mut Fields,
+    time: Option<&prost_types::Timestamp>,
+) -> Option<Option<OffsetDateTime>> {
+    let parsed = time.map(|at| from_timestamp(at).ok_or_else(|| violation("TIME_FORM", NO_TIME)));
+    fields.take("as_of_time", parsed.transpose())
+}
+
+const NO_TIME: &str = "时间超出范围，请填写有效的时间";
+
+fn violation(reason: &'static str, message: &str) -> Violation {
+    Violation { reason, message: message.to_owned() }
+}
+
+/// What will have been is not known.
+async fn refuse_future(connection: &mut PgConnection, at: OffsetDateTime) -> Result<()> {
+    if dated::is_past(connection, at).await? {
+        return Ok(());
+    }
+    let mut fields = Fields::new();
+    fields.refuse("as_of_time", "TIME_FUTURE", "只能查询过去某一时刻的组织，请填写已过去的时间");
+    Err(fields.into_error().into())
+}
+
+/// An organization as everybody may read it.
+pub(crate) fn to_wire(organization: Organization) -> WireOrganization {
     let takes_registrations = organization.takes_registrations();
     WireOrganization {
         code: organization.code,
@@ -129,6 +186,7 @@ fn to_wire(organization: Organization) -> WireOrganization {
             note: organization.contacts.note,
         }),
         ancestor_names: organization.ancestor_names,
+        etag: organization.revision.map(|revision| revision.to_string()).unwrap_or_default(),
     }
 }
 

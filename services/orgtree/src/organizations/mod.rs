@@ -1,5 +1,6 @@
 //! The organizations of the Youth League: where people belong.
 
+pub(crate) mod changing;
 mod db;
 mod feed;
 mod file;
@@ -11,6 +12,8 @@ mod tree;
 pub use file::{Fault, Problem};
 pub use load::LoadError;
 
+pub(crate) use db::alone;
+use db::find;
 pub(crate) use feed::Feed;
 pub(crate) use grpc::Organizations;
 pub(crate) use load::{Told, load};
@@ -139,6 +142,8 @@ pub(crate) struct Organization {
     pub(crate) successor_code: Option<String>,
     pub(crate) leaf: bool,
     pub(crate) contacts: Contacts,
+    /// Goes up with each change; `None` of one as it was.
+    pub(crate) revision: Option<i64>,
     /// From the root down.
     pub(crate) ancestor_names: Vec<String>,
 }
@@ -184,6 +189,7 @@ mod tests {
             successor_code: None,
             leaf: true,
             contacts: Contacts::default(),
+            revision: Some(1),
             ancestor_names: Vec::new(),
         };
         assert!(organization.takes_registrations());

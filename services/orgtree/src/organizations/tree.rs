@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::file::{Fault, Problem};
 
 /// Deepest tree: the Youth League has six levels from the centre to a branch.
-const LEVELS: usize = 16;
+pub(super) const LEVELS: usize = 12;
 
 /// An organization and the one above it.
 #[derive(Debug, Clone, Copy)]
@@ -129,14 +129,14 @@ mod tests {
 
     #[test]
     fn tells_a_subtree_that_was_moved_too_deep() {
-        let names: Vec<String> = (0..17).map(|level| format!("L{level}")).collect();
-        let rows: Vec<(&str, &str, u64)> = (0..17)
+        let names: Vec<String> = (0..13).map(|level| format!("L{level}")).collect();
+        let rows: Vec<(&str, &str, u64)> = (0..13)
             .map(|level: usize| {
                 let parent = level.checked_sub(1).map_or("", |above| names[above].as_str());
                 (names[level].as_str(), parent, if level == 8 { 2 } else { 0 })
             })
             .collect();
-        assert!(places(&links(&rows[..16])).is_ok());
+        assert!(places(&links(&rows[..12])).is_ok());
         let faults = places(&links(&rows)).unwrap_err();
         assert_eq!(faults, [Fault { line: 2, problem: Problem::Depth }]);
     }

@@ -237,7 +237,7 @@ async fn the_snapshot_is_the_table_and_what_everybody_may_read() {
         assert_eq!(latest[&record.key], (record.revision, record.payload.clone()));
     }
     for (_, record) in snapshot.iter().step_by(50) {
-        let request = GetOrganizationRequest { code: record.key.clone() };
+        let request = GetOrganizationRequest { code: record.key.clone(), as_of_time: None };
         let answer = followed.service.organizations().get_organization(request).await.unwrap();
         let public = answer.into_inner().organization.unwrap();
         let expected = OrganizationChanged {

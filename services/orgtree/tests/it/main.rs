@@ -4,6 +4,8 @@
 
 mod audit;
 mod authority;
+mod changing;
+mod dated;
 mod feed;
 mod following;
 mod harness;

@@ -35,7 +35,7 @@ pub(crate) fn codes(organizations: &[Organization]) -> Vec<&str> {
 }
 
 async fn get(service: &Service, code: &str) -> Organization {
-    let request = GetOrganizationRequest { code: code.into() };
+    let request = GetOrganizationRequest { code: code.into(), as_of_time: None };
     let answer = service.organizations().get_organization(request).await.unwrap();
     answer.into_inner().organization.unwrap()
 }
@@ -59,6 +59,7 @@ async fn gets_the_root_with_its_contacts() {
             note: String::new(),
         }),
         ancestor_names: Vec::new(),
+        etag: "1".into(),
     };
     assert_eq!(get(&service, "AH").await, expected);
     assert_eq!(get(&service, " ａｈ ").await, expected);
@@ -197,7 +198,7 @@ async fn a_closed_organization_takes_no_registrations_and_names_who_followed() {
 #[tokio::test]
 async fn refuses_an_organization_that_does_not_exist() {
     let service = Service::on_anhui().await;
-    let request = GetOrganizationRequest { code: "AH-X".into() };
+    let request = GetOrganizationRequest { code: "AH-X".into(), as_of_time: None };
     let status = service.organizations().get_organization(request).await.unwrap_err();
     assert_refused(&status, Code::NotFound, "ORGANIZATION_NOT_FOUND");
     for query in ["", "广德"] {
@@ -225,7 +226,7 @@ async fn refuses_what_is_no_organization_code() {
         ("AH\u{0}", "ORGANIZATION_CODE_CHARACTERS"),
         ("AH--1", "ORGANIZATION_CODE_HYPHEN"),
     ] {
-        let request = GetOrganizationRequest { code: code.into() };
+        let request = GetOrganizationRequest { code: code.into(), as_of_time: None };
         let status = service.organizations().get_organization(request).await.unwrap_err();
         assert_field(&status, "code", reason);
     }

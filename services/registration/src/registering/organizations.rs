@@ -28,7 +28,7 @@ impl Organizations {
 
     /// Why an organization takes nobody; `None` if it does.
     pub(crate) async fn refusal(&self, code: &OrganizationCode) -> Result<Option<Refusal>> {
-        let request = GetOrganizationRequest { code: code.as_str().to_owned() };
+        let request = GetOrganizationRequest { code: code.as_str().to_owned(), as_of_time: None };
         let organization = match self.organizations.clone().get_organization(request).await {
             Ok(answer) => answer.into_inner().organization,
             Err(status) => {

@@ -96,6 +96,9 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
         "ListReviews" => vec!["reviews".to_owned(), text("organization_code")],
         // These differ by who asks.
         "ListMyGrants" => vec!["my_grants".to_owned(), asker(way).await],
+        "ListProposals" => {
+            vec!["proposals".to_owned(), asker(way).await, text("organization_code")]
+        }
         "ListGrants" => {
             vec!["grants".to_owned(), asker(way).await, text("organization_code")]
         }

@@ -35,7 +35,7 @@ impl Refusals {
             caller.id = %call.caller,
             method = call.method,
             why = reason,
-            "a change of grants was refused"
+            "a change was refused"
         );
         again(Error::is_lost, async || {
             let mut transaction = self.pool.begin().await?;

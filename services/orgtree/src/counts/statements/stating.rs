@@ -57,7 +57,8 @@ impl Stating {
             return Ok(());
         }
         let permission = Permission::ManageMembers;
-        let right = authority::hold(&mut transaction, call.caller, code, permission, now).await?;
+        let held = authority::holding(&mut transaction, call.caller, code, permission, now).await?;
+        let right = held.first().ok_or(Error::OrganizationNotFound)?.id;
         let difference = self.change(&mut transaction, call, code, statement, now).await?;
         let record = Record::done(Actor::Person(AccountId::from(call.caller)), STATED)
             .within(code)

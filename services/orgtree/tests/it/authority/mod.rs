@@ -50,17 +50,20 @@ use zhiyuan_testkit::TestDatabase;
 
 use crate::harness::{Service, config, empty, load, told};
 
-const HEADER: &str = "code,name,kind,parent_code,region_code,state,successor_code";
-const BEGIN: OffsetDateTime = datetime!(2026-11-23 0:00 UTC);
+pub(crate) const HEADER: &str = "code,name,kind,parent_code,region_code,state,successor_code";
+pub(crate) const BEGIN: OffsetDateTime = datetime!(2026-11-23 0:00 UTC);
 /// Longer than a revocation takes.
-const LONG: Duration = Duration::from_secs(10);
+pub(crate) const LONG: Duration = Duration::from_secs(10);
 
-/// The services that ask, and their scopes; only the first one may.
-const ASKING: [(&str, &str); 2] =
-    [("registration", "orgtree.authority"), ("stranger", "orgtree.feed")];
+/// The services that ask, and their scopes; of authority only the first one may.
+const ASKING: [(&str, &str); 3] = [
+    ("registration", "orgtree.authority"),
+    ("stranger", "orgtree.feed"),
+    ("platform", "orgtree.statistics"),
+];
 
 /// A province of two cities, each with a township; one township was merged into another.
-const PROVINCE: &str = "\
+pub(crate) const PROVINCE: &str = "\
 A,省,PROVINCIAL,,,,
 A-1,市一,MUNICIPAL,A,,,
 A-1-1,镇一一,TOWNSHIP,A-1,,,
@@ -124,11 +127,11 @@ fn copy(key: &SigningKey) -> SigningKey {
 }
 
 /// Orgtree, with an identity that says whose tokens count, and a service that may ask.
-struct Suite {
-    database: TestDatabase,
-    config: Config,
-    clock: Arc<ManualClock>,
-    service: Service,
+pub(crate) struct Suite {
+    pub(crate) database: TestDatabase,
+    pub(crate) config: Config,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) service: Service,
     tokens: SigningKey,
     /// Of who asks, by name.
     asking: BTreeMap<&'static str, SigningKey>,
@@ -137,14 +140,14 @@ struct Suite {
 
 impl Suite {
     /// On the province above.
-    async fn on_province() -> Self {
+    pub(crate) async fn on_province() -> Self {
         let database = empty().await;
         load(&database, &format!("{HEADER}\n{PROVINCE}\n")).await.unwrap();
         Self::start(database).await
     }
 
     #[expect(clippy::disallowed_methods, reason = "ended with the suite")]
-    async fn start(database: TestDatabase) -> Self {
+    pub(crate) async fn start(database: TestDatabase) -> Self {
         let tokens = SigningKey::generate();
         let asking = BTreeMap::from(ASKING.map(|(name, _)| (name, SigningKey::generate())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -168,7 +171,7 @@ impl Suite {
     }
 
     /// Another process of the same service.
-    async fn replica(&self) -> Service {
+    pub(crate) async fn replica(&self) -> Service {
         let service = Service::start_with(self.config.clone(), self.clock.clone()).await;
         self.until_informed(&service).await;
         service
@@ -186,11 +189,16 @@ impl Suite {
     }
 
     /// Somebody who has signed in with a second factor.
-    fn person(&self, account_id: Uuid) -> Person {
+    pub(crate) fn person(&self, account_id: Uuid) -> Person {
         self.person_at(&self.service, account_id, true)
     }
 
-    fn person_at(&self, service: &Service, account_id: Uuid, second_factor: bool) -> Person {
+    pub(crate) fn person_at(
+        &self,
+        service: &Service,
+        account_id: Uuid,
+        second_factor: bool,
+    ) -> Person {
         let bearer = self.bearer(account_id, second_factor);
         AuthorityServiceClient::with_interceptor(service.channel.clone(), bearer)
     }
@@ -205,16 +213,16 @@ impl Suite {
         InvitationServiceClient::with_interceptor(service.channel.clone(), bearer)
     }
 
-    fn bearer(&self, account_id: Uuid, second_factor: bool) -> Bearer {
-        let session_id = Uuid::new_v4();
-        let person = SignedIn { account_id, session_id, second_factor };
+    /// The proof of somebody who has signed in, with a second factor or without.
+    pub(crate) fn bearer(&self, account_id: Uuid, second_factor: bool) -> Bearer {
+        let person = SignedIn { account_id, session_id: Uuid::new_v4(), second_factor };
         let token =
             token::issue(&self.tokens, &person, self.clock.now().unix_timestamp(), i64::MAX);
         Bearer(format!("Bearer {token}").parse().unwrap())
     }
 
     /// The channel of a service that asks.
-    fn channel(&self, name: &str, service: &Service) -> SuiteChannel {
+    pub(crate) fn channel(&self, name: &str, service: &Service) -> SuiteChannel {
         let signer =
             AssertionSigner::new(name, copy(self.asking.get(name).unwrap()), self.clock.clone());
         SuiteChannel::new(service.channel.clone(), "orgtree", Arc::new(signer))
@@ -226,18 +234,28 @@ impl Suite {
     }
 
     /// Asks orgtree itself.
-    async fn check(&self, account_id: Uuid, code: &str, permission: Permission) -> CheckResponse {
+    pub(crate) async fn check(
+        &self,
+        account_id: Uuid,
+        code: &str,
+        permission: Permission,
+    ) -> CheckResponse {
         let channel = self.channel("registration", &self.service);
         let mut client = AuthorityServiceClient::new(channel);
         client.check(asks(account_id, code, permission)).await.unwrap().into_inner()
     }
 
-    async fn verdict(&self, account_id: Uuid, code: &str, permission: Permission) -> Verdict {
+    pub(crate) async fn verdict(
+        &self,
+        account_id: Uuid,
+        code: &str,
+        permission: Permission,
+    ) -> Verdict {
         self.check(account_id, code, permission).await.verdict()
     }
 
     /// Makes somebody something, as the operator does.
-    async fn make(&self, account_id: Uuid, code: &str, role: TypedRole) -> Uuid {
+    pub(crate) async fn make(&self, account_id: Uuid, code: &str, role: TypedRole) -> Uuid {
         let wanted = OperatorGrant {
             account_id,
             organization: OrganizationCode::parse(code).unwrap(),
@@ -252,17 +270,17 @@ impl Suite {
         zhiyuan_rpc::wire::timestamp(self.clock.now() + wait)
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.service.stop().await;
         self.identity.abort();
     }
 }
 
 type Inviter = InvitationServiceClient<InterceptedService<Channel, Bearer>>;
-type Person = AuthorityServiceClient<InterceptedService<Channel, Bearer>>;
+pub(crate) type Person = AuthorityServiceClient<InterceptedService<Channel, Bearer>>;
 
 #[derive(Clone)]
-struct Bearer(tonic::metadata::MetadataValue<tonic::metadata::Ascii>);
+pub(crate) struct Bearer(tonic::metadata::MetadataValue<tonic::metadata::Ascii>);
 
 impl tonic::service::Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
@@ -272,7 +290,7 @@ impl tonic::service::Interceptor for Bearer {
 }
 
 /// The account of somebody.
-fn account(n: u128) -> Uuid {
+pub(crate) fn account(n: u128) -> Uuid {
     Uuid::from_u128(0x0193_8a6e_7c00_7abc_8def_0000_0000_0000 + n)
 }
 
@@ -284,7 +302,7 @@ fn asks(account_id: Uuid, code: &str, permission: Permission) -> CheckRequest {
     }
 }
 
-fn gives(account_id: Uuid, code: &str, role: Role) -> CreateGrantRequest {
+pub(crate) fn gives(account_id: Uuid, code: &str, role: Role) -> CreateGrantRequest {
     CreateGrantRequest {
         request_id: Uuid::new_v4().to_string(),
         account_id: account_id.to_string(),
@@ -300,7 +318,7 @@ fn revokes(grant_id: impl ToString) -> RevokeGrantRequest {
 }
 
 /// With the time that a revocation takes.
-fn patiently<T>(message: T) -> Request<T> {
+pub(crate) fn patiently<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
     request.set_timeout(LONG);
     request
@@ -311,7 +329,11 @@ async fn give(person: &mut Person, request: CreateGrantRequest) -> Result<Grant,
 }
 
 /// Every page of a list.
-async fn list(person: &mut Person, below: &str, page_size: i32) -> Result<Vec<Grant>, Status> {
+pub(crate) async fn list(
+    person: &mut Person,
+    below: &str,
+    page_size: i32,
+) -> Result<Vec<Grant>, Status> {
     let (mut all, mut page_token) = (Vec::new(), String::new());
     loop {
         let organization_code = below.to_owned();
@@ -340,7 +362,7 @@ async fn mine(person: &mut Person, page_size: i32) -> Vec<Grant> {
 }
 
 /// The code and the reason.
-fn refusal(status: &Status) -> (tonic::Code, String) {
+pub(crate) fn refusal(status: &Status) -> (tonic::Code, String) {
     let (code, reason, _) = told(status);
     (code, reason)
 }
