@@ -62,8 +62,8 @@ pub struct CountsConfig {
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChangesConfig {
-    /// Volunteers at an organization and below it.
-    pub mass_volunteers: i64,
+    /// Volunteers at an organization and below it, or members, whichever are more.
+    pub mass_people: i64,
     /// Organizations, itself and below it.
     pub mass_organizations: i64,
 }

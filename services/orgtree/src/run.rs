@@ -161,7 +161,7 @@ pub async fn run(
         outbox: publisher.outbox(),
         refusals: Refusals::new(pool.clone(), deps.clock.clone(), trail.clone()),
         mass: Mass {
-            volunteers: config.changes.mass_volunteers,
+            people: config.changes.mass_people,
             organizations: config.changes.mass_organizations,
         },
         endings: endings.clone(),

@@ -52,7 +52,7 @@ impl Closing {
     ) -> Result<Self> {
         let size = db::size(transaction, &node).await?;
         match &successor {
-            None if size.open_below > 0 || size.volunteers > 0 => {
+            None if size.open_below > 0 || size.people > 0 => {
                 return Err(Error::OrganizationNotEmpty);
             }
             None => {}

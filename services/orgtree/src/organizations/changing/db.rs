@@ -222,13 +222,14 @@ pub(super) async fn size(transaction: &mut PgConnection, node: &Node) -> Result<
         r#"SELECT count(*) AS "organizations!",
                   count(*) FILTER (WHERE o.code <> $1 AND o.state = $2) AS "open_below!",
                   max(cardinality(o.ancestors)) AS "deepest!",
-                  coalesce((SELECT c.subtree_volunteers FROM orgtree.organization_count c
-                            WHERE c.organization_code = $1), 0)
-                  + coalesce((SELECT sum(d.volunteers) FROM orgtree.count_delta d
-                              JOIN orgtree.organization b ON b.code = d.organization_code
-                              WHERE d.folded_at IS NULL
-                                AND orgtree.is_within(b.code, b.ancestors, $1)), 0)::bigint
-                      AS "volunteers!"
+                  (SELECT greatest(sum(volunteers), sum(members), 0)::bigint FROM (
+                       SELECT c.subtree_volunteers AS volunteers, c.subtree_members AS members
+                       FROM orgtree.organization_count c WHERE c.organization_code = $1
+                       UNION ALL
+                       SELECT d.volunteers, d.members FROM orgtree.count_delta d
+                       JOIN orgtree.organization b ON b.code = d.organization_code
+                       WHERE d.folded_at IS NULL
+                         AND orgtree.is_within(b.code, b.ancestors, $1)) counted) AS "people!"
            FROM orgtree.organization o WHERE orgtree.is_within(o.code, o.ancestors, $1)"#,
         node.code,
         State::Active.number(),
@@ -239,7 +240,7 @@ pub(super) async fn size(transaction: &mut PgConnection, node: &Node) -> Result<
     Ok(Size {
         organizations: row.organizations,
         open_below: row.open_below,
-        volunteers: row.volunteers,
+        people: row.people,
         height: row.deepest.saturating_sub(above),
     })
 }

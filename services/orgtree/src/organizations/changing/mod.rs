@@ -25,8 +25,8 @@ const MOST_CHILDREN: i64 = 5_000;
 /// From how many on a change takes two people.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mass {
-    /// Volunteers, of a subtree.
-    pub(crate) volunteers: i64,
+    /// Volunteers of a subtree, or members, whichever are more.
+    pub(crate) people: i64,
     /// Organizations, of a subtree.
     pub(crate) organizations: i64,
 }
@@ -37,7 +37,7 @@ struct Size {
     organizations: i64,
     /// Of these, below it and open.
     open_below: i64,
-    volunteers: i64,
+    people: i64,
     /// Levels below it.
     height: i32,
 }
@@ -45,7 +45,7 @@ struct Size {
 impl Mass {
     /// Whether one person alone may not do it.
     fn is_reached(self, size: Size) -> bool {
-        size.volunteers >= self.volunteers || size.organizations >= self.organizations
+        size.people >= self.people || size.organizations >= self.organizations
     }
 }
 
@@ -156,13 +156,8 @@ mod tests {
 
     #[test]
     fn many_people_or_many_organizations_take_two() {
-        let mass = Mass { volunteers: 1_000, organizations: 100 };
-        let size = |volunteers, organizations| Size {
-            organizations,
-            open_below: 0,
-            volunteers,
-            height: 0,
-        };
+        let mass = Mass { people: 1_000, organizations: 100 };
+        let size = |people, organizations| Size { organizations, open_below: 0, people, height: 0 };
         for (size, reached) in [
             (size(999, 99), false),
             (size(1_000, 1), true),
