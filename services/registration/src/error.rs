@@ -496,6 +496,7 @@ mod tests {
             Reason::RecoveryGrantTooNew.wire(),
             Reason::RecoveriesOfVolunteerExhausted.wire(),
         ]);
+        used.extend(Fault::ALL.map(|fault| RpcError::from(fault).reason()));
         for reason in (1..200).filter_map(|number| Reason::try_from(number).ok()) {
             assert!(used.contains(&reason.wire()), "{}", reason.wire());
         }

@@ -32,6 +32,20 @@ pub(crate) enum Fault {
     ImportOfAnother,
 }
 
+#[cfg(test)]
+impl Fault {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::OrganizationNotFound,
+        Self::OrganizationClosed,
+        Self::ImportNotFound,
+        Self::ImportState,
+        Self::PieceDiffers,
+        Self::FileTooLarge,
+        Self::FileGone,
+        Self::ImportOfAnother,
+    ];
+}
+
 impl From<Fault> for RpcError {
     fn from(fault: Fault) -> Self {
         let (code, reason, message) = match fault {
