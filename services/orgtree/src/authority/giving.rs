@@ -8,7 +8,7 @@ use zhiyuan_domain::OrganizationCode;
 
 use super::db::{self, Kept};
 use super::records::{self, Right};
-use super::{Grant, Permission, Role, Verdict, check_open, decide, holds_all, stays_administered};
+use super::{Grant, Permission, Role, Verdict, decide, holds_all, stays_administered};
 use crate::counts;
 use crate::error::{Error, Result};
 

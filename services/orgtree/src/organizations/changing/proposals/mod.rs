@@ -112,6 +112,7 @@ mod tests {
             role: Role::Administrator,
             created_at,
             expires_at: None,
+            delegated_from: None,
             granted_by: granted_by.map(Uuid::from_u128),
         }
     }
