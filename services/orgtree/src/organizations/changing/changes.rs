@@ -104,9 +104,10 @@ impl Changing {
         call: &Request,
         work: Work<'_>,
     ) -> Result<(WireOrganization, bool)> {
-        let now = self.clock.now();
         let mut transaction = self.pool.begin().await?;
         organizations::alone(&mut transaction).await?;
+        // Not before: a grant may end while somebody else changes the tree.
+        let now = self.clock.now();
         if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
             let before = Answer::decode(before.as_slice());
             let before = before.map_err(|_| Error::Inconsistent("orgtree.request"))?;
@@ -219,10 +220,11 @@ pub(super) fn too_deep(field: &str) -> Error {
 async fn check_place(
     transaction: &mut PgConnection,
     parent: &Node,
+    field: &str,
     (code, folded_name, height): (&str, &str, i32),
 ) -> Result<()> {
     if !parent.has_levels_for(height) {
-        return Err(too_deep("parent_code"));
+        return Err(too_deep(field));
     }
     if db::count_children(transaction, &parent.code).await? >= MOST_CHILDREN {
         return Err(Error::TooManyChildren);
@@ -255,7 +257,7 @@ async fn create(
         return Err(Error::OrganizationCodeTaken { closed: taken.open().is_err() });
     }
     let folded = search::fold(new.name.as_str());
-    check_place(transaction, &parent, (code, &folded, 0)).await?;
+    check_place(transaction, &parent, "parent_code", (code, &folded, 0)).await?;
     let ancestors = parent.ancestors_below();
     db::insert(transaction, new, &ancestors).await?;
     db::set_leaf(transaction, &[above]).await?;
@@ -317,15 +319,15 @@ async fn prepare_move(
     allowed_beside(transaction, caller, Some(&parent.code), now).await?;
     node.open()?;
     node.seen(new.revision)?;
-    Moving::new(transaction, node, parent, nearest(&held)?).await
+    Moving::new(transaction, (node, parent), "parent_code", nearest(&held)?).await
 }
 
 impl Moving {
-    /// Whether the tree takes it.
+    /// Whether the tree takes it; `field` is where the request names the one above.
     pub(super) async fn new(
         transaction: &mut PgConnection,
-        node: Node,
-        parent: Node,
+        (node, parent): (Node, Node),
+        field: &str,
         allowed_by: Uuid,
     ) -> Result<Self> {
         parent.open()?;
@@ -335,11 +337,12 @@ impl Moving {
         if node.parent_code.as_deref() == Some(parent.code.as_str()) {
             let mut fields = Fields::new();
             let message = "该组织已在这个上级组织之下，无需移动";
-            fields.refuse("parent_code", "PARENT_UNCHANGED", message);
+            fields.refuse(field, "PARENT_UNCHANGED", message);
             return Err(fields.into_error().into());
         }
         let size = db::size(transaction, &node).await?;
-        check_place(transaction, &parent, (&node.code, &node.folded_name, size.height)).await?;
+        let what = (node.code.as_str(), node.folded_name.as_str(), size.height);
+        check_place(transaction, &parent, field, what).await?;
         Ok(Self { node, parent, size, allowed_by })
     }
 

@@ -233,6 +233,10 @@ async fn a_merge_into_what_lies_below_or_is_closed_or_too_deep_is_not_proposed()
     }
     let status = propose(&mut admin, proposes(&city, ChangeKind::Close, "A-D11")).await;
     assert_field(&status.unwrap_err(), "target_code", "PARENT_TOO_DEEP");
+    let status = propose(&mut admin, proposes(&city, ChangeKind::Move, "A-D11")).await;
+    assert_field(&status.unwrap_err(), "target_code", "PARENT_TOO_DEEP");
+    let status = propose(&mut admin, proposes(&city, ChangeKind::Move, "A")).await;
+    assert_field(&status.unwrap_err(), "target_code", "PARENT_UNCHANGED");
     for (request, field, reason) in [
         (proposes(&city, ChangeKind::Unspecified, "A-2"), "kind", "KIND_UNKNOWN"),
         (proposes(&city, ChangeKind::Move, ""), "target_code", "ORGANIZATION_CODE_LENGTH"),
@@ -271,6 +275,7 @@ async fn two_are_two_only_if_neither_is_one_by_the_other() {
     let proposal = propose(&mut first, proposes(&city, ChangeKind::Move, "A-1")).await.unwrap();
     let status = approve(&mut second, approves(&proposal)).await.unwrap_err();
     assert_eq!(refusal(&status), another);
+    suite.clock.advance(Duration::from_secs(1));
     let reverse = propose(&mut second, proposes(&city, ChangeKind::Move, "A-1")).await.unwrap();
     let status = approve(&mut first, approves(&reverse)).await.unwrap_err();
     assert_eq!(refusal(&status), another);

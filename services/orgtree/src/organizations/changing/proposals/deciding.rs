@@ -68,7 +68,9 @@ impl Prepared {
                 Ok(Self::Close(Closing::new(transaction, node, successor).await?))
             }
             (ChangeKind::Move, Some(parent)) => {
-                Ok(Self::Move(Moving::new(transaction, node, parent, allowed_by).await?))
+                let places = (node, parent);
+                let moving = Moving::new(transaction, places, "target_code", allowed_by).await?;
+                Ok(Self::Move(moving))
             }
             (ChangeKind::Move, None) => Err(Error::Inconsistent("orgtree.proposal")),
         }
@@ -101,9 +103,9 @@ impl Changing {
     }
 
     async fn propose_once(&self, call: &Request, new: &NewProposal) -> Result<WireProposal> {
-        let now = self.clock.now();
         let mut transaction = self.pool.begin().await?;
         counts::db::keep_tree(&mut transaction).await?;
+        let now = self.clock.now();
         if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
             return WireProposal::decode(before.as_slice())
                 .map_err(|_| Error::Inconsistent("orgtree.request"));
@@ -163,9 +165,9 @@ impl Changing {
     }
 
     async fn withdraw_once(&self, call: &Request, id: Uuid) -> Result<()> {
-        let (now, caller) = (self.clock.now(), call.caller);
         let mut transaction = self.pool.begin().await?;
         counts::db::keep_tree(&mut transaction).await?;
+        let (now, caller) = (self.clock.now(), call.caller);
         if requests::db::find_answer(&mut transaction, call).await?.is_some() {
             return Ok(());
         }
