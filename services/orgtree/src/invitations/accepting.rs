@@ -52,9 +52,10 @@ impl Changes {
         code: &Code,
         answer: impl Fn(&Invitation) -> Vec<u8>,
     ) -> Result<Vec<u8>> {
-        let now = self.clock.now();
         let mut transaction = self.pool.begin().await?;
         giving::alone(&mut transaction).await?;
+        // Not before: it may have waited.
+        let now = self.clock.now();
         if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
             return Ok(before);
         }

@@ -76,9 +76,10 @@ impl Changes {
     /// Takes an invitation back.
     pub(super) async fn withdraw(&self, call: &Request, id: Uuid) -> Result<()> {
         let withdrawn = again(Error::is_lost, async || {
-            let now = self.clock.now();
             let mut transaction = self.pool.begin().await?;
             giving::alone(&mut transaction).await?;
+            // Not before: it may have waited.
+            let now = self.clock.now();
             if requests::db::find_answer(&mut transaction, call).await?.is_some() {
                 return Ok(());
             }

@@ -56,9 +56,10 @@ impl Changes {
         own: Own,
         answer: impl Fn(&Grant) -> Vec<u8>,
     ) -> Result<(Vec<u8>, Option<Uuid>)> {
-        let now = self.clock.now();
         let mut transaction = self.pool.begin().await?;
         giving::alone(&mut transaction).await?;
+        // Not before: it may have waited.
+        let now = self.clock.now();
         let before = requests::db::find_answer(&mut transaction, call).await?;
         let found = db::hold(&mut transaction, id).await?;
         if let Some(before) = before {

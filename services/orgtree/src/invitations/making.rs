@@ -44,9 +44,10 @@ impl Changes {
         answer: impl Fn(&Invitation, OffsetDateTime) -> Vec<u8>,
     ) -> Result<Vec<u8>> {
         let made = again(Error::is_lost, async || {
-            let now = self.clock.now();
             let mut transaction = self.pool.begin().await?;
             giving::alone(&mut transaction).await?;
+            // Not before: it may have waited.
+            let now = self.clock.now();
             if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
                 return Ok(before);
             }
