@@ -1,6 +1,7 @@
 //! Who administers what. An administrator is a grant: an account, an organization and a
 //! role; it reaches the organization and everything below it (`orgtree.is_within`).
 
+mod admitting;
 mod changes;
 mod closed;
 pub(crate) mod db;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
+pub(crate) use admitting::admit;
 pub(crate) use closed::end_of as end_of_closed;
 pub(crate) use db::{is_given, reaching};
 pub(crate) use grpc::Authority;

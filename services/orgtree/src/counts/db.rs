@@ -10,14 +10,19 @@ pub(super) use recount::verify;
 pub(super) use rows::{delete, lock, lock_range, upsert};
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sqlx::{PgConnection, PgExecutor};
 use time::{Date, OffsetDateTime};
 use zhiyuan_feed::cuts;
+use zhiyuan_rpc::Error as RpcError;
 
 use super::Figures;
 use super::statements::Statement;
 use crate::error::{Error, Result};
+
+/// A cut is taken a second or two after its time.
+const WHILE_A_CUT_IS_TAKEN: Duration = Duration::from_secs(2);
 
 /// Notes differences of the figures of organizations themselves.
 #[tracing::instrument(name = "db.count_delta.append", skip_all)]
@@ -54,6 +59,21 @@ pub(super) async fn append_deltas(
     .execute(transaction)
     .await?;
     Ok(())
+}
+
+/// Keeps cuts from being opened and taken until the transaction ends, for who changes figures
+/// otherwise than a feed tells; to be taken before any other lock.
+///
+/// # Errors
+/// To come again while a cut is due: what is changed now would count as before it.
+#[tracing::instrument(name = "db.cut.hold", skip_all)]
+pub(crate) async fn hold_cuts(transaction: &mut PgConnection, now: OffsetDateTime) -> Result<()> {
+    match cuts::hold(transaction, "orgtree").await? {
+        Some(at) if at <= now => Err(RpcError::unavailable("a cut is being taken")
+            .with_retry_after(WHILE_A_CUT_IS_TAKEN)
+            .into()),
+        _ => Ok(()),
+    }
 }
 
 /// Keeps the tree as it is until the transaction ends; any number may at once. Who

@@ -23,6 +23,7 @@ use super::children::Children;
 use super::db::{Counted, moving};
 use super::statements::Stating;
 use super::{Figures, db};
+use crate::authority::refusals::Refusals;
 use crate::error::{Error, Result};
 use crate::run::NAME;
 
@@ -45,7 +46,13 @@ impl Statistics {
     pub(crate) fn new(pool: PgPool, clock: SharedClock, trail: Trail, fold: Arc<Notify>) -> Self {
         Self {
             children: Children { pool: pool.clone(), clock: clock.clone() },
-            stating: Stating { pool: pool.clone(), clock: clock.clone(), trail, fold },
+            stating: Stating {
+                pool: pool.clone(),
+                clock: clock.clone(),
+                refusals: Refusals::new(pool.clone(), clock.clone(), trail.clone()),
+                trail,
+                fold,
+            },
             pool,
             clock,
         }

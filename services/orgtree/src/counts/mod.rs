@@ -9,7 +9,7 @@ pub(crate) mod db;
 pub(crate) mod grpc;
 pub(crate) mod job;
 mod projection;
-mod statements;
+pub(crate) mod statements;
 #[cfg(test)]
 mod tests;
 

@@ -174,6 +174,8 @@ pub(super) struct Existing {
     pub(super) ancestors: Vec<String>,
     pub(super) leaf: bool,
     pub(super) revision: i64,
+    /// Whether an administrator has made or changed it.
+    pub(super) by_call: bool,
 }
 
 /// Makes a second loader wait, and no reader; and gives the loader the time it needs:
@@ -219,7 +221,7 @@ pub(super) async fn existing(
 ) -> std::result::Result<Vec<Existing>, sqlx::Error> {
     sqlx::query_as!(
         Existing,
-        "SELECT code, parent_code, ancestors, leaf, revision FROM orgtree.organization",
+        "SELECT code, parent_code, ancestors, leaf, revision, by_call FROM orgtree.organization",
     )
     .fetch_all(connection)
     .await

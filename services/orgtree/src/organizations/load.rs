@@ -66,7 +66,7 @@ pub(crate) struct Loaded {
 
 /// Inserts the organizations that are new and updates those that differ, and tells of
 /// them; the audit has who did it. What the file doesn't name stays, and moves along when
-/// the one above it moves.
+/// the one above it moves; so does what an administrator has made or changed.
 ///
 /// # Errors
 /// [`LoadError`]; nothing was changed then.
@@ -75,10 +75,14 @@ pub(crate) async fn load(
     told: &Told,
     source: impl Read,
 ) -> Result<Loaded, LoadError> {
-    let (entries, mut faults) = file::read(source)?;
+    let (mut entries, mut faults) = file::read(source)?;
+    let lines = entries.len();
     let mut tx = connection.begin().await?;
     db::lock(&mut tx).await?;
     let existing = db::existing(&mut tx).await?;
+    let by_call: HashSet<&str> =
+        existing.iter().filter(|old| old.by_call).map(|old| old.code.as_str()).collect();
+    entries.retain(|entry| !by_call.contains(entry.code.as_str()));
     let regions: HashSet<String> = regions::codes(&mut tx).await?.into_iter().collect();
 
     let links = links(&existing, &entries);
@@ -109,7 +113,8 @@ pub(crate) async fn load(
         counts::db::refold(&mut tx).await?;
         db::analyze(&mut tx).await?;
         let act = Record::done(zhiyuan_audit::operator(&mut tx).await?, LOADED)
-            .with("lines", entries.len())
+            .with("lines", lines)
+            .with("kept", lines - entries.len())
             .with("written", written.len())
             .with("moved", moved.len());
         told.trail.append(&mut tx, &act).await?;

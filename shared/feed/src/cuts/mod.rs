@@ -133,6 +133,19 @@ impl Cuts {
     }
 }
 
+/// Keeps cuts from being opened and taken until the transaction ends, and tells the time of
+/// the open one: what happens after that, and is not told by a feed, has to wait until it is
+/// taken, or it would count as before it. To be taken before any other lock, as readers do.
+///
+/// # Errors
+/// Those of the database.
+pub async fn hold(
+    transaction: &mut PgConnection,
+    schema: &'static str,
+) -> Result<Option<OffsetDateTime>, sqlx::Error> {
+    db::hold(transaction, schema).await
+}
+
 /// The number of the last cut that was taken, 0 before the first: what a transaction of a
 /// [`Projection`](crate::Projection) does comes after it.
 ///

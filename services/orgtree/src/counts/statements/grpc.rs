@@ -33,8 +33,11 @@ impl Stating {
             return Err(fields.into_error().into());
         };
         fields.finish()?;
-        let says = (code.as_str(), &statement);
-        let says = format!("{says:?}");
+        let stated = statement.as_ref().map(|statement| {
+            let Statement { members, source, stated_on } = statement;
+            format!("{members}\n{stated_on}\n{source}")
+        });
+        let says = format!("{}\n{}", code.as_str(), stated.unwrap_or_default());
         let call = Request::new(person.account_id, "StateMembers", request_id, says.as_bytes());
         self.state(&call, &code, statement.as_ref()).await?;
         Ok(StateMembersResponse {})

@@ -95,6 +95,24 @@ pub(super) async fn follow(
     Ok(())
 }
 
+/// Ends what an organization states that is closed; for who is alone with the tree and holds
+/// the cuts.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn end_of_closed(
+    transaction: &mut PgConnection,
+    code: &str,
+    now: OffsetDateTime,
+) -> Result<()> {
+    db::statements::alone(&mut *transaction).await?;
+    let difference = ended(&mut *transaction, code, now).await?;
+    if difference == Figures::default() {
+        return Ok(());
+    }
+    db::append_deltas(transaction, &[(code.to_owned(), difference)].into()).await
+}
+
 /// Ends what an organization states, if it does; the difference that follows. What is not
 /// stored yet of the organization was not counted with the statement either.
 async fn ended(transaction: &mut PgConnection, code: &str, now: OffsetDateTime) -> Result<Figures> {

@@ -10,7 +10,8 @@ use zhiyuan_audit::{Actor, Record, Trail};
 use zhiyuan_domain::{AccountId, OrganizationCode, SharedClock, new_id};
 use zhiyuan_postgres::again;
 
-use super::Statement;
+use super::{Statement, ended};
+use crate::authority::refusals::Refusals;
 use crate::authority::{self, Permission};
 use crate::counts::{Figures, db};
 use crate::error::{Error, Result};
@@ -25,6 +26,7 @@ pub(in crate::counts) struct Stating {
     pub(in crate::counts) pool: PgPool,
     pub(in crate::counts) clock: SharedClock,
     pub(in crate::counts) trail: Trail,
+    pub(in crate::counts) refusals: Refusals,
     /// Rung when there is something to fold.
     pub(in crate::counts) fold: Arc<Notify>,
 }
@@ -37,9 +39,21 @@ impl Stating {
         code: &OrganizationCode,
         statement: Option<&Statement>,
     ) -> Result<()> {
-        again(Error::is_lost, || self.try_state(call, code.as_str(), statement)).await?;
+        let (permission, now) = (Permission::ManageMembers, self.clock.now());
+        let code = code.as_str();
+        let stated = async {
+            authority::admit(&self.pool, call, code, permission, now).await?;
+            again(Error::is_lost, || self.try_state(call, code, statement)).await
+        };
+        let stated = stated.await;
+        if let Some(reason) = stated.as_ref().err().and_then(Error::refusal) {
+            let record = Record::refused(Actor::Person(AccountId::from(call.caller)), STATED)
+                .within(code)
+                .with("reason", reason);
+            self.refusals.note(call, reason, &record).await?;
+        }
         self.fold.notify_one();
-        Ok(())
+        stated
     }
 
     async fn try_state(
@@ -48,11 +62,12 @@ impl Stating {
         code: &str,
         statement: Option<&Statement>,
     ) -> Result<()> {
-        let now = self.clock.now();
         let mut transaction = self.pool.begin().await?;
+        db::hold_cuts(&mut transaction, self.clock.now()).await?;
         // The organization stays where it is, and what it states as it is.
         db::keep_tree(&mut transaction).await?;
         db::statements::alone(&mut transaction).await?;
+        let now = self.clock.now();
         if requests::db::find_answer(&mut transaction, call).await?.is_some() {
             return Ok(());
         }
@@ -84,13 +99,9 @@ impl Stating {
         statement: Option<&Statement>,
         now: OffsetDateTime,
     ) -> Result<Figures> {
-        let own = db::statements::own(&mut *transaction, code).await?;
-        let mut difference = Figures::default();
-        if let Some(before) = db::statements::end(&mut *transaction, code, now).await? {
-            difference.stated_members -= before;
-            difference.stated_registered -= own.league_members;
-        }
+        let mut difference = ended(&mut *transaction, code, now).await?;
         let Some(statement) = statement else { return Ok(difference) };
+        let own = db::statements::own(&mut *transaction, code).await?;
         authority::giving::require_open(&mut *transaction, code).await?;
         if own.members > 0 {
             return Err(Error::RosterExists);

@@ -20,7 +20,7 @@ use super::{MOST_CHILDREN, Mass, NewOrganization, Node, Size, closing, db, propo
 use crate::authority::ending::Endings;
 use crate::authority::refusals::Refusals;
 use crate::authority::{self, Grant, Permission};
-use crate::counts::db::moving;
+use crate::counts::{self, db::moving};
 use crate::error::{Error, Result};
 use crate::organizations::{self, feed, grpc, search};
 use crate::requests::{self, Request};
@@ -78,8 +78,18 @@ impl Changing {
     /// Does something once for each call, and returns when nothing can take effect any more
     /// that was allowed before and is not now.
     pub(super) async fn change(&self, call: &Request, work: Work<'_>) -> Result<WireOrganization> {
-        let changed = again(Error::is_lost, async || self.change_once(call, work).await).await;
-        self.note(work.act(), call, &changed).await?;
+        let (act, about) = work.act();
+        let changed = async {
+            let (permission, now) = (Permission::ManageOrganization, self.clock.now());
+            let admitted = authority::admit(&self.pool, call, about, permission, now).await;
+            admitted.map_err(|refused| match (work, refused) {
+                (Work::Approve(..), Error::OrganizationNotFound) => Error::ProposalNotFound,
+                (_, other) => other,
+            })?;
+            again(Error::is_lost, async || self.change_once(call, work).await).await
+        };
+        let changed = changed.await;
+        self.note((act, about), call, &changed).await?;
         let (organization, ends) = changed?;
         if ends {
             self.endings.wait(ending(call)).await?;
@@ -105,6 +115,7 @@ impl Changing {
         work: Work<'_>,
     ) -> Result<(WireOrganization, bool)> {
         let mut transaction = self.pool.begin().await?;
+        counts::db::hold_cuts(&mut transaction, self.clock.now()).await?;
         organizations::alone(&mut transaction).await?;
         // Not before: a grant may end while somebody else changes the tree.
         let now = self.clock.now();

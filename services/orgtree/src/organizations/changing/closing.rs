@@ -11,6 +11,7 @@ use super::changes::{Done, allowed_at, allowed_beside, hang, nearest, node, too_
 use super::form::Close;
 use super::records::Act;
 use super::{Mass, Node, Size, db};
+use crate::counts::statements;
 use crate::error::{Error, Result};
 
 /// Closes an organization that nobody is at, by one alone.
@@ -83,6 +84,7 @@ impl Closing {
         let mut ends = false;
         let to = successor.as_ref().map(|successor| successor.code.as_str());
         db::close(transaction, &node.code, to).await?;
+        statements::end_of_closed(transaction, &node.code, now).await?;
         if let Some(successor) = &successor {
             record = record.with("successor", &successor.code);
             if node.parent_code.as_deref() != Some(successor.code.as_str()) {

@@ -31,12 +31,14 @@ pub(super) async fn find(transaction: &mut PgConnection, code: &str) -> Result<O
     .transpose()
 }
 
-/// How many lie right below an organization.
+/// How many open ones lie right below an organization.
 #[tracing::instrument(name = "db.organization.count_children", skip_all)]
 pub(super) async fn count_children(transaction: &mut PgConnection, code: &str) -> Result<i64> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM orgtree.organization WHERE parent_code = $1"#,
+        r#"SELECT count(*) AS "count!" FROM orgtree.organization
+           WHERE parent_code = $1 AND state = $2"#,
         code,
+        State::Active.number(),
     )
     .fetch_one(transaction)
     .await?)
@@ -89,8 +91,8 @@ pub(super) async fn insert(
     sqlx::query!(
         "INSERT INTO orgtree.organization
              (code, name, kind, state, parent_code, region_code, contact_phone,
-              contact_group_number, contact_note, leaf, folded_name, ancestors, grams)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, true, $10, $11, $12)",
+              contact_group_number, contact_note, leaf, folded_name, ancestors, grams, by_call)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, true, $10, $11, $12, true)",
         new.code.as_str(),
         new.name.as_str(),
         new.kind.number(),
@@ -128,7 +130,8 @@ pub(super) async fn update(
              region_code = CASE WHEN $5 THEN $6 ELSE region_code END,
              contact_phone = coalesce($7, contact_phone),
              contact_group_number = coalesce($8, contact_group_number),
-             contact_note = coalesce($9, contact_note), revision = revision + 1
+             contact_note = coalesce($9, contact_note), revision = revision + 1,
+             by_call = true
          WHERE code = $1",
         code,
         name,
@@ -187,11 +190,11 @@ pub(super) async fn close(
     Ok(zhiyuan_postgres::ensure_affected(&closed, 1)?)
 }
 
-/// Notes that what is told of an organization has changed.
+/// Notes that what is told of an organization has changed, by a call.
 #[tracing::instrument(name = "db.organization.raise", skip_all)]
 pub(super) async fn raise(transaction: &mut PgConnection, code: &str) -> Result<()> {
     let raised = sqlx::query!(
-        "UPDATE orgtree.organization SET revision = revision + 1 WHERE code = $1",
+        "UPDATE orgtree.organization SET revision = revision + 1, by_call = true WHERE code = $1",
         code,
     )
     .execute(transaction)
@@ -223,10 +226,11 @@ pub(super) async fn size(transaction: &mut PgConnection, node: &Node) -> Result<
                   count(*) FILTER (WHERE o.code <> $1 AND o.state = $2) AS "open_below!",
                   max(cardinality(o.ancestors)) AS "deepest!",
                   (SELECT greatest(sum(volunteers), sum(members), 0)::bigint FROM (
-                       SELECT c.subtree_volunteers AS volunteers, c.subtree_members AS members
+                       SELECT c.subtree_volunteers AS volunteers,
+                              c.subtree_members + c.subtree_stated_members AS members
                        FROM orgtree.organization_count c WHERE c.organization_code = $1
                        UNION ALL
-                       SELECT d.volunteers, d.members FROM orgtree.count_delta d
+                       SELECT d.volunteers, d.members + d.stated_members FROM orgtree.count_delta d
                        JOIN orgtree.organization b ON b.code = d.organization_code
                        WHERE d.folded_at IS NULL
                          AND orgtree.is_within(b.code, b.ancestors, $1)) counted) AS "people!"

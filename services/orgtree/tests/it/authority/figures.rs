@@ -14,10 +14,10 @@ use zhiyuan_orgtree::Role as TypedRole;
 use super::{Bearer, Suite, account, patiently, revokes};
 use crate::harness::{assert_field, assert_refused, told};
 
-type Figures = StatisticsServiceClient<InterceptedService<Channel, Bearer>>;
+pub(crate) type Figures = StatisticsServiceClient<InterceptedService<Channel, Bearer>>;
 
 impl Suite {
-    fn figures(&self, account_id: Uuid) -> Figures {
+    pub(crate) fn figures(&self, account_id: Uuid) -> Figures {
         let bearer = self.bearer(account_id, true);
         StatisticsServiceClient::with_interceptor(self.service.channel.clone(), bearer)
     }
@@ -63,7 +63,7 @@ fn lists(code: &str, page_size: i32, page_token: &str) -> ListOrganizationStatis
     }
 }
 
-fn states(code: &str, members: i64) -> StateMembersRequest {
+pub(crate) fn states(code: &str, members: i64) -> StateMembersRequest {
     StateMembersRequest {
         request_id: Uuid::new_v4().to_string(),
         organization_code: code.to_owned(),

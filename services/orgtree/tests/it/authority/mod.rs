@@ -1,7 +1,7 @@
 //! Who administers what: orgtree, people with tokens, and services that ask.
 
 mod delegating;
-mod figures;
+pub(crate) mod figures;
 mod granting;
 mod handing_over;
 mod inviting;

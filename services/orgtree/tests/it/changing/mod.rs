@@ -18,8 +18,8 @@ use zhiyuan_contracts::orgtree::v1::{
 };
 use zhiyuan_orgtree::Role as TypedRole;
 
-use crate::authority::{Bearer, LONG, Suite, account, refusal};
-use crate::harness::{assert_field, assert_refused};
+use crate::authority::{Bearer, HEADER, LONG, PROVINCE, Suite, account, refusal};
+use crate::harness::{assert_field, assert_refused, load};
 
 pub(crate) type Admin = OrganizationAdminServiceClient<InterceptedService<Channel, Bearer>>;
 
@@ -298,5 +298,45 @@ async fn org_tree_19_a_name_with_look_alikes_or_the_other_direction_is_refused()
         let wanted = updates(&get(&suite, "A-1").await, &["name"], details(name));
         assert_field(&update(&mut admin, wanted).await.unwrap_err(), "details.name", reason);
     }
+    suite.stop().await;
+}
+
+/// An update of the product loads its file again.
+#[tokio::test]
+async fn what_administrators_have_changed_is_not_undone_by_a_file() {
+    let suite = Suite::on_province().await;
+    let pool = suite.database.pool().await;
+    let mut administrator = administrator(&suite, 1, "A").await;
+    let renamed = get(&suite, "A-1").await;
+    let renamed =
+        update(&mut administrator, updates(&renamed, &["name"], details("新市"))).await.unwrap();
+    let moved = get(&suite, "A-2-1").await;
+    let moved = relocate(&mut administrator, moves(&moved, "A-1")).await.unwrap();
+    let made = create(&mut administrator, creates("A-3", "A", "市三")).await.unwrap();
+    // The same file, with another name for what was made, and one more below it.
+    let more = "A-3,别名,MUNICIPAL,A,,,\nA-3-1,镇三一,TOWNSHIP,A-3,,,\nA-2,市贰,MUNICIPAL,A,,,";
+    let kept: String = PROVINCE
+        .lines()
+        .filter(|line| !line.starts_with("A-2,"))
+        .fold(String::new(), |text, line| text + line + "\n");
+    load(&suite.database, &format!("{HEADER}\n{kept}{more}\n")).await.unwrap();
+    for there in [&renamed, &moved, &made] {
+        let now = get(&suite, &there.code).await;
+        assert_eq!((&now.name, &now.parent_code), (&there.name, &there.parent_code));
+        assert_eq!(now.etag, there.etag);
+    }
+    assert_eq!(get(&suite, "A-2").await.name, "市贰", "nobody had changed that one");
+    assert_eq!(get(&suite, "A-3-1").await.ancestor_names, ["省", "市三"]);
+    let kept: Vec<String> = sqlx::query_scalar(
+        "SELECT detail_values[array_position(detail_keys, 'kept')] FROM orgtree.audit_pending
+         WHERE action = 'orgtree.organizations.loaded'
+         UNION ALL
+         SELECT detail_values[array_position(detail_keys, 'kept')] FROM orgtree.audit_entry
+         WHERE action = 'orgtree.organizations.loaded' ORDER BY 1",
+    )
+    .fetch_all(&pool)
+    .await
+    .unwrap();
+    assert_eq!(kept, ["0", "3"]);
     suite.stop().await;
 }

@@ -12,6 +12,7 @@ use zhiyuan_contracts::orgtree::v1::{
 use zhiyuan_orgtree::Role as TypedRole;
 
 use super::{Admin, admin, administrator, create, creates, get, moves, recorded, relocate};
+use crate::authority::figures::states;
 use crate::authority::{LONG, Suite, account, gives, refusal};
 use crate::dated::{come, now};
 use crate::harness::{assert_field, assert_refused};
@@ -158,6 +159,8 @@ async fn org_tree_17_merged_organizations_count_nobody_twice_and_it_takes_two() 
     for (code, count) in [("A-1-1", 3), ("A-2-1", 4)] {
         come(&mut pool.acquire().await.unwrap(), code, count).await;
     }
+    // What it has stated is over with the merge: the successor counts them by now.
+    suite.figures(account(1)).state_members(states("A-2-1", 40)).await.unwrap();
     create(&mut one, creates("A-2-1-1", "A-2-1", "新村")).await.unwrap();
     let merged = get(&suite, "A-2-1").await;
     let wanted = proposes(&merged, ChangeKind::Close, "A-1-1");
@@ -194,6 +197,13 @@ async fn org_tree_17_merged_organizations_count_nobody_twice_and_it_takes_two() 
             sqlx::query_as(sql).bind(code).fetch_optional(&pool).await.unwrap();
         assert_eq!(kept.unwrap_or_default(), (own, subtree), "{code}");
     }
+    let stated: i64 = sqlx::query_scalar(
+        "SELECT sum(subtree_stated_members)::bigint FROM orgtree.organization_count",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert_eq!(stated, 0);
     assert!(zhiyuan_orgtree::verify(&suite.config, None).await.unwrap().is_empty());
     let status = approve(&mut other, approves(&proposal)).await.unwrap_err();
     assert_refused(&status, Code::FailedPrecondition, "PROPOSAL_ENDED");
