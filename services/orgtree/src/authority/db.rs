@@ -407,7 +407,8 @@ pub(super) async fn revoke(
     Ok(zhiyuan_postgres::ensure_affected(&revoked, 1)?)
 }
 
-/// Ends the grants that are delegated from one and count; returns them.
+/// Ends the grants that are delegated from one and count, waiting for whoever holds one in the
+/// order of their ids; returns them.
 #[tracing::instrument(name = "db.grant.end_delegated", skip_all)]
 pub(super) async fn end_delegated(
     transaction: &mut PgConnection,
@@ -417,10 +418,14 @@ pub(super) async fn end_delegated(
 ) -> Result<Vec<Grant>> {
     let rows = sqlx::query_as!(
         Row,
-        "UPDATE orgtree.authority_grant SET revoked_at = $2, revoked_by = $3
-         WHERE delegated_from = $1 AND revoked_at IS NULL AND expires_at > $2
-         RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
-                   granted_by, delegated_from",
+        "WITH held AS MATERIALIZED (
+             SELECT grant_id FROM orgtree.authority_grant
+             WHERE delegated_from = $1 AND revoked_at IS NULL AND expires_at > $2
+             ORDER BY grant_id FOR UPDATE)
+         UPDATE orgtree.authority_grant g SET revoked_at = $2, revoked_by = $3
+         FROM held WHERE g.grant_id = held.grant_id
+         RETURNING g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                   g.expires_at, g.granted_by, g.delegated_from",
         from,
         now,
         by,
@@ -498,7 +503,8 @@ pub(super) async fn close(
     Ok(())
 }
 
-/// Ends all grants of some accounts that count, and what is delegated from them, by nobody.
+/// Ends all grants of some accounts that count, and what is delegated from them, by nobody; in
+/// the same order.
 #[tracing::instrument(name = "db.grant.end_all", skip_all)]
 pub(super) async fn end_all(
     transaction: &mut PgConnection,
@@ -507,13 +513,17 @@ pub(super) async fn end_all(
 ) -> Result<Vec<Grant>> {
     let rows = sqlx::query_as!(
         Row,
-        "UPDATE orgtree.authority_grant SET revoked_at = $2
-         WHERE (account_id = ANY($1)
-                OR delegated_from IN (SELECT grant_id FROM orgtree.authority_grant
-                                      WHERE account_id = ANY($1)))
-           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
-         RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
-                   granted_by, delegated_from",
+        "WITH held AS MATERIALIZED (
+             SELECT grant_id FROM orgtree.authority_grant
+             WHERE (account_id = ANY($1)
+                    OR delegated_from IN (SELECT grant_id FROM orgtree.authority_grant
+                                          WHERE account_id = ANY($1)))
+               AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+             ORDER BY grant_id FOR UPDATE)
+         UPDATE orgtree.authority_grant g SET revoked_at = $2
+         FROM held WHERE g.grant_id = held.grant_id
+         RETURNING g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                   g.expires_at, g.granted_by, g.delegated_from",
         accounts,
         now,
     )
