@@ -130,13 +130,16 @@ pub(super) async fn of_account(
 ) -> Result<Vec<Grant>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT grant_id, account_id, organization_code, role, created_at, expires_at, granted_by,
-                delegated_from
-         FROM orgtree.authority_grant
-         WHERE account_id = $1
-           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
-           AND ($3::uuid IS NULL OR grant_id > $3)
-         ORDER BY grant_id LIMIT $4",
+        "SELECT g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                g.expires_at, g.granted_by, g.delegated_from
+         FROM orgtree.authority_grant g
+         JOIN orgtree.organization o ON o.code = g.organization_code
+         WHERE g.account_id = $1
+           AND g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $2)
+           AND (g.delegated_from IS NULL
+                OR orgtree.delegation_reaches(g.delegated_from, o.code, o.ancestors, $2))
+           AND ($3::uuid IS NULL OR g.grant_id > $3)
+         ORDER BY g.grant_id LIMIT $4",
         account_id,
         now,
         after,

@@ -1,6 +1,6 @@
 //! Who administers what: orgtree, people with tokens, and services that ask.
 
-mod delegating;
+pub(crate) mod delegating;
 mod figures;
 mod granting;
 mod handing_over;

@@ -138,7 +138,7 @@ pub(super) struct Listed<'a> {
     pub(super) limit: i64,
 }
 
-/// The proposals that wait where the reader may decide, in the order of their ids; one
+/// The proposals that wait where the reader manages organizations, in the order of their ids; one
 /// statement.
 #[tracing::instrument(name = "db.proposal.list", skip_all)]
 pub(super) async fn list(
@@ -158,7 +158,10 @@ pub(super) async fn list(
                        WHERE mine.account_id = $1 AND mine.role = ANY($6::smallint[])
                          AND mine.revoked_at IS NULL
                          AND (mine.expires_at IS NULL OR mine.expires_at > $2)
-                         AND orgtree.is_within(o.code, o.ancestors, mine.organization_code))
+                         AND orgtree.is_within(o.code, o.ancestors, mine.organization_code)
+                         AND (mine.delegated_from IS NULL
+                              OR orgtree.delegation_reaches(mine.delegated_from, o.code,
+                                                            o.ancestors, $2)))
            AND ($4::uuid IS NULL OR p.proposal_id > $4)
          ORDER BY p.proposal_id LIMIT $5",
         listed.reader,
