@@ -315,15 +315,19 @@ pub(super) async fn find_other_delegate(
     .await?)
 }
 
-/// Inserts a grant, and reads it as it is kept.
+/// Inserts a grant, and who invited to it; reads it as it is kept.
 #[tracing::instrument(name = "db.grant.insert", skip_all)]
-pub(super) async fn insert(transaction: &mut PgConnection, grant: &Grant) -> Result<Grant> {
+pub(super) async fn insert(
+    transaction: &mut PgConnection,
+    grant: &Grant,
+    invited_by: Option<Uuid>,
+) -> Result<Grant> {
     sqlx::query_as!(
         Row,
         "INSERT INTO orgtree.authority_grant
              (grant_id, account_id, organization_code, role, granted_by, created_at, expires_at,
-              delegated_from)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+              delegated_from, invited_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
                    granted_by, delegated_from",
         grant.id,
@@ -334,6 +338,7 @@ pub(super) async fn insert(transaction: &mut PgConnection, grant: &Grant) -> Res
         grant.created_at,
         grant.expires_at,
         grant.delegated_from,
+        invited_by,
     )
     .fetch_one(transaction)
     .await?

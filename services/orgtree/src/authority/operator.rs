@@ -125,6 +125,7 @@ async fn give(
         role: wanted.role,
         expires_at: None,
         delegated_from: None,
+        invited_by: None,
     };
     let given = giving::insert(&mut transaction, &new, None, id, now).await?;
     given.record(&mut transaction, trail, &actor, Right::Operator).await?;

@@ -169,3 +169,4 @@ async fn not_over(transaction: &mut PgConnection, ended: Option<Uuid>) -> Result
     let kept = grants::find(transaction, ended).await?;
     Ok(kept.filter(|kept| !kept.settled).map(|_| ended))
 }
+        invited_by: Some(invitation.invited_by),

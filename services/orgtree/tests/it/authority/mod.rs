@@ -415,6 +415,14 @@ async fn confirm(person: &mut Inviter, request: ConfirmInvitationRequest) -> Res
 }
 
 /// Every page of the invitations that somebody may see.
+/// Makes somebody an administrator, invited by one and confirmed by another one.
+pub(crate) async fn invited(suite: &Suite, by: (u128, u128), to: u128, code: &str) -> Grant {
+    let mut inviter = suite.inviter(account(by.0));
+    let made = invite(&mut inviter, invites(code, Role::Administrator)).await.unwrap();
+    let accepted = accept(&mut suite.inviter(account(to)), &made.invitation_code).await.unwrap();
+    confirm(&mut suite.inviter(account(by.1)), confirms(&accepted)).await.unwrap()
+}
+
 async fn invitations(
     person: &mut Inviter,
     below: &str,
