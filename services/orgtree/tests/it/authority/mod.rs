@@ -9,6 +9,7 @@ mod operator;
 mod recording;
 mod revoking;
 mod scope;
+mod wrong_numbers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -414,7 +415,6 @@ async fn confirm(person: &mut Inviter, request: ConfirmInvitationRequest) -> Res
     Ok(person.confirm_invitation(request).await?.into_inner().grant.unwrap())
 }
 
-/// Every page of the invitations that somebody may see.
 /// Makes somebody an administrator, invited by one and confirmed by another one.
 pub(crate) async fn invited(suite: &Suite, by: (u128, u128), to: u128, code: &str) -> Grant {
     let mut inviter = suite.inviter(account(by.0));
@@ -423,6 +423,7 @@ pub(crate) async fn invited(suite: &Suite, by: (u128, u128), to: u128, code: &st
     confirm(&mut suite.inviter(account(by.1)), confirms(&accepted)).await.unwrap()
 }
 
+/// Every page of the invitations that somebody may see.
 async fn invitations(
     person: &mut Inviter,
     below: &str,
