@@ -40,9 +40,10 @@ impl Changes {
         answer: impl Fn(&Grant) -> Vec<u8>,
     ) -> Result<Vec<u8>> {
         let given = again(Error::is_lost, async || {
-            let now = self.clock.now();
             let mut transaction = self.pool.begin().await?;
             giving::alone(&mut transaction).await?;
+            // Not before: it may have waited.
+            let now = self.clock.now();
             if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
                 return Ok(before);
             }
@@ -87,9 +88,10 @@ impl Changes {
 
     /// Tells whether it has taken effect everywhere already.
     async fn revoke_once(&self, call: &Request, id: Uuid) -> Result<bool> {
-        let now = self.clock.now();
         let mut transaction = self.pool.begin().await?;
         giving::alone(&mut transaction).await?;
+        // Not before: it may have waited.
+        let now = self.clock.now();
         let before = requests::db::find_answer(&mut transaction, call).await?;
         let kept = db::find(&mut transaction, id).await?.ok_or(Error::GrantNotFound)?;
         if before.is_some() {

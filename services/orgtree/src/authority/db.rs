@@ -130,13 +130,16 @@ pub(super) async fn of_account(
 ) -> Result<Vec<Grant>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT grant_id, account_id, organization_code, role, created_at, expires_at, granted_by,
-                delegated_from
-         FROM orgtree.authority_grant
-         WHERE account_id = $1
-           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
-           AND ($3::uuid IS NULL OR grant_id > $3)
-         ORDER BY grant_id LIMIT $4",
+        "SELECT g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                g.expires_at, g.granted_by, g.delegated_from
+         FROM orgtree.authority_grant g
+         JOIN orgtree.organization o ON o.code = g.organization_code
+         WHERE g.account_id = $1
+           AND g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $2)
+           AND (g.delegated_from IS NULL
+                OR orgtree.delegation_reaches(g.delegated_from, o.code, o.ancestors, $2))
+           AND ($3::uuid IS NULL OR g.grant_id > $3)
+         ORDER BY g.grant_id LIMIT $4",
         account_id,
         now,
         after,
@@ -312,15 +315,19 @@ pub(super) async fn find_other_delegate(
     .await?)
 }
 
-/// Inserts a grant, and reads it as it is kept.
+/// Inserts a grant, and who invited to it; reads it as it is kept.
 #[tracing::instrument(name = "db.grant.insert", skip_all)]
-pub(super) async fn insert(transaction: &mut PgConnection, grant: &Grant) -> Result<Grant> {
+pub(super) async fn insert(
+    transaction: &mut PgConnection,
+    grant: &Grant,
+    invited_by: Option<Uuid>,
+) -> Result<Grant> {
     sqlx::query_as!(
         Row,
         "INSERT INTO orgtree.authority_grant
              (grant_id, account_id, organization_code, role, granted_by, created_at, expires_at,
-              delegated_from)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+              delegated_from, invited_by)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
                    granted_by, delegated_from",
         grant.id,
@@ -331,6 +338,7 @@ pub(super) async fn insert(transaction: &mut PgConnection, grant: &Grant) -> Res
         grant.created_at,
         grant.expires_at,
         grant.delegated_from,
+        invited_by,
     )
     .fetch_one(transaction)
     .await?
@@ -407,7 +415,8 @@ pub(super) async fn revoke(
     Ok(zhiyuan_postgres::ensure_affected(&revoked, 1)?)
 }
 
-/// Ends the grants that are delegated from one and count; returns them.
+/// Ends the grants that are delegated from one and count, waiting for whoever holds one in the
+/// order of their ids; returns them.
 #[tracing::instrument(name = "db.grant.end_delegated", skip_all)]
 pub(super) async fn end_delegated(
     transaction: &mut PgConnection,
@@ -417,10 +426,14 @@ pub(super) async fn end_delegated(
 ) -> Result<Vec<Grant>> {
     let rows = sqlx::query_as!(
         Row,
-        "UPDATE orgtree.authority_grant SET revoked_at = $2, revoked_by = $3
-         WHERE delegated_from = $1 AND revoked_at IS NULL AND expires_at > $2
-         RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
-                   granted_by, delegated_from",
+        "WITH held AS MATERIALIZED (
+             SELECT grant_id FROM orgtree.authority_grant
+             WHERE delegated_from = $1 AND revoked_at IS NULL AND expires_at > $2
+             ORDER BY grant_id FOR UPDATE)
+         UPDATE orgtree.authority_grant g SET revoked_at = $2, revoked_by = $3
+         FROM held WHERE g.grant_id = held.grant_id
+         RETURNING g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                   g.expires_at, g.granted_by, g.delegated_from",
         from,
         now,
         by,
@@ -498,7 +511,8 @@ pub(super) async fn close(
     Ok(())
 }
 
-/// Ends all grants of some accounts that count, and what is delegated from them, by nobody.
+/// Ends all grants of some accounts that count, and what is delegated from them, by nobody; in
+/// the same order.
 #[tracing::instrument(name = "db.grant.end_all", skip_all)]
 pub(super) async fn end_all(
     transaction: &mut PgConnection,
@@ -507,13 +521,17 @@ pub(super) async fn end_all(
 ) -> Result<Vec<Grant>> {
     let rows = sqlx::query_as!(
         Row,
-        "UPDATE orgtree.authority_grant SET revoked_at = $2
-         WHERE (account_id = ANY($1)
-                OR delegated_from IN (SELECT grant_id FROM orgtree.authority_grant
-                                      WHERE account_id = ANY($1)))
-           AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
-         RETURNING grant_id, account_id, organization_code, role, created_at, expires_at,
-                   granted_by, delegated_from",
+        "WITH held AS MATERIALIZED (
+             SELECT grant_id FROM orgtree.authority_grant
+             WHERE (account_id = ANY($1)
+                    OR delegated_from IN (SELECT grant_id FROM orgtree.authority_grant
+                                          WHERE account_id = ANY($1)))
+               AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)
+             ORDER BY grant_id FOR UPDATE)
+         UPDATE orgtree.authority_grant g SET revoked_at = $2
+         FROM held WHERE g.grant_id = held.grant_id
+         RETURNING g.grant_id, g.account_id, g.organization_code, g.role, g.created_at,
+                   g.expires_at, g.granted_by, g.delegated_from",
         accounts,
         now,
     )

@@ -21,6 +21,8 @@ pub(crate) struct NewGrant {
     pub(crate) expires_at: Option<OffsetDateTime>,
     /// The grant of whoever gives it, if that one is delegated.
     pub(crate) delegated_from: Option<Uuid>,
+    /// Who invited, if it comes by an invitation; whoever gives it.
+    pub(crate) invited_by: Option<Uuid>,
 }
 
 /// What is given, to whomever.
@@ -169,7 +171,8 @@ pub(crate) async fn insert(
         db::revoke(transaction, same.id, granted_by, now).await?;
         ended = db::end_delegated(transaction, same.id, granted_by, now).await?;
     }
-    Ok(Given { made: db::insert(transaction, &grant).await?, replaced, ended })
+    let made = db::insert(transaction, &grant, new.invited_by).await?;
+    Ok(Given { made, replaced, ended })
 }
 
 /// Tells who followed, if an organization is closed.

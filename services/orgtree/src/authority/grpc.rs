@@ -259,7 +259,15 @@ fn parse(request: &CreateGrantRequest) -> Result<(RequestId, NewGrant)> {
         return Err(fields.into_error().into());
     };
     let account_id = account.as_uuid();
-    Ok((request_id, NewGrant { account_id, organization, role, expires_at, delegated_from: None }))
+    let new = NewGrant {
+        account_id,
+        organization,
+        role,
+        expires_at,
+        delegated_from: None,
+        invited_by: None,
+    };
+    Ok((request_id, new))
 }
 
 /// The key of a list, and the id of a grant: one spelling, but for its case.

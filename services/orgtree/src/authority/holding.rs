@@ -26,6 +26,23 @@ pub(crate) async fn holding(
     Ok(reaching)
 }
 
+/// The same, of those alone that stand by themselves: whoever acts for somebody else changes
+/// what the tree says of organizations, and not where these are, nor whether they are.
+///
+/// # Errors
+/// As [`holding`]; [`Error::PermissionMissing`] also where all of them are delegated.
+pub(crate) async fn holding_own(
+    transaction: &mut PgConnection,
+    account_id: Uuid,
+    code: &str,
+    permission: Permission,
+    now: OffsetDateTime,
+) -> Result<Vec<Grant>> {
+    let mut held = holding(transaction, account_id, code, permission, now).await?;
+    held.retain(|grant| grant.delegated_from.is_none());
+    if held.is_empty() { Err(Error::PermissionMissing(permission)) } else { Ok(held) }
+}
+
 /// Whether somebody has a role at one of these: who loses what lies below them.
 pub(crate) async fn is_held(
     transaction: &mut PgConnection,

@@ -22,7 +22,7 @@ pub(crate) use admitting::admit;
 pub(crate) use closed::end_of as end_of_closed;
 pub(crate) use db::{is_given, reaching};
 pub(crate) use grpc::Authority;
-pub(crate) use holding::{holding, is_held, require};
+pub(crate) use holding::{holding, holding_own, is_held, require};
 pub(crate) use operator::operate;
 pub use operator::{GrantError, Operation, OperatorGrant, grant};
 

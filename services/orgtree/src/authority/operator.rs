@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 use sqlx::PgPool;
-use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_audit::{Trail, operator};
 use zhiyuan_domain::{OrganizationCode, SharedClock, new_id};
@@ -87,7 +86,7 @@ pub async fn grant(
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
     let id = new_id(clock.as_ref());
     let trail = Trail::new(NAME, clock.clone());
-    let given = again(Error::is_lost, || give(&pool, &trail, wanted, id, clock.now())).await;
+    let given = again(Error::is_lost, || give(&pool, &trail, wanted, id, &clock)).await;
     pool.close().await;
     match given {
         Ok(true) => Ok(id),
@@ -104,10 +103,12 @@ async fn give(
     trail: &Trail,
     wanted: &OperatorGrant,
     id: Uuid,
-    now: OffsetDateTime,
+    clock: &SharedClock,
 ) -> Result<bool> {
     let mut transaction = pool.begin().await?;
     giving::alone(&mut transaction).await?;
+    // Not before: it may have waited.
+    let now = clock.now();
     let actor = operator(&mut transaction).await?;
     let code = wanted.organization.as_str();
     let administered = db::at(&mut transaction, code, Role::Administrator, now).await?;
@@ -124,6 +125,7 @@ async fn give(
         role: wanted.role,
         expires_at: None,
         delegated_from: None,
+        invited_by: None,
     };
     let given = giving::insert(&mut transaction, &new, None, id, now).await?;
     given.record(&mut transaction, trail, &actor, Right::Operator).await?;

@@ -61,6 +61,12 @@ impl Codes {
         self.mac(b"digest", &[code.0.as_bytes()])
     }
 
+    /// What is kept of a number that was typed.
+    pub(super) fn digest_of_number(&self, invitation_id: Uuid, typed: &CheckNumber) -> [u8; 32] {
+        let parts = [invitation_id.as_bytes().as_slice(), typed.0.as_bytes()];
+        self.mac(b"check-number-digest", &parts)
+    }
+
     /// The number that who accepted is shown.
     pub(super) fn check_number(&self, invitation_id: Uuid, account_id: Uuid) -> CheckNumber {
         let parts = [invitation_id.as_bytes().as_slice(), account_id.as_bytes()];

@@ -8,7 +8,7 @@ use zhiyuan_postgres::again;
 
 use super::changes::{Changes, in_scope, still_good};
 use super::codes::CheckNumber;
-use super::{Invitation, Standing, db, records};
+use super::{Invitation, Standing, WRONG_NUMBERS, db, records};
 use crate::authority::giving::{self, NewGrant};
 use crate::authority::records::{Right, person};
 use crate::authority::{Grant, db as grants};
@@ -76,6 +76,7 @@ impl Changes {
             }
         };
         if !number.is(&self.codes.check_number(id, accepted.account_id)) {
+            self.count_wrong(transaction, call.caller, &invitation, right, now).await?;
             return Err(Error::CheckNumberWrong);
         }
         let new = to_give(&invitation, accepted.account_id)?;
@@ -101,6 +102,30 @@ impl Changes {
             "an invitation is confirmed"
         );
         Ok((rendered, ended))
+    }
+
+    /// Counts a wrong number; with the last that may be wrong, the invitation is withdrawn.
+    async fn count_wrong(
+        &self,
+        mut transaction: sqlx::Transaction<'static, sqlx::Postgres>,
+        caller: Uuid,
+        invitation: &Invitation,
+        right: Right,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        let wrong = db::count_wrong(&mut transaction, invitation.id).await?;
+        if wrong >= WRONG_NUMBERS {
+            db::withdraw(&mut transaction, invitation.id, now).await?;
+            let record = records::done(caller, records::WITHDRAWN, invitation, Some(right));
+            let record = record.with("wrong_numbers", wrong);
+            self.trail.append(&mut transaction, &record).await?;
+            tracing::warn!(
+                invitation.id = %invitation.id,
+                caller.id = %caller,
+                "an invitation is withdrawn: its check number is being tried out"
+            );
+        }
+        Ok(transaction.commit().await?)
     }
 
     /// Ends the grant of the same role at the same organization that somebody holds.
@@ -160,6 +185,7 @@ fn to_give(invitation: &Invitation, account_id: Uuid) -> Result<NewGrant> {
         role: invitation.role,
         expires_at: invitation.grant_expires_at,
         delegated_from: invitation.delegated_from,
+        invited_by: Some(invitation.invited_by),
     })
 }
 

@@ -176,6 +176,18 @@ pub(super) async fn confirm(
     Ok(zhiyuan_postgres::ensure_affected(&updated, 1)?)
 }
 
+/// Counts a check number as wrong; tells how many there were. The invitation is held.
+#[tracing::instrument(name = "db.invitation.count_wrong", skip_all)]
+pub(super) async fn count_wrong(transaction: &mut PgConnection, id: Uuid) -> Result<i16> {
+    Ok(sqlx::query_scalar!(
+        "UPDATE orgtree.invitation SET wrong_numbers = wrong_numbers + 1
+         WHERE invitation_id = $1 RETURNING wrong_numbers",
+        id,
+    )
+    .fetch_one(transaction)
+    .await?)
+}
+
 /// Takes an invitation back.
 #[tracing::instrument(name = "db.invitation.withdraw", skip_all)]
 pub(super) async fn withdraw(

@@ -263,7 +263,8 @@ impl Invitations {
         let (Some(request_id), Some(id), Some(number)) = (request_id, id, number) else {
             return Err(fields.into_error().into());
         };
-        let says = [id.as_bytes().as_slice(), number.as_str().as_bytes()].concat();
+        // Under the key, as above: there are a million numbers.
+        let says = self.codes.digest_of_number(id, &number);
         let call = requests::Request::new(person.account_id, method, request_id, &says);
         let answer = |grant: &crate::authority::Grant| grant_to_wire(grant).encode_to_vec();
         decode(&self.changes.confirm(&call, (id, &number), own, answer).await?)

@@ -26,6 +26,8 @@ use crate::authority::giving::Place;
 const VALID_DAYS: i32 = 20;
 /// Who accepted is confirmed within so long.
 const CONFIRMED_WITHIN: Duration = Duration::days(7);
+/// With so many wrong check numbers an invitation is withdrawn; the database knows it too.
+const WRONG_NUMBERS: i16 = 5;
 /// What is delegated lasts so long at most; the database knows it too.
 const DELEGATED_FOR: Duration = Duration::days(30);
 /// Open invitations of one account, at most.

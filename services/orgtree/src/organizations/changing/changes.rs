@@ -194,6 +194,18 @@ pub(super) async fn allowed_at(
     authority::holding(transaction, caller, code, permission, now).await
 }
 
+/// The same, of those who do not act for somebody else: what is moved or closed stays so when
+/// they do not any more.
+pub(super) async fn own_at(
+    transaction: &mut PgConnection,
+    caller: Uuid,
+    code: &str,
+    now: OffsetDateTime,
+) -> Result<Vec<Grant>> {
+    let permission = Permission::ManageOrganization;
+    authority::holding_own(transaction, caller, code, permission, now).await
+}
+
 /// The same at another one, which everybody knows that there is.
 pub(super) async fn allowed_beside(
     transaction: &mut PgConnection,
@@ -204,7 +216,7 @@ pub(super) async fn allowed_beside(
     let missing = Error::PermissionMissing(Permission::ManageOrganization);
     // Above the root nobody administers anything.
     let Some(code) = code else { return Err(missing) };
-    match allowed_at(transaction, caller, code, now).await {
+    match own_at(transaction, caller, code, now).await {
         Err(Error::OrganizationNotFound) => Err(missing),
         held => held,
     }
@@ -323,7 +335,7 @@ async fn prepare_move(
     new: &Move,
     now: OffsetDateTime,
 ) -> Result<Moving> {
-    let held = allowed_at(transaction, caller, new.code.as_str(), now).await?;
+    let held = own_at(transaction, caller, new.code.as_str(), now).await?;
     let node = node(transaction, new.code.as_str()).await?;
     allowed_beside(transaction, caller, node.parent_code.as_deref(), now).await?;
     let parent = self::node(transaction, new.parent.as_str()).await?;

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use time::OffsetDateTime;
 use uuid::Uuid;
 
-use super::changes::{Done, allowed_at, allowed_beside, hang, nearest, node, too_deep};
+use super::changes::{Done, allowed_beside, hang, nearest, node, own_at, too_deep};
 use super::form::Close;
 use super::records::Act;
 use super::{Mass, Node, Size, db};
@@ -22,7 +22,7 @@ pub(super) async fn close(
     now: OffsetDateTime,
 ) -> Result<Done> {
     let code = new.code.as_str();
-    let held = allowed_at(transaction, caller, code, now).await?;
+    let held = own_at(transaction, caller, code, now).await?;
     let node = node(transaction, code).await?;
     allowed_beside(transaction, caller, node.parent_code.as_deref(), now).await?;
     node.open()?;

@@ -8,14 +8,18 @@ use zhiyuan_domain::Clock as _;
 use zhiyuan_orgtree::Role as TypedRole;
 
 use super::{
-    HEADER, Suite, accept, account, confirm, confirms, give, gives, hands_over, list, patiently,
-    refusal, revokes,
+    HEADER, Suite, accept, account, confirm, confirms, give, gives, hands_over, list, mine,
+    patiently, refusal, revokes,
 };
 use crate::harness::{assert_field, assert_refused, load};
 
 const DAY: Duration = Duration::from_hours(24);
 
-fn delegates(suite: &Suite, grant_id: impl ToString, code: &str) -> CreateDelegationRequest {
+pub(crate) fn delegates(
+    suite: &Suite,
+    grant_id: impl ToString,
+    code: &str,
+) -> CreateDelegationRequest {
     CreateDelegationRequest {
         request_id: Uuid::new_v4().to_string(),
         grant_id: grant_id.to_string(),
@@ -26,7 +30,12 @@ fn delegates(suite: &Suite, grant_id: impl ToString, code: &str) -> CreateDelega
 }
 
 /// Somebody acts for somebody else.
-async fn delegated(suite: &Suite, by: u128, to: u128, wanted: CreateDelegationRequest) -> Grant {
+pub(crate) async fn delegated(
+    suite: &Suite,
+    by: u128,
+    to: u128,
+    wanted: CreateDelegationRequest,
+) -> Grant {
     let mut holder = suite.inviter(account(by));
     let made = holder.create_delegation(wanted).await.unwrap().into_inner();
     let accepted = accept(&mut suite.inviter(account(to)), &made.invitation_code).await.unwrap();
@@ -241,13 +250,14 @@ async fn where_the_tree_moves_away_from_who_delegates_the_delegation_reaches_no_
     let held = suite.make(account(2), "A-1", TypedRole::Auditor).await;
     delegated(&suite, 2, 3, delegates(&suite, held, "A-1-1")).await;
     let listed = async || {
-        let listed = list(&mut suite.person(account(3)), "", 0).await.unwrap();
-        listed.len()
+        let mut delegate = suite.person(account(3));
+        let listed = list(&mut delegate, "", 0).await.unwrap();
+        (listed.len(), mine(&mut delegate, 0).await.len())
     };
     let verdict = suite.verdict(account(3), "A-1-1", Permission::View).await;
-    assert_eq!((verdict, listed().await), (Verdict::Allowed, 1));
+    assert_eq!((verdict, listed().await), (Verdict::Allowed, (1, 1)));
     load(&suite.database, &format!("{HEADER}\nA-1-1,镇一一,TOWNSHIP,A-2,,,\n")).await.unwrap();
     let verdict = suite.verdict(account(3), "A-1-1", Permission::View).await;
-    assert_eq!((verdict, listed().await), (Verdict::OutOfScope, 0));
+    assert_eq!((verdict, listed().await), (Verdict::OutOfScope, (0, 0)));
     suite.stop().await;
 }

@@ -454,3 +454,32 @@ async fn services_ask_what_an_account_holds_page_by_page() {
     assert_eq!(status.code(), Code::Unauthenticated);
     suite.stop().await;
 }
+
+#[tokio::test]
+async fn the_time_of_a_grant_is_when_its_turn_has_come() {
+    let suite = Suite::on_province().await;
+    suite.make(account(1), "A", TypedRole::Administrator).await;
+    let pool = suite.database.pool().await;
+    let mut alone = pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('orgtree.authority', 0))")
+        .execute(&mut *alone)
+        .await
+        .unwrap();
+    let mut request = gives(account(2), "A-1", Role::Viewer);
+    request.expire_time = Some(timestamp(suite.clock.now() + Duration::from_secs(60)));
+    let mut administrator = suite.person(account(1));
+    let giving = give(&mut administrator, request);
+    let waiting = async {
+        let sql = "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_database d ON d.oid = l.database
+                   WHERE d.datname = current_database() AND l.locktype = 'advisory'
+                     AND NOT l.granted)";
+        while !sqlx::query_scalar::<_, bool>(sql).fetch_one(&pool).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        suite.clock.advance(Duration::from_secs(61));
+        alone.commit().await.unwrap();
+    };
+    let (given, ()) = futures_util::future::join(giving, waiting).await;
+    assert_field(&given.unwrap_err(), "expire_time", "TIME_PAST");
+    suite.stop().await;
+}

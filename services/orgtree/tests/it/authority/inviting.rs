@@ -336,6 +336,18 @@ async fn the_same_call_has_one_code_and_one_number_and_the_service_keeps_neither
     assert_refused(&other, Code::AlreadyExists, "REQUEST_ID_REUSED");
 
     let pool = suite.database.pool().await;
+    // Nor is the digest of the call one that can be tried out without a key.
+    let id: Uuid = accepted.invitation_id.parse().unwrap();
+    let tried = [id.as_bytes(), accepted.check_number.as_bytes()].concat();
+    let kept: bool = sqlx::query_scalar(
+        "SELECT sha256($1) IN (SELECT digest FROM orgtree.request WHERE method = $2)",
+    )
+    .bind(tried)
+    .bind("ConfirmInvitation")
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert!(!kept);
     for secret in [&made.invitation_code, &accepted.check_number] {
         let kept: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM orgtree.request WHERE position($1 IN answer) > 0)

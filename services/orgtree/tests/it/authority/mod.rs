@@ -1,6 +1,6 @@
 //! Who administers what: orgtree, people with tokens, and services that ask.
 
-mod delegating;
+pub(crate) mod delegating;
 pub(crate) mod figures;
 mod granting;
 mod handing_over;
@@ -9,6 +9,7 @@ mod operator;
 mod recording;
 mod revoking;
 mod scope;
+mod wrong_numbers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -412,6 +413,14 @@ async fn accept(person: &mut Inviter, code: &str) -> Result<AcceptInvitationResp
 
 async fn confirm(person: &mut Inviter, request: ConfirmInvitationRequest) -> Result<Grant, Status> {
     Ok(person.confirm_invitation(request).await?.into_inner().grant.unwrap())
+}
+
+/// Makes somebody an administrator, invited by one and confirmed by another one.
+pub(crate) async fn invited(suite: &Suite, by: (u128, u128), to: u128, code: &str) -> Grant {
+    let mut inviter = suite.inviter(account(by.0));
+    let made = invite(&mut inviter, invites(code, Role::Administrator)).await.unwrap();
+    let accepted = accept(&mut suite.inviter(account(to)), &made.invitation_code).await.unwrap();
+    confirm(&mut suite.inviter(account(by.1)), confirms(&accepted)).await.unwrap()
 }
 
 /// Every page of the invitations that somebody may see.

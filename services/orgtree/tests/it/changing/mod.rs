@@ -4,6 +4,7 @@ mod moving;
 mod proposals;
 mod refusals;
 mod scope;
+mod two_persons;
 
 use sqlx::PgPool;
 use tonic::service::interceptor::InterceptedService;

@@ -25,7 +25,11 @@ fn closes(organization: &Organization) -> CloseOrganizationRequest {
     }
 }
 
-fn proposes(organization: &Organization, kind: ChangeKind, target: &str) -> ProposeChangeRequest {
+pub(super) fn proposes(
+    organization: &Organization,
+    kind: ChangeKind,
+    target: &str,
+) -> ProposeChangeRequest {
     ProposeChangeRequest {
         request_id: Uuid::new_v4().to_string(),
         kind: kind.into(),
@@ -43,16 +47,19 @@ async fn close(
     Ok(admin.close_organization(request).await?.into_inner().organization.unwrap())
 }
 
-async fn propose(admin: &mut Admin, request: ProposeChangeRequest) -> Result<Proposal, Status> {
+pub(super) async fn propose(
+    admin: &mut Admin,
+    request: ProposeChangeRequest,
+) -> Result<Proposal, Status> {
     Ok(admin.propose_change(request).await?.into_inner().proposal.unwrap())
 }
 
-fn approves(proposal: &Proposal) -> ApproveProposalRequest {
+pub(super) fn approves(proposal: &Proposal) -> ApproveProposalRequest {
     let (request_id, proposal_id) = (Uuid::new_v4().to_string(), proposal.id.clone());
     ApproveProposalRequest { request_id, proposal_id }
 }
 
-async fn approve(
+pub(super) async fn approve(
     admin: &mut Admin,
     request: ApproveProposalRequest,
 ) -> Result<Organization, Status> {
@@ -61,13 +68,13 @@ async fn approve(
     Ok(admin.approve_proposal(request).await?.into_inner().organization.unwrap())
 }
 
-async fn withdraw(admin: &mut Admin, proposal: &Proposal) -> Result<(), Status> {
+pub(super) async fn withdraw(admin: &mut Admin, proposal: &Proposal) -> Result<(), Status> {
     let (request_id, proposal_id) = (Uuid::new_v4().to_string(), proposal.id.clone());
     let request = WithdrawProposalRequest { request_id, proposal_id };
     admin.withdraw_proposal(request).await.map(drop)
 }
 
-async fn waiting(admin: &mut Admin, below: &str) -> Result<Vec<String>, Status> {
+pub(super) async fn waiting(admin: &mut Admin, below: &str) -> Result<Vec<String>, Status> {
     let (mut ids, mut page_token) = (Vec::new(), String::new());
     loop {
         let organization_code = below.to_owned();

@@ -1,5 +1,7 @@
 //! The SQL of proposals.
 
+use std::collections::HashSet;
+
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -126,6 +128,33 @@ pub(super) async fn end(
     Ok(zhiyuan_postgres::ensure_affected(&ended, 1)?)
 }
 
+/// Who stands behind some grants, by their ids. The walk ends where it has been: however many
+/// stand between two, they are found.
+#[tracing::instrument(name = "db.proposal.behind", skip_all)]
+pub(super) async fn behind(
+    transaction: &mut PgConnection,
+    grants: &[Uuid],
+) -> Result<HashSet<(Uuid, Uuid)>> {
+    let rows = sqlx::query!(
+        r#"WITH RECURSIVE behind (grant_id, account_id) AS (
+               SELECT g.grant_id, by.account_id
+               FROM orgtree.authority_grant g,
+                    LATERAL (VALUES (g.granted_by), (g.invited_by)) by (account_id)
+               WHERE g.grant_id = ANY($1) AND by.account_id IS NOT NULL
+               UNION
+               SELECT b.grant_id, by.account_id
+               FROM behind b
+               JOIN orgtree.authority_grant g ON g.account_id = b.account_id,
+                    LATERAL (VALUES (g.granted_by), (g.invited_by)) by (account_id)
+               WHERE by.account_id IS NOT NULL)
+           SELECT grant_id AS "grant_id!", account_id AS "account_id!" FROM behind"#,
+        grants,
+    )
+    .fetch_all(transaction)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.grant_id, row.account_id)).collect())
+}
+
 /// Which proposals are listed, and for whom.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listed<'a> {
@@ -138,8 +167,8 @@ pub(super) struct Listed<'a> {
     pub(super) limit: i64,
 }
 
-/// The proposals that wait where the reader may decide, in the order of their ids; one
-/// statement.
+/// The proposals that wait where the reader manages organizations, in the order of their ids;
+/// one statement.
 #[tracing::instrument(name = "db.proposal.list", skip_all)]
 pub(super) async fn list(
     executor: impl PgExecutor<'_>,
@@ -158,7 +187,10 @@ pub(super) async fn list(
                        WHERE mine.account_id = $1 AND mine.role = ANY($6::smallint[])
                          AND mine.revoked_at IS NULL
                          AND (mine.expires_at IS NULL OR mine.expires_at > $2)
-                         AND orgtree.is_within(o.code, o.ancestors, mine.organization_code))
+                         AND orgtree.is_within(o.code, o.ancestors, mine.organization_code)
+                         AND (mine.delegated_from IS NULL
+                              OR orgtree.delegation_reaches(mine.delegated_from, o.code,
+                                                            o.ancestors, $2)))
            AND ($4::uuid IS NULL OR p.proposal_id > $4)
          ORDER BY p.proposal_id LIMIT $5",
         listed.reader,

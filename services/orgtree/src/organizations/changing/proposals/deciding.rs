@@ -11,36 +11,44 @@ use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::wire::timestamp;
 
 use super::db::{self, End, Listed};
-use super::{ChangeKind, Ground, NewProposal, Proposal, WAITS};
-use crate::authority::{self, Grant, Permission};
+use super::{Basis, ChangeKind, Ground, NewProposal, Proposal, WAITS};
+use crate::authority::{self, Permission};
 use crate::counts;
 use crate::error::{Error, Result};
 use crate::organizations::changing::changes::{
-    Changing, Done, Moving, Work, allowed_at, allowed_beside, nearest, node,
+    Changing, Done, Moving, Work, allowed_at, nearest, node,
 };
 use crate::organizations::changing::closing::Closing;
 use crate::organizations::changing::records::Act;
 use crate::requests::{self, Request};
 
-/// The grants by which somebody may make a change: at the organization first, then at each of
-/// the others that it concerns.
-type Held = Vec<Vec<Grant>>;
-
+/// The grants of their own by which somebody may make a change: at the organization first, then
+/// at each of the others that it concerns.
 async fn held(
     transaction: &mut PgConnection,
     account: Uuid,
     code: &str,
     target: Option<&str>,
     now: OffsetDateTime,
-) -> Result<Held> {
-    let mut held = vec![allowed_at(transaction, account, code, now).await?];
+) -> Result<Basis> {
+    let permission = Permission::ManageOrganization;
+    let mut held = vec![authority::holding_own(transaction, account, code, permission, now).await?];
     let parent = node(transaction, code).await?.parent_code;
-    held.push(allowed_beside(transaction, account, parent.as_deref(), now).await?);
+    // Above the root nobody administers anything.
+    let mut beside = vec![parent.ok_or(Error::PermissionMissing(permission))?];
     if let Some(target) = target {
-        let target = node(transaction, target).await?.code;
-        held.push(allowed_beside(transaction, account, Some(&target), now).await?);
+        beside.push(node(transaction, target).await?.code);
     }
-    Ok(held)
+    for code in beside {
+        let there = authority::holding_own(transaction, account, &code, permission, now).await;
+        held.push(there.map_err(|error| match error {
+            // Everybody knows that there is one.
+            Error::OrganizationNotFound => Error::PermissionMissing(permission),
+            other => other,
+        })?);
+    }
+    let ids: Vec<Uuid> = held.iter().flatten().map(|grant| grant.id).collect();
+    Ok(Basis { held, behind: db::behind(transaction, &ids).await? })
 }
 
 /// A change that nothing speaks against.
@@ -112,7 +120,7 @@ impl Changing {
         }
         let (code, target) = (new.code.as_str(), new.target.as_ref().map(OrganizationCode::as_str));
         let held = held(&mut transaction, call.caller, code, target, now).await?;
-        let allowed_by = nearest(held.first().map(Vec::as_slice).unwrap_or_default())?;
+        let allowed_by = nearest(held.at_first())?;
         let change = (new.kind, code, target);
         // What can't be done now is not proposed.
         Prepared::new(&mut transaction, change, new.revision, allowed_by).await?;
@@ -245,13 +253,11 @@ pub(in crate::organizations::changing) async fn approve(
     })?;
     let given_by = proposal.proposed_at;
     let second_of = |other| Ground { other, given_by };
-    let two = caller != first
-        && mine.iter().all(|held| second_of(first).holds(held))
-        && theirs.iter().all(|held| second_of(caller).holds(held));
+    let two = caller != first && second_of(first).holds(&mine) && second_of(caller).holds(&theirs);
     if !two {
         return Err(Error::AnotherPersonRequired);
     }
-    let allowed_by = nearest(mine.first().map(Vec::as_slice).unwrap_or_default())?;
+    let allowed_by = nearest(mine.at_first())?;
     let change = (proposal.kind, code, target);
     let prepared = Prepared::new(transaction, change, proposal.revision, allowed_by).await?;
     let mut done = prepared.apply(transaction, caller, allowed_by, now).await?;
