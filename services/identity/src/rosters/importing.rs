@@ -87,8 +87,9 @@ impl Rosters {
         }
         let work = self.seal(rows, &plan, &seen, &keys)?;
         let stored = again(Error::is_lost, || self.store(&work, &seen)).await;
-        if !matches!(stored, Ok(true)) {
-            // Made in vain; if this fails, the sweep of keys comes by.
+        // Known to be made in vain. After an error they may be not: of a COMMIT whose answer was
+        // lost nobody knows what became. Those are left to the sweep of keys, which looks.
+        if matches!(stored, Ok(false)) {
             if let Err(error) = self.vault.destroy_keys(&new).await {
                 tracing::warn!(error = chain(&error), "data keys made in vain are left");
             }
