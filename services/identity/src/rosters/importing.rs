@@ -89,10 +89,10 @@ impl Rosters {
         let stored = again(Error::is_lost, || self.store(&work, &seen)).await;
         // Known to be made in vain. After an error they may be not: of a COMMIT whose answer was
         // lost nobody knows what became. Those are left to the sweep of keys, which looks.
-        if matches!(stored, Ok(false)) {
-            if let Err(error) = self.vault.destroy_keys(&new).await {
-                tracing::warn!(error = chain(&error), "data keys made in vain are left");
-            }
+        if matches!(stored, Ok(false))
+            && let Err(error) = self.vault.destroy_keys(&new).await
+        {
+            tracing::warn!(error = chain(&error), "data keys made in vain are left");
         }
         Ok(stored?.then_some(plan.verdicts))
     }

@@ -17,6 +17,8 @@ const TEXTS: u32 = 2_000_000;
 /// Where it says so: the end of a file's name, and an attribute.
 const SHARED: &str = "sharedstrings.xml";
 const COUNT: &[u8] = b"uniqueCount";
+/// By what some encodings shift, and XML has nowhere.
+const SHIFT: u8 = 0x1b;
 /// The bytes within which a count follows its name.
 const NEAR: usize = 64;
 /// Sheets in which headings are looked for.
@@ -174,7 +176,11 @@ impl Counts {
 
 impl Write for Counts {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.rest.extend_from_slice(bytes);
+        // Whoever reads it decodes it: two bytes a character, or a shift in the middle of a word.
+        if bytes.contains(&SHIFT) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.rest.extend(bytes.iter().filter(|byte| **byte != 0));
         self.look(false)?;
         Ok(bytes.len())
     }

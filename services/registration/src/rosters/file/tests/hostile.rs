@@ -35,6 +35,13 @@ fn a_workbook_that_says_it_has_more_texts_than_a_roster_is_refused() {
         let head = format!("<s:sst count=\"1\" uniqueCount=\"{number}\">");
         assert_eq!(told(&head), Err(Unreadable::Format), "{number}");
     }
+    assert_eq!(told("<sst unique\u{1b}(JCount=\"1\">"), Err(Unreadable::Format));
+    let wide: Vec<u8> = "\u{feff}<sst uniqueCount=\"1000000000000000\"/>"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let book = pack(&[("xl/sharedStrings.xml", &wide)]);
+    assert_eq!(workbook::check_unpacked(&book, MEGABYTE as u64), Err(Unreadable::Format));
 }
 
 /// A sheet is read cell by cell: one that says it is as large as can be takes no room.
