@@ -16,6 +16,7 @@ use zhiyuan_settings::Secret;
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::phone_recoveries::Limits;
+use crate::rosters::ImportLimits;
 use crate::run::Deps;
 
 /// The configuration of registration.
@@ -120,6 +121,19 @@ pub struct PhoneRecoveriesConfig {
 pub struct RostersConfig {
     /// How often to look for imports that nobody carries on, in milliseconds.
     pub interval_ms: u64,
+    /// Imports that one administrator may begin in 24 hours.
+    pub per_administrator: u32,
+    /// That may be begun of one organization in 24 hours.
+    pub per_organization: u32,
+}
+
+impl RostersConfig {
+    pub(crate) fn limits(&self) -> ImportLimits {
+        ImportLimits {
+            per_administrator: self.per_administrator,
+            per_organization: self.per_organization,
+        }
+    }
 }
 
 impl PhoneRecoveriesConfig {

@@ -167,6 +167,8 @@ pub async fn run(
         outbox: publisher.outbox(),
         due: Arc::default(),
         reading: Arc::new(Semaphore::new(1)),
+        showing: Arc::new(Semaphore::new(1)),
+        limits: config.rosters.limits(),
     };
     let recoveries = Recoveries {
         pool: pool.clone(),

@@ -186,7 +186,8 @@ pub(super) async fn lock(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<(Uui
     Ok(people.map(|row| (row.person_id, Person { name: row.name, phone: row.phone })).collect())
 }
 
-/// Stores what a roster says now of people whose rows are locked.
+/// Stores what a roster says now of people whose rows are locked; where it has no phone, the one
+/// before stays.
 #[tracing::instrument(name = "db.roster_person.update", skip_all)]
 pub(super) async fn update(
     tx: &mut PgConnection,
@@ -197,7 +198,9 @@ pub(super) async fn update(
     for person in people {
         sqlx::query!(
             "UPDATE identity.roster_person
-             SET name = $3, phone = $4, index_version = $5, phone_index = $6, updated_at = $7
+             SET name = $3, phone = coalesce($4, phone),
+                 index_version = coalesce($5, index_version),
+                 phone_index = coalesce($6, phone_index), updated_at = $7
              WHERE partition = $1 AND person_id = $2",
             Partition::of(person.id).get(),
             person.id,
@@ -309,17 +312,30 @@ pub(super) async fn shown(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<S
     .await?)
 }
 
-/// Forgets people who are on a roster and nothing else, and frees their numbers; those who were
-/// there, in one order.
+/// Forgets what rosters say of people, and frees the numbers of those who are on a roster and
+/// nothing else: who those were, in one order. Whose number an enrolment has claimed is nobody
+/// any more if it comes to nothing.
 #[tracing::instrument(name = "db.roster_person.forget", skip_all)]
 pub(super) async fn forget(tx: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<Uuid>> {
-    let people: Vec<Uuid> = lock(&mut *tx, ids).await?.into_iter().map(|(id, _)| id).collect();
+    let locked = sqlx::query!(
+        r#"SELECT p.person_id, p.adopted_by IS NOT NULL AS "adopted!"
+           FROM identity.roster_person p
+           JOIN unnest($1::smallint[], $2::uuid[]) AS k (partition, person_id)
+             USING (partition, person_id)
+           ORDER BY p.partition, p.person_id FOR UPDATE OF p"#,
+        &partitions(ids),
+        ids,
+    )
+    .fetch_all(&mut *tx)
+    .await?;
+    let all: Vec<Uuid> = locked.iter().map(|row| row.person_id).collect();
+    let people = locked.iter().filter(|row| !row.adopted).map(|row| row.person_id).collect();
     sqlx::query!(
         "DELETE FROM identity.roster_person p
          USING unnest($1::smallint[], $2::uuid[]) AS k (partition, person_id)
          WHERE p.partition = k.partition AND p.person_id = k.person_id",
-        &partitions(&people),
-        &people,
+        &partitions(&all),
+        &all,
     )
     .execute(tx)
     .await?;

@@ -42,6 +42,7 @@ impl RosterRpc {
                     new: verdict.new,
                     registered: verdict.registered,
                     name_changed: verdict.name_changed,
+                    phone_changed: verdict.phone_changed,
                     ends_in: ends_in(row.id_number.birth_date()),
                     ..Default::default()
                 },

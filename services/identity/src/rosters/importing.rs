@@ -87,11 +87,12 @@ impl Rosters {
         }
         let work = self.seal(rows, &plan, &seen, &keys)?;
         let stored = again(Error::is_lost, || self.store(&work, &seen)).await;
-        if !matches!(stored, Ok(true)) {
-            // Made in vain; if this fails, the sweep of keys comes by.
-            if let Err(error) = self.vault.destroy_keys(&new).await {
-                tracing::warn!(error = chain(&error), "data keys made in vain are left");
-            }
+        // Known to be made in vain. After an error they may be not: of a COMMIT whose answer was
+        // lost nobody knows what became. Those are left to the sweep of keys, which looks.
+        if matches!(stored, Ok(false))
+            && let Err(error) = self.vault.destroy_keys(&new).await
+        {
+            tracing::warn!(error = chain(&error), "data keys made in vain are left");
         }
         Ok(stored?.then_some(plan.verdicts))
     }

@@ -49,7 +49,8 @@ pub(crate) struct Row {
     pub(crate) name: PersonName,
     pub(crate) id_number: IdNumber,
     pub(crate) phone: Option<Mobile>,
-    /// Whether name and phone of somebody who has not registered become those of the row.
+    /// Whether the person is on the roster of the row, which then counts: name and phone of
+    /// somebody who has not registered become those of the row, an account may be raised.
     pub(crate) update: bool,
 }
 
@@ -104,6 +105,7 @@ pub(crate) struct Verdict {
     pub(crate) new: bool,
     pub(crate) registered: bool,
     pub(crate) name_changed: bool,
+    pub(crate) phone_changed: bool,
 }
 
 /// The year and month of the 29th birthday, such as `2027-05`. Who was born on a 29 February has

@@ -86,8 +86,13 @@ impl Plan {
         self.made.insert(id, place);
         let (name, phone) = (row.name.clone(), row.phone.clone());
         let person = Known { id, name, phone, standing: Standing::PreRegistered };
-        let verdict =
-            Verdict { person_id: Some(id), new: true, registered: false, name_changed: false };
+        let verdict = Verdict {
+            person_id: Some(id),
+            new: true,
+            registered: false,
+            name_changed: false,
+            phone_changed: false,
+        };
         (person, Ok(verdict))
     }
 
@@ -101,10 +106,15 @@ impl Plan {
         let name_changed = person.name != row.name;
         let same_phone = row.phone.is_some() && person.phone == row.phone;
         let registered = matches!(person.standing, Standing::Registered { .. });
-        let verdict = Verdict { person_id: Some(id), new: false, registered, name_changed };
+        // A roster without phones takes none away.
+        let phone_changed = person.standing == Standing::PreRegistered
+            && row.phone.is_some()
+            && person.phone != row.phone;
+        let new = false;
+        let verdict = Verdict { person_id: Some(id), new, registered, name_changed, phone_changed };
         match &mut person.standing {
             Standing::PreRegistered => {
-                if row.update && (name_changed || person.phone != row.phone) {
+                if row.update && (name_changed || phone_changed) {
                     let list = if self.made.contains_key(&id) {
                         &mut self.made
                     } else {
@@ -112,7 +122,9 @@ impl Plan {
                     };
                     list.insert(id, place);
                     person.name = row.name.clone();
-                    person.phone.clone_from(&row.phone);
+                    if phone_changed {
+                        person.phone.clone_from(&row.phone);
+                    }
                 }
             }
             // The register knows better.
@@ -124,12 +136,12 @@ impl Plan {
                     self.attached.insert(id, place);
                     *on_roster = true;
                 }
-                if same_phone && *level == 1 {
+                if row.update && same_phone && *level == 1 {
                     self.raised.insert(id);
                 }
             }
             Standing::Registered { level, raisable } => {
-                if same_phone && *level == 1 && *raisable {
+                if row.update && same_phone && *level == 1 && *raisable {
                     self.raised.insert(id);
                 }
             }
@@ -207,12 +219,18 @@ mod tests {
         assert_eq!(phone.changed.len(), 1);
         let same = decide(&[row("汪洋", "13855512345", true)], standing);
         assert!(same.changed.is_empty(), "nothing is written for nothing");
+        let told = |plan: &Plan| plan.verdicts[0].as_ref().unwrap().phone_changed;
+        assert!(told(&phone) && !told(&same));
+        let none = decide(&[row("汪洋", "", true)], standing);
+        assert!(none.changed.is_empty() && !told(&none), "a roster without phones takes none away");
     }
 
     #[test]
     fn an_account_is_raised_once_and_only_by_its_name_and_phone() {
         let account = |level, raisable| Some(Standing::Registered { level, raisable });
-        let same = [row("汪洋", "13855512345", false)];
+        let elsewhere = [row("汪洋", "13855512345", false)];
+        assert!(decide(&elsewhere, account(1, true)).raised.is_empty(), "on another roster");
+        let same = [row("汪洋", "13855512345", true)];
         assert_eq!(decide(&same, account(1, true)).raised.len(), 1);
         assert!(decide(&same, account(2, true)).raised.is_empty());
         assert!(decide(&same, account(1, false)).raised.is_empty());
@@ -229,7 +247,8 @@ mod tests {
     #[test]
     fn an_account_on_the_way_is_put_on_the_roster() {
         let way = |on_roster| Some(Standing::OnTheWay { on_roster, level: 1 });
-        let rows = [row("汪洋", "13855512345", false), row("汪洋", "13855512345", false)];
+        let rows = [row("汪洋", "13855512345", true), row("汪洋", "13855512345", false)];
+        assert!(decide(&rows[1..], way(true)).raised.is_empty(), "on another roster");
         let put = decide(&rows[..1], way(false));
         assert_eq!(told(&put), [(7, false, false, false)]);
         assert_eq!((put.attached.len(), put.raised.len()), (1, 1));

@@ -204,6 +204,13 @@ async fn validating_changes_nothing_and_answers_what_would_be() {
     let done = identity.import(&twice).await;
     assert!(done[1].new && done[1].person_id == done[2].person_id);
     assert_eq!(identity.roster_people(&[person_id(&known)]).await[0].masked_name, "另*");
+    // A roster without phones takes none away.
+    let without = RosterRow { phone: String::new(), ..twice[0].clone() };
+    assert!(!identity.import_one(without).await.phone_changed);
+    assert!(identity.roster_people(&[person_id(&known)]).await[0].has_phone);
+    let other = RosterRow { phone: person(2).mobile, ..twice[0].clone() };
+    assert!(identity.import_one(other.clone()).await.phone_changed);
+    assert!(!identity.import_one(other).await.phone_changed);
     // Without being asked to, nobody becomes what another row says.
     let kept = identity.import_one(row(1, &person(1))).await;
     assert!(kept.name_changed);
@@ -283,8 +290,12 @@ async fn an_account_of_the_same_name_and_phone_is_raised_to_level_2_once() {
     assert!(validated[0].registered);
     assert_eq!(identity.told::<AccountChanged>().await.len(), 2);
 
+    // By the roster of another organization it stays, too.
+    assert!(identity.import_one(row(1, &two)).await.registered);
+    assert_eq!(identity.told::<AccountChanged>().await.len(), 2);
+
     for _ in 0..2 {
-        identity.import_one(row(1, &two)).await;
+        identity.import_one(RosterRow { update: true, ..row(1, &two) }).await;
         assert_eq!(identity.count(level).await, 2);
     }
     let told = identity.told::<AccountChanged>().await;

@@ -1,5 +1,7 @@
 //! What of rosters is refused, and how it is told.
 
+use std::time::Duration;
+
 use zhiyuan_contracts::registration::v1::ErrorReason as Reason;
 use zhiyuan_rpc::{Code, Error as RpcError};
 
@@ -30,11 +32,17 @@ pub(crate) enum Fault {
     /// Somebody else has begun it.
     #[error("somebody else has begun the import")]
     ImportOfAnother,
+    /// As many were begun in 24 hours as may be.
+    #[error("too many imports were begun")]
+    ImportsTooMany {
+        /// Until one more may be.
+        wait: Duration,
+    },
 }
 
 #[cfg(test)]
 impl Fault {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::OrganizationNotFound,
         Self::OrganizationClosed,
         Self::ImportNotFound,
@@ -43,6 +51,7 @@ impl Fault {
         Self::FileTooLarge,
         Self::FileGone,
         Self::ImportOfAnother,
+        Self::ImportsTooMany { wait: Duration::from_secs(1) },
     ];
 }
 
@@ -87,6 +96,11 @@ impl From<Fault> for RpcError {
                 Reason::RosterImportOfAnother,
                 "这次名册导入由其他管理员发起，请由发起人操作，或自行新建一次导入",
             ),
+            Fault::ImportsTooMany { wait } => {
+                let message = "24 小时内新建的名册导入已达上限，请稍后再办，或把名册合并为一个文件";
+                return Self::new(Code::Exhausted, Reason::RosterImportsTooMany, message)
+                    .with_retry_after(wait);
+            }
         };
         Self::new(code, reason, message)
     }
@@ -107,6 +121,11 @@ mod tests {
             (Fault::FileTooLarge, Code::Exhausted, "ROSTER_FILE_TOO_LARGE"),
             (Fault::FileGone, Code::Precondition, "ROSTER_FILE_GONE"),
             (Fault::ImportOfAnother, Code::Forbidden, "ROSTER_IMPORT_OF_ANOTHER"),
+            (
+                Fault::ImportsTooMany { wait: Duration::from_secs(1) },
+                Code::Exhausted,
+                "ROSTER_IMPORTS_TOO_MANY",
+            ),
         ] {
             let told = RpcError::from(fault);
             assert_eq!((told.code(), told.reason()), (code, reason));

@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 use crate::registering::Refusal;
 use crate::requests::Command;
 
+/// Over which imports that were begun are counted.
+const DAY: time::Duration = time::Duration::DAY;
 const CREATED: &str = "registration.roster.import_begun";
 const STARTED: &str = "registration.roster.import_started";
 const CANCELLED: &str = "registration.roster.import_cancelled";
@@ -24,11 +26,11 @@ impl Rosters {
     /// See `RosterService.CreateRosterImport`.
     pub(super) async fn create(&self, me: AccountId, new: &NewImport) -> Result<Import> {
         let command = new.command(me);
+        let act = Act::change(me, CREATED, Fault::OrganizationNotFound);
+        self.allowed(act, &new.organization).await?;
         if command.is_done(&mut *self.pool.acquire().await?, &self.digests).await? {
             return self.created(me, new).await;
         }
-        let act = Act::change(me, CREATED, Fault::OrganizationNotFound);
-        self.allowed(act, &new.organization).await?;
         self.check_open(&new.organization).await?;
         again(Error::is_lost, || self.try_create(act, new, &command)).await?;
         self.created(me, new).await
@@ -60,6 +62,12 @@ impl Rosters {
         };
         let mut transaction = self.pool.begin().await?;
         command.note(&mut transaction, &self.digests, now).await?;
+        db::lock_beginning(&mut transaction, &import).await?;
+        let full = db::full_since(&mut transaction, &import, self.limits, now - DAY).await?;
+        if let Some(oldest) = full {
+            let wait = (oldest + DAY - now).max(time::Duration::SECOND);
+            return Err(Fault::ImportsTooMany { wait: wait.unsigned_abs() }.into());
+        }
         db::insert(&mut transaction, &import, new.request_id).await?;
         let record = act.done(&import.organization).with("import", import.id);
         self.trail.append_under(&mut transaction, record, &lease).await?;
@@ -82,12 +90,12 @@ impl Rosters {
         me: AccountId,
         (command, id): (&Command, Uuid),
     ) -> Result<Import> {
-        if command.is_done(&mut *self.pool.acquire().await?, &self.digests).await? {
-            return self.find(id).await;
-        }
         let act = Act::change(me, STARTED, Fault::ImportNotFound);
         let import = self.find(id).await?;
         self.allowed(act, &import.organization).await?;
+        if command.is_done(&mut *self.pool.acquire().await?, &self.digests).await? {
+            return self.find(id).await;
+        }
         import.check_begun_by(me)?;
         import.started()?;
         self.check_open(&import.organization).await?;
@@ -105,12 +113,12 @@ impl Rosters {
         me: AccountId,
         (command, id): (&Command, Uuid),
     ) -> Result<Import> {
-        if command.is_done(&mut *self.pool.acquire().await?, &self.digests).await? {
-            return self.find(id).await;
-        }
         let act = Act::change(me, CANCELLED, Fault::ImportNotFound);
         let import = self.find(id).await?;
         self.allowed(act, &import.organization).await?;
+        if command.is_done(&mut *self.pool.acquire().await?, &self.digests).await? {
+            return self.find(id).await;
+        }
         let cancelled = |import: &Import| {
             if import.is_over() { Err(Fault::ImportState) } else { Ok(State::Cancelled) }
         };

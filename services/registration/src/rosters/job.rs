@@ -82,7 +82,7 @@ impl Rosters {
                 db::put_off_forgetting(&self.pool, &ids, next).await?;
                 return Err(error);
             }
-            db::forgotten(&self.pool, &ids, self.clock.now()).await?;
+            db::forgotten(&self.pool, &ids).await?;
         }
     }
 }

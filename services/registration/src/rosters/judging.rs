@@ -136,6 +136,8 @@ pub(super) fn is_month(text: &str) -> bool {
 pub(super) enum On {
     None,
     This,
+    /// On this one, by this very row: it was imported, and whether that was noted was not.
+    ThisByThis,
     Other,
 }
 
@@ -156,10 +158,10 @@ pub(super) fn judge(verdict: &RosterVerdict, person: Option<uuid::Uuid>, on: On)
     }
     let fate = match (on, verdict.registered) {
         (On::Other, _) => return rejected(Problem::OnOtherRoster),
-        (On::This, _) if verdict.name_changed => Fate::Updated,
+        (On::This, _) if verdict.name_changed || verdict.phone_changed => Fate::Updated,
         (On::This, _) => Fate::Unchanged,
-        (On::None, true) => Fate::NewRegistered,
-        (On::None, false) => Fate::New,
+        (On::None | On::ThisByThis, true) => Fate::NewRegistered,
+        (On::None | On::ThisByThis, false) => Fate::New,
     };
     let row_number = verdict.row_number;
     Judged { row_number, fate, problems: Vec::new(), same_as: None, person }

@@ -65,7 +65,7 @@ pub(crate) async fn ended(
     now: OffsetDateTime,
 ) -> Result<Vec<NewEvent>> {
     db::hold(transaction, ids).await?;
-    db::let_go(transaction, ids, now).await?;
+    db::let_go(transaction, ids).await?;
     let left = Left { reason: "NAME_DIFFERS", by: None, at: now };
     let off = db::take_off(transaction, None, ids, left, Gone::Already).await?;
     Ok(off.iter().map(feed::changed).collect())
@@ -77,7 +77,9 @@ pub(crate) async fn closed(
     transaction: &mut PgConnection,
     ids: &[Uuid],
 ) -> Result<(Vec<NewEvent>, Vec<Record>)> {
-    db::lock_members(transaction, ids).await?;
+    // Also of those who are on no roster: an import may have heard of them just before.
+    db::hold(transaction, ids).await?;
+    db::let_go(transaction, ids).await?;
     let off = db::erase(transaction, ids).await?;
     let record = |member: &db::Member| {
         let service = Actor::Service("registration".to_owned());

@@ -202,6 +202,18 @@ pub(crate) struct Rosters {
     pub(crate) due: Arc<Notify>,
     /// One file at a time is read in this process.
     pub(crate) reading: Arc<Semaphore>,
+    /// Besides, one at a time is read to be shown: who is shown files keeps no import waiting.
+    pub(crate) showing: Arc<Semaphore>,
+    pub(crate) limits: ImportLimits,
+}
+
+/// How many imports may be begun in 24 hours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ImportLimits {
+    /// By one administrator.
+    pub(crate) per_administrator: u32,
+    /// Of one organization.
+    pub(crate) per_organization: u32,
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! A pass over the rows of an import: to look at them, or to import them. Each step is a
 //! transaction, after which somebody else may go on.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::Instant;
 
 use time::OffsetDateTime;
@@ -10,7 +10,9 @@ use uuid::Uuid;
 use zhiyuan_audit::{Actor, Record};
 use zhiyuan_contracts::identity::v1::{RosterProblem, RosterRow, RosterVerdict};
 use zhiyuan_contracts::orgtree::v1::Permission;
-use zhiyuan_contracts::registration::v1::{RosterFailure, RosterRowFate as Fate};
+use zhiyuan_contracts::registration::v1::{
+    RosterFailure, RosterRowFate as Fate, RosterRowProblem as Problem,
+};
 use zhiyuan_domain::{AccountId, shanghai_date};
 use zhiyuan_feed::NewEvent;
 use zhiyuan_rpc::Error as RpcError;
@@ -22,6 +24,10 @@ use super::judging::{Candidate, Judged, Looker, On, is_month, judge};
 use super::people::{AT_ONCE, id_of};
 use super::{Counts, Fault, Import, Rosters, State, db, feed};
 use crate::error::{Error, Result};
+
+/// How often the reading of a file may begin without an end: over one that ends the process each
+/// time, nobody goes on.
+const READINGS: i32 = 3;
 
 /// A row that was looked at by itself.
 type Looked = std::result::Result<Candidate, Judged>;
@@ -41,11 +47,16 @@ impl Rosters {
                 }
                 bytes => bytes?,
             };
+            let begun = db::begin_reading(&self.pool, import).await?.ok_or_else(lost)?;
+            if begun > READINGS {
+                return self.fail(import, RosterFailure::Format).await;
+            }
             match self.read_people(import, bytes).await {
                 Ok(people) => people,
                 Err(failure) => return self.fail(import, failure).await,
             }
         };
+        db::end_reading(&self.pool, import).await?;
         self.renew(import).await?;
         let today = shanghai_date(self.clock.now());
         let mut looker = Looker::default();
@@ -56,32 +67,26 @@ impl Rosters {
         let looked = looked.into_iter().filter(|row| number_of(row) > import.done_to);
         if import.state == State::Checking {
             self.set_rows(import, rows).await?;
-            self.pass(import, &looked.collect::<Vec<_>>(), &HashMap::new(), stop).await
+            self.pass(import, &looked.collect::<Vec<_>>(), stop).await
         } else {
             let good = db::good(&self.pool, import.id, import.done_to).await?;
-            let looked = looked.filter(|row| good.contains_key(&number_of(row)));
-            self.pass(import, &looked.collect::<Vec<_>>(), &good, stop).await
+            let looked = looked.filter(|row| good.contains(&number_of(row)));
+            self.pass(import, &looked.collect::<Vec<_>>(), stop).await
         }
     }
 
-    async fn pass(
-        &self,
-        import: &Import,
-        rows: &[Looked],
-        known: &HashMap<i32, Option<Uuid>>,
-        stop: &CancellationToken,
-    ) -> Result<()> {
+    async fn pass(&self, import: &Import, rows: &[Looked], stop: &CancellationToken) -> Result<()> {
         for rows in rows.chunks(AT_ONCE) {
             if stop.is_cancelled() {
                 return db::postpone(&self.pool, import, self.clock.now()).await;
             }
-            let Some(lease) = self.may_go_on(import).await? else {
+            if self.may_go_on(import).await?.is_none() {
                 return self.end_by_itself(import).await;
-            };
+            }
             if import.state == State::Checking {
                 self.check(import, rows).await?;
-            } else {
-                self.import(import, rows, known, &lease).await?;
+            } else if !self.import(import, rows).await? {
+                return self.end_by_itself(import).await;
             }
         }
         self.finish(import).await
@@ -103,41 +108,32 @@ impl Rosters {
         Ok(transaction.commit().await?)
     }
 
-    /// Imports some rows, all or none.
-    async fn import(
-        &self,
-        import: &Import,
-        rows: &[Looked],
-        known: &HashMap<i32, Option<Uuid>>,
-        lease: &Lease,
-    ) -> Result<()> {
-        let asked_at = self.clock.now();
-        let asked: Vec<&Candidate> = rows.iter().filter_map(|row| row.as_ref().ok()).collect();
-        let known_ids: Vec<Uuid> =
-            asked.iter().filter_map(|row| known.get(&row.row_number).copied().flatten()).collect();
-        let standing = db::standing(&self.pool, &known_ids).await?;
-        let here: HashSet<Uuid> = standing
-            .into_iter()
-            .filter(|one| on(import, Some(one)) == On::This)
-            .map(|one| one.person_id)
-            .collect();
-        // Names and phones are changed by the roster that the person is on, and no other.
-        let is_here = |row: &Candidate| {
-            known.get(&row.row_number).copied().flatten().is_some_and(|id| here.contains(&id))
-        };
-        let asked = asked.into_iter().map(|row| wire(row, is_here(row))).collect();
+    /// Imports some rows, all or none; `false` if whoever began it may not any more.
+    ///
+    /// Identity is asked twice: who the people are, which changes nothing about those it knows;
+    /// and, once it is stored which of them are on this roster, to make of those what their rows
+    /// say. Only then are the rows done: until then both are done again, to the same effect.
+    async fn import(&self, import: &Import, rows: &[Looked]) -> Result<bool> {
+        let asked_at = db::now(&self.pool).await?;
+        let candidates = rows.iter().filter_map(|row| row.as_ref().ok());
+        let asked = candidates.clone().map(|row| wire(row, false)).collect();
         let verdicts = self.ask(asked, false).await?;
         let people = people_of(&verdicts)?;
         let ids: Vec<Uuid> = people.values().copied().collect();
+        let made = verdicts.iter().filter(|verdict| verdict.new);
+        let made: Vec<Uuid> =
+            made.filter_map(|verdict| people.get(&verdict.row_number).copied()).collect();
 
+        // Identity may have taken its time.
+        let Some(lease) = self.may_go_on(import).await? else {
+            let mut transaction = self.pool.begin().await?;
+            self.disclaim(&mut transaction, &made).await?;
+            transaction.commit().await?;
+            return Ok(false);
+        };
         let mut transaction = self.pool.begin().await?;
         if db::lock_leased(&mut transaction, import).await?.is_none() {
-            // Cancelled meanwhile: whom nobody knew before, nobody shall know.
-            let made = verdicts.iter().filter(|verdict| verdict.new);
-            let made: Vec<Uuid> =
-                made.filter_map(|verdict| people.get(&verdict.row_number).copied()).collect();
-            db::hold(&mut transaction, &made).await?;
-            db::unclaimed(&mut transaction, &made, self.clock.now()).await?;
+            self.disclaim(&mut transaction, &made).await?;
             transaction.commit().await?;
             return Err(lost());
         }
@@ -149,18 +145,68 @@ impl Rosters {
         let organization = &import.organization;
         let members = db::join(&mut transaction, organization, import.id, &joining, now).await?;
         db::update_rows(&mut transaction, import.id, &judged).await?;
-        self.progress(&mut transaction, import, rows, &judged).await?;
+        // Whom the call made is what the row says.
+        let here: HashMap<i32, Uuid> = judged
+            .iter()
+            .filter(|row| row.fate != Fate::Rejected)
+            .filter_map(|row| Some((row.row_number, row.person?)))
+            .filter(|(_, person)| !made.contains(person))
+            .collect();
+        if here.is_empty() {
+            self.progress(&mut transaction, import, rows, &judged).await?;
+        }
         let by = Actor::Person(AccountId::from(import.started_by));
         let record = Record::done(by, "registration.roster.rows_imported");
         let record = record.within(organization.as_str()).with("import", import.id);
         let record = record.with("rows", rows.len()).with("members", members.len());
-        self.trail.append_under(&mut transaction, record, lease).await?;
+        self.trail.append_under(&mut transaction, record, &lease).await?;
         let events: Vec<NewEvent> = members.iter().map(feed::changed).collect();
         self.outbox.append(&mut transaction, &events).await?;
         lease.check(Instant::now())?;
         transaction.commit().await?;
         self.outbox.wake();
-        Ok(())
+        if here.is_empty() {
+            return Ok(true);
+        }
+        self.make_as_told(import, candidates, &here).await?;
+        let mut transaction = self.pool.begin().await?;
+        lock(&mut transaction, import).await?;
+        self.progress(&mut transaction, import, rows, &judged).await?;
+        transaction.commit().await?;
+        Ok(true)
+    }
+
+    /// Has identity make people what their rows say, of those who are on this very roster.
+    async fn make_as_told<'a>(
+        &self,
+        import: &Import,
+        rows: impl Iterator<Item = &'a Candidate>,
+        here: &HashMap<i32, Uuid>,
+    ) -> Result<()> {
+        let ids: Vec<Uuid> = here.values().copied().collect();
+        let standing = by_person(db::standing(&self.pool, &ids).await?);
+        let is_here = |row: &&Candidate| {
+            let person = here.get(&row.row_number);
+            person.is_some_and(|id| {
+                let place = on(import, row.row_number, standing.get(id));
+                matches!(place, On::This | On::ThisByThis)
+            })
+        };
+        let rows = rows.filter(is_here).map(|row| wire(row, true)).collect();
+        let verdicts = self.ask(rows, false).await?;
+        let other = people_of(&verdicts)?.into_iter().any(|(row, id)| here.get(&row) != Some(&id));
+        // Ended meanwhile: asked again, it is found who it is now.
+        if other {
+            Err(RpcError::unavailable("somebody of a roster is another one").into())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Whom nobody knew before, nobody shall know: the import does not go on.
+    async fn disclaim(&self, transaction: &mut sqlx::PgConnection, made: &[Uuid]) -> Result<()> {
+        db::hold(&mut *transaction, made).await?;
+        db::unclaimed(transaction, made, self.clock.now()).await
     }
 
     async fn ask(&self, rows: Vec<RosterRow>, validate_only: bool) -> Result<Vec<RosterVerdict>> {
@@ -211,6 +257,17 @@ impl Rosters {
         if locked.state == State::Importing {
             let record = of_itself("registration.roster.imported", &locked);
             let record = record.with("rows", locked.rows).with("rejected", locked.counts.rejected);
+            self.trail.append(&mut transaction, &record).await?;
+        }
+        if locked.state == State::Checking {
+            // Whoever asks by files who is registered, or elsewhere, is seen to.
+            let other = Problem::OnOtherRoster;
+            let other = db::count_problem(&mut *transaction, import.id, other).await?;
+            let name = Problem::NameDiffers;
+            let name = db::count_problem(&mut *transaction, import.id, name).await?;
+            let record = of_itself("registration.roster.checked", &locked);
+            let record = record.with("rows", locked.rows).with("rejected", locked.counts.rejected);
+            let record = record.with("on_other_roster", other).with("name_differs", name);
             self.trail.append(&mut transaction, &record).await?;
         }
         Ok(transaction.commit().await?)
@@ -294,11 +351,15 @@ fn by_person(standing: Vec<Standing>) -> HashMap<Uuid, Standing> {
     standing.into_iter().map(|one| (one.person_id, one)).collect()
 }
 
-fn on(import: &Import, standing: Option<&Standing>) -> On {
-    match standing.and_then(|one| one.organization_code.as_deref()) {
+fn on(import: &Import, row_number: i32, standing: Option<&Standing>) -> On {
+    let Some(one) = standing else { return On::None };
+    match one.organization_code.as_deref() {
         None => On::None,
-        Some(code) if code == import.organization.as_str() => On::This,
-        Some(_) => On::Other,
+        Some(code) if code != import.organization.as_str() => On::Other,
+        Some(_) if (one.import_id, one.row_number) == (Some(import.id), Some(row_number)) => {
+            On::ThisByThis
+        }
+        Some(_) => On::This,
     }
 }
 
@@ -313,13 +374,13 @@ fn judge_all(
     let told = verdicts.iter().map(|verdict| {
         let person = people.get(&verdict.row_number).copied();
         let standing = person.and_then(|id| standing.get(&id));
-        judge(verdict, person, on(import, standing))
+        judge(verdict, person, on(import, verdict.row_number, standing))
     });
     of_itself.chain(told).collect()
 }
 
 /// Whether identity still knows those whom it told of: it may have been asked to forget them
-/// while it answered.
+/// while it answered, or their accounts were closed.
 ///
 /// # Errors
 /// `UNAVAILABLE`: asked again, it makes them known again.
@@ -329,13 +390,16 @@ fn check_known(
     standing: &HashMap<Uuid, Standing>,
     asked_at: OffsetDateTime,
 ) -> Result<()> {
-    let unregistered = verdicts.iter().filter(|verdict| !verdict.registered);
-    let ids = unregistered.filter_map(|verdict| people.get(&verdict.row_number));
-    let going = |one: &Standing| {
-        one.organization_code.is_none()
-            && (one.forgetting || one.gone_at.is_some_and(|at| at >= asked_at))
+    let going = |verdict: &RosterVerdict| {
+        let one = people.get(&verdict.row_number).and_then(|id| standing.get(id));
+        one.is_some_and(|one| {
+            // Who has registered stays, whoever asks.
+            let forgetting = one.forgetting && !verdict.registered;
+            let gone = one.gone_at.is_some_and(|at| at >= asked_at);
+            one.organization_code.is_none() && (forgetting || gone)
+        })
     };
-    if ids.filter_map(|id| standing.get(id)).any(going) {
+    if verdicts.iter().any(going) {
         return Err(RpcError::unavailable("somebody of a roster is being forgotten").into());
     }
     Ok(())

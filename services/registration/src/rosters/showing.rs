@@ -38,7 +38,7 @@ impl Rosters {
             return Err(Fault::FileGone.into());
         }
         again(Error::is_lost, || self.note_shown(act, &import, offset, purpose)).await?;
-        let reading = self.reading.acquire().await;
+        let reading = self.showing.acquire().await;
         let _reading = reading.map_err(|_closed| Error::from(RpcError::draining()))?;
         let rows = db::problems(&self.pool, id).await?;
         let told = |row: &db::Row| judging::message(&row.problems, row.same_as_row);

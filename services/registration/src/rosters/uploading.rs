@@ -32,7 +32,7 @@ impl Rosters {
         import.check_begun_by(me)?;
         check_size(&import, index, data.len())?;
         let known = import.pieces.contains(&index);
-        if import.state != State::Uploading && !known {
+        if import.state == State::Cancelled || import.state != State::Uploading && !known {
             return Err(Fault::ImportState.into());
         }
         let expires_at = self.clock.now() + FILE_KEPT;

@@ -36,6 +36,8 @@ pub(crate) struct State {
     pub(crate) people: BTreeMap<String, Person>,
     /// Who was shown a file, and why.
     pub(crate) shown: Vec<(String, String)>,
+    /// Accounts whose level was raised: the rows of rosters they are on.
+    pub(crate) raised: Vec<String>,
     /// How many rows came in a call that changes something.
     pub(crate) imported: Vec<usize>,
     /// What is wrong with the owner of a number.
@@ -183,9 +185,18 @@ impl RosterService for FakeRosters {
                         verdict.person_id = person.id.to_string();
                         verdict.registered = person.registered;
                         verdict.name_changed = person.name != row.name;
-                        if row.update && !request.validate_only && !person.registered {
-                            person.name = row.name;
-                            person.phone = row.phone;
+                        verdict.phone_changed = !person.registered
+                            && !row.phone.is_empty()
+                            && person.phone != row.phone;
+                        if row.update && !request.validate_only {
+                            if person.registered {
+                                state.raised.push(row.id_number);
+                            } else {
+                                person.name = row.name;
+                                if verdict.phone_changed {
+                                    person.phone = row.phone;
+                                }
+                            }
                         }
                     }
                     None => {

@@ -104,8 +104,8 @@ async fn by_another_name_the_registration_goes_on_and_the_person_on_the_roster_e
     assert!(identity.roster_people(&[known]).await.is_empty());
     identity.activate(&application.enrolment_id).await.unwrap();
     assert_eq!(identity.import_one(wrong).await.problem(), RosterProblem::NameDiffers);
-    let right = identity.import_one(row(1, &someone)).await;
-    assert_eq!(person_id(&right), account_id);
+    let here = RosterRow { update: true, ..row(1, &someone) };
+    assert_eq!(person_id(&identity.import_one(here).await), account_id);
     assert_eq!(identity.count(LEVEL).await, 2);
 }
 
@@ -137,6 +137,25 @@ async fn a_discarded_adoption_is_the_person_on_the_roster_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_forgotten_while_registering_is_nobody_if_it_comes_to_nothing() {
+    let identity = Identity::start().await;
+    let rows = [row(1, &person(1)), row(2, &person(2))];
+    let known: Vec<Uuid> = identity.import(&rows).await.iter().map(person_id).collect();
+    let (undone, _) = identity.claim(&person(1)).await;
+    let (done, _) = identity.claim(&person(2)).await;
+    identity.forget(&known).await;
+    assert_eq!(identity.count(PEOPLE).await, 0);
+    identity.discard(&undone.enrolment_id).await.unwrap();
+    identity.activate(&done.enrolment_id).await.unwrap();
+    let shown = identity.roster_people(&known).await;
+    assert_eq!((shown.len(), &*shown[0].person_id), (1, &*known[1].to_string()));
+    assert_eq!(identity.count(NUMBERS).await, 1);
+    assert_eq!(identity.count(KEYS_OF_PEOPLE).await, 1);
+    let again = identity.import_one(row(1, &person(1))).await;
+    assert!(again.new && person_id(&again) != known[0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_is_imported_while_registering_is_the_same_person_also_if_it_comes_to_nothing() {
     let identity = Identity::start().await;
     let (one, two) = (person(1), person(2));
@@ -146,7 +165,8 @@ async fn who_is_imported_while_registering_is_the_same_person_also_if_it_comes_t
         let differs = RosterRow { name: "另名".into(), update: true, ..row(1, someone) };
         assert_eq!(identity.import_one(differs).await.problem(), RosterProblem::NameDiffers);
         for _ in 0..2 {
-            let verdict = identity.import_one(row(1, someone)).await;
+            let here = RosterRow { update: true, ..row(1, someone) };
+            let verdict = identity.import_one(here).await;
             assert!(!verdict.new && !verdict.registered);
             assert_eq!(person_id(&verdict), account_id);
         }

@@ -1,12 +1,14 @@
-use sqlx::{PgConnection, PgExecutor};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_contracts::registration::v1::RosterFailure;
 use zhiyuan_domain::{OrganizationCode, RequestId};
 
 use crate::error::{Error, Result};
-use crate::rosters::{Counts, Import, State};
+use crate::rosters::{Counts, Import, ImportLimits, State};
 
+/// Rows that are deleted at once.
+const ROWS: i64 = 5_000;
 const CORRUPT: Error = Error::Inconsistent("roster_import");
 
 struct Row {
@@ -97,6 +99,49 @@ pub(crate) async fn insert(
     .execute(transaction)
     .await?;
     Ok(())
+}
+
+/// Has whoever begins an import of the same organization, or as the same administrator, wait until
+/// the transaction ends; organizations come first, for all.
+#[tracing::instrument(name = "db.roster_import.lock_beginning", skip_all)]
+pub(crate) async fn lock_beginning(transaction: &mut PgConnection, new: &Import) -> Result<()> {
+    for whose in [new.organization.as_str(), &new.started_by.to_string()] {
+        sqlx::query!(
+            "SELECT pg_advisory_xact_lock(hashtextextended('roster_import ' || $1::text, 0))",
+            whose,
+        )
+        .fetch_one(&mut *transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+/// If as many imports were begun since then as may be, when the one was after which there is
+/// room again.
+#[tracing::instrument(name = "db.roster_import.full_since", skip_all)]
+pub(crate) async fn full_since(
+    transaction: &mut PgConnection,
+    new: &Import,
+    limits: ImportLimits,
+    since: OffsetDateTime,
+) -> Result<Option<OffsetDateTime>> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT max(created_at) FROM (
+               (SELECT created_at FROM registration.roster_import
+                WHERE started_by = $1 AND created_at > $3
+                ORDER BY created_at DESC OFFSET $4 LIMIT 1)
+               UNION ALL
+               (SELECT created_at FROM registration.roster_import
+                WHERE organization_code = $2 AND created_at > $3
+                ORDER BY created_at DESC OFFSET $5 LIMIT 1)) AS oldest"#,
+        new.started_by,
+        new.organization.as_str(),
+        since,
+        i64::from(limits.per_administrator.max(1)) - 1,
+        i64::from(limits.per_organization.max(1)) - 1,
+    )
+    .fetch_one(transaction)
+    .await?)
 }
 
 /// An import.
@@ -304,6 +349,37 @@ pub(crate) async fn renew(
     Ok(done.rows_affected() == 1)
 }
 
+/// Notes that whoever has the lease begins to read the file; how often that began without an
+/// end. `None` if the lease was lost.
+#[tracing::instrument(name = "db.roster_import.begin_reading", skip_all)]
+pub(crate) async fn begin_reading(
+    executor: impl PgExecutor<'_>,
+    import: &Import,
+) -> Result<Option<i32>> {
+    Ok(sqlx::query_scalar!(
+        "UPDATE registration.roster_import SET readings = readings + 1
+         WHERE import_id = $1 AND lease = $2 RETURNING readings",
+        import.id,
+        import.lease,
+    )
+    .fetch_optional(executor)
+    .await?)
+}
+
+/// Notes that the reading has ended.
+#[tracing::instrument(name = "db.roster_import.end_reading", skip_all)]
+pub(crate) async fn end_reading(executor: impl PgExecutor<'_>, import: &Import) -> Result<()> {
+    sqlx::query!(
+        "UPDATE registration.roster_import SET readings = 0
+         WHERE import_id = $1 AND lease = $2",
+        import.id,
+        import.lease,
+    )
+    .execute(executor)
+    .await?;
+    Ok(())
+}
+
 /// Lets go of the lease until then.
 #[tracing::instrument(name = "db.roster_import.postpone", skip_all)]
 pub(crate) async fn postpone(
@@ -397,13 +473,25 @@ pub(crate) async fn expire_uploads(
     Ok(done.rows_affected())
 }
 
-/// Deletes imports of long ago, with what became of their rows; returns how many.
+/// Deletes imports of long ago, with what became of their rows, some thousands at a time; returns
+/// how many imports.
 #[tracing::instrument(name = "db.roster_import.delete_old", skip_all)]
-pub(crate) async fn delete_old(
-    executor: impl PgExecutor<'_>,
-    before: OffsetDateTime,
-    limit: i64,
-) -> Result<u64> {
+pub(crate) async fn delete_old(pool: &PgPool, before: OffsetDateTime, limit: i64) -> Result<u64> {
+    loop {
+        let rows = sqlx::query!(
+            "DELETE FROM registration.roster_import_row WHERE (import_id, row_number) IN (
+                 SELECT r.import_id, r.row_number FROM registration.roster_import i
+                 JOIN registration.roster_import_row r ON r.import_id = i.import_id
+                 WHERE i.created_at < $1 AND i.next_step_at IS NULL LIMIT $2)",
+            before,
+            ROWS,
+        )
+        .execute(pool)
+        .await?;
+        if rows.rows_affected() < ROWS.unsigned_abs() {
+            break;
+        }
+    }
     let done = sqlx::query!(
         "DELETE FROM registration.roster_import WHERE import_id = ANY (ARRAY(
              SELECT import_id FROM registration.roster_import
@@ -412,7 +500,7 @@ pub(crate) async fn delete_old(
         before,
         limit,
     )
-    .execute(executor)
+    .execute(pool)
     .await?;
     Ok(done.rows_affected())
 }

@@ -21,8 +21,11 @@ pub(crate) struct Standing {
     pub(crate) organization_code: Option<String>,
     /// Identity is being asked to forget the person.
     pub(crate) forgetting: bool,
-    /// When it had let go of the person.
+    /// When it had let go of the person, by the clock of the database.
     pub(crate) gone_at: Option<OffsetDateTime>,
+    /// What brought the person on the roster.
+    pub(crate) import_id: Option<Uuid>,
+    pub(crate) row_number: Option<i32>,
 }
 
 /// Somebody who comes on a roster.
@@ -77,13 +80,20 @@ fn partitions(ids: &[Uuid]) -> Vec<i16> {
     ids.iter().map(|id| Partition::of(*id).get()).collect()
 }
 
+/// What the clock of the database says, by which is compared what several processes do.
+#[tracing::instrument(name = "db.now", skip_all)]
+pub(crate) async fn now(executor: impl PgExecutor<'_>) -> Result<OffsetDateTime> {
+    Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(executor).await?)
+}
+
 /// Where people stand; who was never on a roster is left out.
 #[tracing::instrument(name = "db.roster_member.standing", skip_all)]
 pub(crate) async fn standing(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Standing>> {
     Ok(sqlx::query_as!(
         Standing,
         r#"SELECT m.person_id, m.organization_code,
-                  m.forget IS NOT DISTINCT FROM 'ASKED' AS "forgetting!", m.gone_at
+                  m.forget IS NOT DISTINCT FROM 'ASKED' AS "forgetting!", m.gone_at,
+                  m.import_id, m.row_number
            FROM registration.roster_member m
            JOIN unnest($1::smallint[], $2::uuid[]) AS l (partition, person_id)
              ON m.partition = l.partition AND m.person_id = l.person_id"#,
@@ -248,19 +258,14 @@ pub(crate) async fn erase(transaction: &mut PgConnection, ids: &[Uuid]) -> Resul
 
 /// Notes of people, whose rows are locked, that identity has let go of them.
 #[tracing::instrument(name = "db.roster_member.let_go", skip_all)]
-pub(crate) async fn let_go(
-    transaction: &mut PgConnection,
-    ids: &[Uuid],
-    now: OffsetDateTime,
-) -> Result<()> {
+pub(crate) async fn let_go(transaction: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
     sqlx::query!(
         "UPDATE registration.roster_member m
-         SET gone_at = $3, forget = NULL, forget_at = NULL
+         SET gone_at = clock_timestamp(), forget = NULL, forget_at = NULL
          FROM unnest($1::smallint[], $2::uuid[]) AS l (partition, person_id)
          WHERE m.partition = l.partition AND m.person_id = l.person_id",
         &partitions(ids),
         ids,
-        now,
     )
     .execute(transaction)
     .await?;
@@ -315,19 +320,14 @@ pub(crate) async fn ask_to_forget(
 
 /// Notes that identity has forgotten people.
 #[tracing::instrument(name = "db.roster_member.forgotten", skip_all)]
-pub(crate) async fn forgotten(
-    executor: impl PgExecutor<'_>,
-    ids: &[Uuid],
-    now: OffsetDateTime,
-) -> Result<()> {
+pub(crate) async fn forgotten(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<()> {
     sqlx::query!(
         "UPDATE registration.roster_member m
-         SET forget = NULL, forget_at = NULL, gone_at = $3
+         SET forget = NULL, forget_at = NULL, gone_at = clock_timestamp()
          FROM unnest($1::smallint[], $2::uuid[]) AS l (partition, person_id)
          WHERE m.partition = l.partition AND m.person_id = l.person_id AND m.forget = 'ASKED'",
         &partitions(ids),
         ids,
-        now,
     )
     .execute(executor)
     .await?;

@@ -5,16 +5,18 @@ mod members;
 mod rows;
 
 pub(crate) use imports::{
-    delete_old, due, expire_uploads, find, finish, found_by_request, insert, list, lock,
-    lock_leased, postpone, progress, renew, restart, set_rows, set_state, uploaded,
+    begin_reading, delete_old, due, end_reading, expire_uploads, find, finish, found_by_request,
+    full_since, insert, list, lock, lock_beginning, lock_leased, postpone, progress, renew,
+    restart, set_rows, set_state, uploaded,
 };
 pub(crate) use members::{
     Gone, Joining, Left, Listed, Member, Standing, ask_to_forget, erase, forgotten, hold, join,
-    left_by_request, let_go, listed, lock_members, put_off_forgetting, returned, standing,
+    left_by_request, let_go, listed, lock_members, now, put_off_forgetting, returned, standing,
     take_off, told_after, unclaimed,
 };
 pub(super) use rows::{
-    Row, good, insert as insert_rows, list as list_rows, problems, update as update_rows,
+    Row, count_problem, good, insert as insert_rows, list as list_rows, problems,
+    update as update_rows,
 };
 
 #[cfg(test)]

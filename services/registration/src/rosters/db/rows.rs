@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashSet};
 
 use sqlx::{PgConnection, PgExecutor};
 use uuid::Uuid;
@@ -104,23 +104,22 @@ pub(in crate::rosters) async fn update(
     Ok(())
 }
 
-/// The rows that are to be imported, after one of them, with who they are about as far as that
-/// is known.
+/// The rows that are to be imported, after one of them.
 #[tracing::instrument(name = "db.roster_import_row.good", skip_all)]
 pub(crate) async fn good(
     executor: impl PgExecutor<'_>,
     import: Uuid,
     after: i32,
-) -> Result<HashMap<i32, Option<Uuid>>> {
-    let rows = sqlx::query!(
-        "SELECT row_number, person_id FROM registration.roster_import_row
+) -> Result<HashSet<i32>> {
+    let rows = sqlx::query_scalar!(
+        "SELECT row_number FROM registration.roster_import_row
          WHERE import_id = $1 AND row_number > $2 AND fate <> 5",
         import,
         after,
     )
     .fetch_all(executor)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.row_number, row.person_id)).collect())
+    Ok(rows.into_iter().collect())
 }
 
 /// What became of rows, after one of them.
@@ -146,6 +145,23 @@ pub(crate) async fn list(
     rows.into_iter()
         .map(|row| parsed(row.row_number, row.fate, &row.problems, row.same_as_row))
         .collect()
+}
+
+/// How many rows have a problem.
+#[tracing::instrument(name = "db.roster_import_row.count_problem", skip_all)]
+pub(crate) async fn count_problem(
+    executor: impl PgExecutor<'_>,
+    import: Uuid,
+    problem: Problem,
+) -> Result<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM registration.roster_import_row
+           WHERE import_id = $1 AND fate = 5 AND $2::smallint = ANY (problems)"#,
+        import,
+        problem as i16,
+    )
+    .fetch_one(executor)
+    .await?)
 }
 
 /// All rows that are rejected.

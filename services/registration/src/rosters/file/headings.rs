@@ -38,7 +38,7 @@ const PHONE: &[&str] = &[
 pub(super) const OWN: [&str; 2] = ["行号", "问题"];
 
 /// Where the headings are.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Default, PartialEq)]
 pub(super) struct Headings {
     pub(super) row_number: u32,
     pub(super) name: usize,

@@ -42,8 +42,7 @@ pub(super) enum Unreadable {
     Size,
 }
 
-/// A row, as it stands in the file.
-#[derive(Debug)]
+/// A row, as it stands in the file. Not for logs.
 struct Row {
     /// Counted from 1, as a spreadsheet does.
     number: u32,

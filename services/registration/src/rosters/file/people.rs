@@ -13,8 +13,14 @@ const NOTES: [&str; 14] = [
     "日期", "签",
 ];
 
-/// What stands where the ID number belongs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// More characters than any name, number or phone has.
+const LONG: usize = 64;
+/// What is kept of a cell that has more: it is none of them either. A thousand characters that
+/// all rows of a file share would be a gigabyte.
+const TOO_LONG: &str = "…";
+
+/// What stands where the ID number belongs. Not for logs.
+#[derive(Clone, PartialEq, Eq)]
 pub(in crate::rosters) enum IdCell {
     Text(String),
     /// A spreadsheet has taken it for a number, and rounded it.
@@ -41,11 +47,11 @@ impl Person {
     /// Of a row below the headings; `None` if it is about nobody: numbered and empty, or a
     /// note.
     pub(super) fn of(row: &Row, headings: &Headings) -> Option<Self> {
-        let text = |column| row.cell(column).map_or_else(String::new, |it| it.text().into_owned());
+        let text = |column| row.cell(column).map_or_else(String::new, kept);
         let name = text(headings.name);
         let id_number = match row.cell(headings.id_number) {
             Some(cell) if cell.is_rounded() => IdCell::Rounded,
-            Some(cell) => IdCell::Text(cell.text().into_owned()),
+            Some(cell) => IdCell::Text(kept(cell)),
             None => IdCell::Text(String::new()),
         };
         let phone = headings.phone.map(text).unwrap_or_default();
@@ -55,6 +61,11 @@ impl Person {
         }
         Some(Self { row_number: row.number, name, id_number, phone })
     }
+}
+
+fn kept(cell: &Cell) -> String {
+    let text = cell.text();
+    if text.chars().nth(LONG).is_some() { TOO_LONG.to_owned() } else { text.into_owned() }
 }
 
 /// Whether what stands where the name belongs, and is all that is said of a person, is a note.

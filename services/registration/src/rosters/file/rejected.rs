@@ -11,8 +11,8 @@ const MARK: &[u8] = "\u{FEFF}".as_bytes();
 /// Digits in a row that a spreadsheet takes for a number, and rounds or shows otherwise.
 const LONG: usize = 12;
 
-/// A part of the file that is rendered.
-#[derive(Debug, PartialEq, Eq)]
+/// A part of the file that is rendered. Not for logs.
+#[derive(PartialEq, Eq)]
 pub(in crate::rosters) struct Piece {
     pub(in crate::rosters) bytes: Vec<u8>,
     /// Whether there is more.

@@ -1,6 +1,6 @@
 //! Workbooks (.xlsx).
 
-use std::io::{self, Cursor, Read as _};
+use std::io::{self, Cursor, Read as _, Write};
 use std::ops::ControlFlow;
 
 use calamine::{DataRef, Reader as _, SheetVisible, Xlsx};
@@ -12,6 +12,15 @@ use super::{CELL, COLUMNS, Cell, Look, Row, Unreadable};
 const UNPACKED: u64 = 200 * 1024 * 1024;
 /// Files in a workbook.
 const ENTRIES: usize = 2_000;
+/// Different texts of a workbook, as it says: whoever reads it makes room for so many.
+const TEXTS: u32 = 2_000_000;
+/// Where it says so: the end of a file's name, and an attribute.
+const SHARED: &str = "sharedstrings.xml";
+const COUNT: &[u8] = b"uniqueCount";
+/// By what some encodings shift, and XML has nowhere.
+const SHIFT: u8 = 0x1b;
+/// The bytes within which a count follows its name.
+const NEAR: usize = 64;
 /// Sheets in which headings are looked for.
 const SHEETS: usize = 16;
 
@@ -114,10 +123,81 @@ pub(super) fn check_unpacked(bytes: &[u8], most: u64) -> Result<(), Unreadable> 
     let mut left = most;
     for index in 0..archive.len() {
         let entry = archive.by_index(index).map_err(|_broken| Unreadable::Format)?;
+        let name = entry.name().map_err(|_broken| Unreadable::Format)?;
+        let shared = name.to_lowercase().ends_with(SHARED);
+        drop(name);
         let mut some = entry.take(left + 1);
-        let unpacked =
-            io::copy(&mut some, &mut io::sink()).map_err(|_broken| Unreadable::Format)?;
+        let unpacked = if shared {
+            let mut counts = Counts::default();
+            let unpacked = io::copy(&mut some, &mut counts);
+            counts.end().and(unpacked)
+        } else {
+            io::copy(&mut some, &mut io::sink())
+        };
+        let unpacked = unpacked.map_err(|_broken| Unreadable::Format)?;
         left = left.checked_sub(unpacked).ok_or(Unreadable::Size)?;
     }
     Ok(())
+}
+
+/// Looks at what is said of the number of shared texts, wherever it is said, and keeps nothing.
+#[derive(Default)]
+struct Counts {
+    /// The end of what came before, as something may begin in it.
+    rest: Vec<u8>,
+}
+
+impl Counts {
+    fn look(&mut self, ended: bool) -> io::Result<()> {
+        let mut from = 0;
+        while let Some(bytes) = self.rest.get(from..) {
+            let found = bytes.windows(COUNT.len()).position(|bytes| bytes == COUNT);
+            let Some(at) = found else { break };
+            let near = bytes.get(at + COUNT.len()..).unwrap_or_default();
+            if near.len() < NEAR && !ended {
+                from += at;
+                self.rest.drain(..from);
+                return Ok(());
+            }
+            if !is_modest(near.get(..NEAR).unwrap_or(near)) {
+                return Err(io::ErrorKind::InvalidData.into());
+            }
+            from += at + COUNT.len();
+        }
+        let kept = self.rest.len().saturating_sub(COUNT.len() - 1).max(from);
+        self.rest.drain(..kept.min(self.rest.len()));
+        Ok(())
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        self.look(true)
+    }
+}
+
+impl Write for Counts {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Whoever reads it decodes it: two bytes a character, or a shift in the middle of a word.
+        if bytes.contains(&SHIFT) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        self.rest.extend(bytes.iter().filter(|byte| **byte != 0));
+        self.look(false)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Whether what follows the name of a count is a number that a roster can have.
+fn is_modest(near: &[u8]) -> bool {
+    let near = near.trim_ascii_start();
+    let Some(near) = near.strip_prefix(b"=").map(<[u8]>::trim_ascii_start) else { return false };
+    let Some((quote, near)) = near.split_first().filter(|(quote, _)| b"\"'".contains(quote)) else {
+        return false;
+    };
+    let Some(end) = near.iter().position(|byte| byte == quote) else { return false };
+    let number = near.get(..end).and_then(|number| std::str::from_utf8(number).ok());
+    number.and_then(|number| number.parse().ok()).is_some_and(|number: u32| number <= TEXTS)
 }

@@ -83,6 +83,8 @@ fn fates_follow_from_who_the_person_is_and_where() {
         (false, false, On::None, Fate::New),
         (false, true, On::None, Fate::New),
         (true, false, On::None, Fate::NewRegistered),
+        (false, false, On::ThisByThis, Fate::New),
+        (true, false, On::ThisByThis, Fate::NewRegistered),
         (false, false, On::This, Fate::Unchanged),
         (true, false, On::This, Fate::Unchanged),
         (false, true, On::This, Fate::Updated),
@@ -93,6 +95,8 @@ fn fates_follow_from_who_the_person_is_and_where() {
         let expected = if on == On::Other { vec![Problem::OnOtherRoster] } else { vec![] };
         assert_eq!(judged.problems, expected);
     }
+    let phone = RosterVerdict { phone_changed: true, ..verdict(false, false) };
+    assert_eq!(judge(&phone, None, On::This).fate, Fate::Updated);
     for (told, expected) in [
         (RosterProblem::Name, Problem::Name),
         (RosterProblem::IdNumber, Problem::IdNumber),

@@ -175,8 +175,9 @@ async fn while_identity_is_down_an_import_waits_and_then_goes_on() {
     assert_eq!(counts(&import), [3, 0, 0, 0, 0]);
     assert_eq!((service.sql(MEMBERS).await, service.sql(EVENTS).await), ("3".into(), "3".into()));
     let acts = service.sql(ACTS).await;
-    let expected = "registration.roster.import_begun DONE,registration.roster.import_started DONE,\
-                    registration.roster.rows_imported DONE,registration.roster.imported DONE";
+    let expected = "registration.roster.import_begun DONE,registration.roster.checked DONE,\
+                    registration.roster.import_started DONE,registration.roster.rows_imported DONE,\
+                    registration.roster.imported DONE";
     assert_eq!(acts, expected);
     assert_eq!(fates(&secretary.rows(&import.id, true).await.unwrap()), []);
 }

@@ -69,6 +69,41 @@ async fn a_name_is_changed_by_the_roster_that_the_person_is_on_and_by_no_other()
     assert_eq!(service.sql(EVENTS).await, "1");
 }
 
+/// Nothing about somebody who is known is changed for a roster that the person is not on.
+#[tokio::test]
+async fn identity_changes_people_for_the_roster_they_are_on_and_for_no_other() {
+    let service = Service::start(Recovery::On).await;
+    let (secretary, other) =
+        (Secretary::new(&service).await, Secretary::at(&service, OTHER_TOWNSHIP, &BOTH).await);
+    let registered = young(1);
+    service.rosters.register(&registered.id_number, &registered.name);
+    // Known by a file of somebody else, which took no effect.
+    service.rosters.know(&young(2).id_number, "欧阳二", false);
+    let text = file([1, 2]);
+    assert_eq!(counts(&secretary.import(text.as_bytes()).await), [1, 1, 0, 0, 0]);
+    let raised = || service.rosters.with(|state| state.raised.clone());
+    assert_eq!(raised(), [registered.id_number]);
+    let known = || service.rosters.with(|state| state.people[&young(2).id_number].clone());
+    assert_eq!((known().name, known().phone), (young(2).name, young(2).mobile));
+    assert_eq!(counts(&other.import(text.as_bytes()).await), [0, 0, 0, 0, 2]);
+    assert_eq!(raised().len(), 1);
+}
+
+#[tokio::test]
+async fn another_phone_is_an_update_and_none_is_not() {
+    let service = Service::start(Recovery::On).await;
+    let secretary = Secretary::new(&service).await;
+    secretary.import(file([1]).as_bytes()).await;
+    let young = young(1);
+    let phone = || service.rosters.with(|state| state.people[&young.id_number].phone.clone());
+    let without = format!("姓名,身份证号\n{},{}\n", young.name, young.id_number);
+    let unchanged = secretary.import(without.as_bytes()).await;
+    assert_eq!((counts(&unchanged), phone()), ([0, 0, 1, 0, 0], young.mobile.clone()));
+    let other = file([1]).replace(&young.mobile, "13800138000");
+    let updated = secretary.import(other.as_bytes()).await;
+    assert_eq!((counts(&updated), &*phone()), ([0, 0, 0, 1, 0], "13800138000"));
+}
+
 /// Who was looked at may be elsewhere by the time the rows are imported: what is true then
 /// counts.
 #[tokio::test]

@@ -19,6 +19,50 @@ fn a_workbook_that_unpacks_to_too_much_is_refused() {
     assert_eq!(unpacked(MEGABYTE / 2), Err(Unreadable::Size));
 }
 
+/// A number for which nobody has the memory.
+#[test]
+fn a_workbook_that_says_it_has_more_texts_than_a_roster_is_refused() {
+    let told = |head: &str| {
+        let strings = format!("<?xml version=\"1.0\"?>{}{head}<si/></sst>", " ".repeat(20_000));
+        let book = pack(&[("xl/SharedStrings.xml", strings.as_bytes())]);
+        workbook::check_unpacked(&book, MEGABYTE as u64)
+    };
+    for modest in ["<sst>", "<sst count=\"1\" uniqueCount=\"1\">", "<sst uniqueCount = '2000000' >"]
+    {
+        assert_eq!(told(modest), Ok(()), "{modest}");
+    }
+    for number in ["1000000000000000", "2000001", "-1", "", "x", &" ".repeat(100)] {
+        let head = format!("<s:sst count=\"1\" uniqueCount=\"{number}\">");
+        assert_eq!(told(&head), Err(Unreadable::Format), "{number}");
+    }
+    assert_eq!(told("<sst unique\u{1b}(JCount=\"1\">"), Err(Unreadable::Format));
+    let wide: Vec<u8> = "\u{feff}<sst uniqueCount=\"1000000000000000\"/>"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let book = pack(&[("xl/sharedStrings.xml", &wide)]);
+    assert_eq!(workbook::check_unpacked(&book, MEGABYTE as u64), Err(Unreadable::Format));
+}
+
+/// A sheet is read cell by cell: one that says it is as large as can be takes no room.
+#[test]
+fn cells_at_the_far_end_of_a_sheet_take_no_room() {
+    let headings = "<row r=\"1\">".to_owned() + &text("A1", "姓名") + &text("B1", "身份证号");
+    let rows = headings + "</row><row r=\"1048576\">" + &text("A1048576", "张三") + "</row>";
+    assert_eq!(told(&book(&[("", &rows)])).unwrap(), [row(1_048_576, "张三", "", "")]);
+    let wide = rows.replace("A1048576", "XFD1048576");
+    assert_eq!(told(&book(&[("", &wide)])), Err(Unreadable::Size));
+}
+
+#[test]
+fn of_a_cell_that_is_too_long_for_anything_little_is_kept() {
+    let long = "汪".repeat(65);
+    let text = format!("姓名,身份证号,手机\n{long},{long},{long}\n汪,{},\n", "汪".repeat(64));
+    let expected = [row(2, "…", "…", "…"), row(3, "汪", &"汪".repeat(64), "")];
+    assert_eq!(told(text.as_bytes()).unwrap(), expected);
+    assert!(zhiyuan_domain::PersonName::parse("…").is_err());
+}
+
 #[test]
 fn a_workbook_whose_size_lies_is_refused_all_the_same() {
     let zeros = vec![b' '; MEGABYTE];
