@@ -197,7 +197,8 @@ pub(super) async fn update(
     for person in people {
         sqlx::query!(
             "UPDATE identity.roster_person
-             SET name = $3, phone = $4, index_version = $5, phone_index = $6, updated_at = $7
+             SET name = $3, phone = $4, index_version = $5, phone_index = $6, updated_at = $7,
+                 activation_tries = 0
              WHERE partition = $1 AND person_id = $2",
             Partition::of(person.id).get(),
             person.id,
