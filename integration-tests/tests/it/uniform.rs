@@ -77,6 +77,11 @@ async fn ask_code(client: &Client, phone: &str) -> Seen {
     post(client, SEND_SMS_CODE, json!({"phone": phone, "purpose": "SMS_PURPOSE_REGISTER"})).await
 }
 
+async fn activate(client: &Client, phone: &str) -> Seen {
+    post(client, "/zhiyuan.identity.v1.ActivationService/StartActivation", json!({"phone": phone}))
+        .await
+}
+
 async fn register(client: &Client, form: &RegisterRequest) -> Seen {
     let consent =
         |version: &str| json!({"purpose": "CONSENT_PURPOSE_REGISTRATION", "version": version});
@@ -149,6 +154,11 @@ async fn who_is_known_and_who_is_not_get_the_same_bytes_after_the_same_work() {
     };
     assert_eq!(soon[0].status, 429, "{:?}", soon[0]);
     pairs.push(("code, too soon", 0, soon.map(without_wait)));
+
+    sqlx::query("UPDATE identity.sms_phone SET sent_at = '{}'").execute(&mut main).await.unwrap();
+    let code = [activate(&client, &known.mobile).await, activate(&client, &unknown.mobile).await];
+    assert_eq!(code[0].status, 200, "{:?}", code[0]);
+    pairs.push(("activation", 0, code));
 
     // A stranger with a phone of their own tries the numbers of both.
     let stranger = |n: u32| Person { mobile: person(500_100 + n).mobile, ..unknown.clone() };

@@ -52,6 +52,8 @@ pub struct Config {
     pub look_ups: LookUpsConfig,
     /// Accounts whose phone is lost.
     pub recoveries: RecoveriesConfig,
+    /// Beginning with the default password.
+    pub default_password: DefaultPasswordConfig,
     /// Background work.
     pub jobs: JobsConfig,
     /// The feed of enrolments and accounts.
@@ -203,6 +205,14 @@ impl SessionsConfig {
     pub(crate) fn key_life(&self) -> time::Duration {
         time::Duration::hours(self.key_hours.into())
     }
+}
+
+/// Beginning with the default password.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DefaultPasswordConfig {
+    /// Whether people on rosters can.
+    pub enabled: bool,
 }
 
 /// Look-ups of people by platforms.

@@ -63,6 +63,9 @@ pub(crate) enum Error {
     /// The code is another one, or of another phone or purpose.
     #[error("the code is wrong")]
     SmsCodeWrong,
+    /// After a right code: it is another one, or there are no tries left.
+    #[error("the default password is wrong")]
+    DefaultPasswordWrong,
     /// The code's time is over.
     #[error("the code has expired")]
     SmsCodeExpired,
@@ -198,6 +201,7 @@ impl Error {
             | Self::SignInRefused
             | Self::SmsCodeWrong
             | Self::SmsCodeExpired
+            | Self::DefaultPasswordWrong
             | Self::SmsCodeUsed
             | Self::SmsCodeTriesExhausted
             | Self::AccountNotFound
@@ -316,6 +320,11 @@ impl From<Error> for RpcError {
                 Code::Unauthenticated,
                 Reason::SmsCodeWrong,
                 "短信验证码不正确，请核对后重新输入",
+            ),
+            Error::DefaultPasswordWrong => Self::new(
+                Code::Unauthenticated,
+                Reason::DefaultPasswordWrong,
+                "默认密码不正确，请核对身份证号码后 8 位；多次不成功的，请直接注册",
             ),
             Error::SmsCodeExpired => Self::new(
                 Code::Unauthenticated,
@@ -495,6 +504,7 @@ mod tests {
             (Error::SignInDelayed { wait }, Code::Exhausted, "SIGN_IN_DELAYED"),
             (Error::SignInRefused, Code::Unauthenticated, "SIGN_IN_REFUSED"),
             (Error::SmsCodeWrong, Code::Unauthenticated, "SMS_CODE_WRONG"),
+            (Error::DefaultPasswordWrong, Code::Unauthenticated, "DEFAULT_PASSWORD_WRONG"),
             (Error::SmsCodeExpired, Code::Unauthenticated, "SMS_CODE_EXPIRED"),
             (Error::SmsCodeUsed, Code::Unauthenticated, "SMS_CODE_USED"),
             (Error::SmsCodeTriesExhausted, Code::Exhausted, "SMS_CODE_TRIES_EXHAUSTED"),

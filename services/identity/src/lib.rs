@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod activations;
 mod audit;
 mod challenges;
 mod clock;
@@ -27,8 +28,9 @@ mod sms_codes;
 mod vendors;
 
 pub use config::{
-    AgeReached, ChallengeBitsError, ChallengeConfig, Config, HashingConfig, JobsConfig, KeysConfig,
-    KeysError, LookUpsConfig, RecoveriesConfig, RulesConfig, SessionsConfig, SmsConfig,
+    AgeReached, ChallengeBitsError, ChallengeConfig, Config, DefaultPasswordConfig, HashingConfig,
+    JobsConfig, KeysConfig, KeysError, LookUpsConfig, RecoveriesConfig, RulesConfig,
+    SessionsConfig, SmsConfig,
 };
 pub use run::{Deps, Program, RunError, key_migrator, migrate, operate, run};
 pub use service_accounts::Kind;

@@ -6,12 +6,16 @@ use std::time::Duration;
 use sqlx::PgPool;
 use sqlx::migrate::Migrator;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use zhiyuan_audit::{InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::identity::v1::account_service_server::{
     AccountServiceServer, SERVICE_NAME as ACCOUNTS,
+};
+use zhiyuan_contracts::identity::v1::activation_service_server::{
+    ActivationServiceServer, SERVICE_NAME as ACTIVATIONS,
 };
 use zhiyuan_contracts::identity::v1::audit_service_server::{
     AuditServiceServer, SERVICE_NAME as AUDIT,
@@ -62,6 +66,7 @@ use zhiyuan_rpc::{Guard, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::accounts::AccountRpc;
+use crate::activations::{self, ActivationRpc, Activations};
 use crate::audit::AuditRpc;
 use crate::challenges::Challenges;
 use crate::clock::AgreedClock;
@@ -209,7 +214,9 @@ pub async fn run(
     // Nobody can be signed in without a key.
     signing_keys.rotate().await.map_err(|error| RunError::Start(chain(&error)))?;
     let rosters = rosters_of(&config, &deps, &vault, &publisher);
-    let services = Services { enrolments: enrolments.clone(), sign_in, rosters: rosters.clone() };
+    let (codes_later, queue) = mpsc::channel(activations::job::QUEUE);
+    let services =
+        Services { enrolments: enrolments.clone(), sign_in, rosters: rosters.clone(), codes_later };
     let routes = routes(&config, &deps, &vault, &vendor, services, &publisher).await?;
     let callers =
         TrustedCallers::new(&config.callers).map_err(|error| RunError::Callers(Box::new(error)))?;
@@ -226,6 +233,8 @@ pub async fn run(
     let soft = || stop.soft();
     let checks_every = Duration::from_millis(config.jobs.checks_ms);
     let notices_every = Duration::from_millis(config.jobs.notices_ms);
+    let codes = activations::job::send(Arc::clone(&vendor), queue, soft());
+    tasks.start("codes of activations", codes);
     let notices = Notices {
         pool: pool.clone(),
         vault,
@@ -382,6 +391,7 @@ struct Services {
     enrolments: Enrolments,
     sign_in: SignIn,
     rosters: Rosters,
+    codes_later: mpsc::Sender<activations::job::Message>,
 }
 
 async fn routes(
@@ -399,9 +409,14 @@ async fn routes(
         clock: deps.clock.clone(),
         minute_budget: config.sms.minute_budget,
         challenges: services.sign_in.gate.challenges.clone(),
+        later: services.codes_later,
     };
+    let sender = Arc::new(sender);
+    let enabled = config.default_password.enabled;
+    let activations = Activations { sender: Arc::clone(&sender), enabled };
     let names = [
         SMS_CODES,
+        ACTIVATIONS,
         CONSENTS,
         ENROLMENTS,
         SIGN_IN,
@@ -418,7 +433,7 @@ async fn routes(
     let standard = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Start(error.to_string()))?;
-    let Services { enrolments, sign_in, rosters } = services;
+    let Services { enrolments, sign_in, rosters, .. } = services;
     let credentials = Credentials { sign_in: sign_in.clone() };
     let recoveries =
         Recoveries { credentials: credentials.clone(), times: config.recoveries.times() };
@@ -438,6 +453,7 @@ async fn routes(
     };
     Ok(standard
         .add_service(SmsCodeServiceServer::new(SmsCodes::new(sender)))
+        .add_service(ActivationServiceServer::new(ActivationRpc::new(activations)))
         .add_service(ConsentServiceServer::new(Consents::new(ledger)))
         .add_service(EnrolmentServiceServer::new(EnrolmentRpc::new(enrolments)))
         .add_service(AccountServiceServer::new(AccountRpc::new(

@@ -421,6 +421,11 @@ fn told(refusal: &Refusal) -> (Code, Reason, &'static str) {
             Reason::GuardianIdMismatch,
             "监护人的姓名与身份证号码不一致，请核对后重新提交（验证码 30 分钟内仍然有效）",
         ),
+        Refusal::ActivationProofOver => (
+            Unauthenticated,
+            Reason::ActivationProofOver,
+            "激活凭证无效、已使用或已过期，请重新验证默认密码，或填写姓名和身份证号码直接注册",
+        ),
         Refusal::IdNameMismatch => (
             Precondition,
             Reason::IdNameMismatch,
@@ -580,6 +585,7 @@ mod tests {
             "Unauthenticated GUARDIAN_SMS_CODE_USED",
             "Exhausted GUARDIAN_SMS_CODE_TRIES_EXHAUSTED",
             "Precondition GUARDIAN_ID_MISMATCH",
+            "Unauthenticated ACTIVATION_PROOF_OVER",
             "Precondition ID_NAME_MISMATCH",
             "Precondition ID_NOT_FOUND",
             "Exhausted ID_CHECK_LIMIT",

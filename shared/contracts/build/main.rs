@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 45] = [
+const PERSONAL: [&str; 48] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -32,6 +32,9 @@ const PERSONAL: [&str; 45] = [
     ".zhiyuan.identity.v1.GetRosterPieceRequest",
     ".zhiyuan.identity.v1.GetRosterPieceResponse",
     ".zhiyuan.identity.v1.RosterRow",
+    ".zhiyuan.identity.v1.StartActivationRequest",
+    ".zhiyuan.identity.v1.CompleteActivationRequest",
+    ".zhiyuan.identity.v1.CompleteActivationResponse",
     ".zhiyuan.identity.v1.RosterPerson",
     ".zhiyuan.registration.v1.RegisterRequest",
     ".zhiyuan.registration.v1.RevealReviewRequest",

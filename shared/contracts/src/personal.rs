@@ -5,12 +5,13 @@ use std::fmt::{Debug, Formatter, Result};
 use crate::identity::v1::look_up_volunteer_request::Subject;
 use crate::identity::v1::{
     BeginEnrolmentRequest, BeginPhoneRecoveryRequest, ChangePasswordRequest, ChangePhoneRequest,
-    CloseMyAccountRequest, CompletePhoneRecoveryRequest, GetRosterPieceRequest,
-    GetRosterPieceResponse, Guardian, GuardianConsent, LookUpVolunteerRequest,
-    ObjectToPhoneRecoveryByCodeRequest, ObjectToPhoneRecoveryByNoticeRequest, PhoneProof,
-    PutRosterPieceRequest, RefreshSessionRequest, ResetPasswordRequest, RevealApplicantRequest,
-    RevealApplicantResponse, RosterPerson, RosterRow, SendRegistrationCodeRequest,
-    SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest, Tokens,
+    CloseMyAccountRequest, CompleteActivationRequest, CompleteActivationResponse,
+    CompletePhoneRecoveryRequest, GetRosterPieceRequest, GetRosterPieceResponse, Guardian,
+    GuardianConsent, LookUpVolunteerRequest, ObjectToPhoneRecoveryByCodeRequest,
+    ObjectToPhoneRecoveryByNoticeRequest, PhoneProof, PutRosterPieceRequest, RefreshSessionRequest,
+    ResetPasswordRequest, RevealApplicantRequest, RevealApplicantResponse, RosterPerson, RosterRow,
+    SendRegistrationCodeRequest, SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest,
+    StartActivationRequest, Tokens,
 };
 use crate::orgtree::v1::{
     AcceptInvitationRequest, AcceptInvitationResponse, ConfirmInvitationRequest,
@@ -88,7 +89,10 @@ silent!(
     ConfirmInvitationRequest,
     HandOverRequest,
     GetRosterPieceRequest,
-    GetRosterPieceResponse
+    GetRosterPieceResponse,
+    StartActivationRequest,
+    CompleteActivationRequest,
+    CompleteActivationResponse
 );
 
 /// What is noted about an invitation often names somebody.
@@ -205,6 +209,12 @@ mod tests {
             ..Default::default()
         };
         assert!(!format!("{form:?}").contains("canary"));
+        let complete =
+            CompleteActivationRequest { default_password: "canary".into(), ..Default::default() };
+        let proof =
+            CompleteActivationResponse { activation_proof: "canary".into(), ..Default::default() };
+        let start = StartActivationRequest { phone: "canary".into(), ..Default::default() };
+        assert!(!format!("{complete:?} {proof:?} {start:?}").contains("canary"));
         let tokens = Tokens { access_token: "canary".into(), ..Default::default() };
         let signed_in = SignInResponse {
             tokens: Some(tokens.clone()),

@@ -29,7 +29,8 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
     let mut message = DynamicMessage::new(desc.clone());
     for field in desc.fields() {
         // Not with a query, which each sample has; whatever is wrong with it is refused.
-        if field.name() == "as_of_time" {
+        // And not beside what it stands for.
+        if ["as_of_time", "activation_proof"].contains(&field.name()) {
             continue;
         }
         let value = match field.kind() {
@@ -122,6 +123,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "id_number") => person.id_number,
         (_, "phone" | "new_phone" | "identifier") => person.mobile,
         (_, "id_number_tail") => person.id_number[12..].to_owned(),
+        (_, "default_password") => person.id_number[10..].to_owned(),
         (_, "session_id") => new_id(&SystemClock).to_string(),
         (_, "client_name") => "微信".to_owned(),
         (_, "sms_code") => "135246".to_owned(),

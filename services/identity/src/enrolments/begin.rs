@@ -22,6 +22,7 @@ use zhiyuan_postgres::again;
 use super::db::guardians;
 use super::guardian::Guardian;
 use super::{DECIDE_WITHIN, Enrolment, LEASE, Refusal, State, db};
+use crate::activations::{self, Activated, Proof};
 use crate::consents::{Given, Lack, Texts};
 use crate::error::{Error, Result};
 use crate::feed;
@@ -35,7 +36,8 @@ pub(crate) struct Application {
     pub(crate) name: PersonName,
     pub(crate) id_number: IdNumber,
     pub(crate) phone: Mobile,
-    pub(crate) code: Code,
+    /// What proves that it is the person's phone.
+    pub(crate) by: By,
     pub(crate) password: Password,
     pub(crate) consents: Vec<Given>,
     /// The platform on whose page the person registers.
@@ -43,6 +45,23 @@ pub(crate) struct Application {
     /// Looked at only if the person is too young to register alone.
     pub(crate) guardian: Option<Guardian>,
     pub(crate) own_income: bool,
+}
+
+/// What proves the phone of who applies.
+pub(crate) enum By {
+    Code(Code),
+    /// A proof of an activation, by its id; the applicant is who it stands for.
+    Activation(Uuid),
+}
+
+impl By {
+    /// What is noted of it. Nobody's challenge has the id of an activation.
+    fn id(&self) -> Uuid {
+        match self {
+            Self::Code(code) => code.challenge_id,
+            Self::Activation(id) => *id,
+        }
+    }
 }
 
 /// On what ground somebody may register.
@@ -167,7 +186,7 @@ impl Enrolments {
             enrolment_id,
             refusal,
             account_id: new_id(self.clock.as_ref()),
-            challenge_id: application.code.challenge_id,
+            challenge_id: application.by.id(),
             index_version,
             phone_index: &phone_index,
             consents: if refusal.is_some() { &[] } else { &application.consents },
@@ -182,16 +201,23 @@ impl Enrolments {
         };
         let inserted = db::insert(&mut tx, &new, now).await?;
         if inserted && refusal.is_none() {
-            let sent = (&application.phone, SmsPurpose::Register);
             let via = application.via.as_ref();
-            let outcome = self.evaluate(&mut tx, &application.code, sent, via, now).await?;
-            refusal = Refusal::of_code(outcome);
+            if let By::Code(code) = &application.by {
+                let sent = (&application.phone, SmsPurpose::Register);
+                refusal = Refusal::of_code(self.evaluate(&mut tx, code, sent, via, now).await?);
+            }
             // Always in this order, and never a guardian's challenge in the place of a
             // person's: no two applications wait for each other.
             if let (None, Some(guardian)) = (refusal, guardian) {
                 let sent = (&guardian.details.phone, SmsPurpose::GuardianConsent);
                 let outcome = self.evaluate(&mut tx, &guardian.code, sent, via, now).await?;
                 refusal = Refusal::of_guardians_code(outcome);
+            }
+            // Last: a guardian's code that was mistyped costs no activation.
+            if let (None, By::Activation(activation)) = (refusal, &application.by)
+                && !activations::db::use_up(&mut tx, *activation, enrolment_id, now).await?
+            {
+                refusal = Some(Refusal::ActivationProofOver);
             }
             if refusal.is_some() {
                 self.end(&mut tx, enrolment_id, State::Refused, refusal).await?;
@@ -200,6 +226,41 @@ impl Enrolments {
         tx.commit().await?;
         self.outbox.wake();
         self.load(enrolment_id).await
+    }
+
+    /// Whom the proof of an activation stands for; or the enrolment as it stands, if it has
+    /// gone on without, or is refused as the proof is good for nothing.
+    pub(crate) async fn activated(
+        &self,
+        enrolment_id: Uuid,
+        proof: &Proof,
+    ) -> Result<std::result::Result<Activated, Enrolment>> {
+        let known = db::find(&mut *self.pool.acquire().await?, enrolment_id).await?;
+        if let Some(enrolment) = known.as_ref().filter(|known| known.state != State::Accepted) {
+            return Ok(Err(enrolment.clone()));
+        }
+        let clock = &self.clock;
+        let found = Activated::find(&self.pool, &self.vault, clock, proof, enrolment_id).await?;
+        if let Some(activated) = found {
+            return Ok(Ok(activated));
+        }
+        if known.is_none() {
+            let mut tx = self.pool.begin().await?;
+            let new = db::Accepted {
+                enrolment_id,
+                refusal: Some(Refusal::ActivationProofOver),
+                account_id: new_id(self.clock.as_ref()),
+                challenge_id: proof.activation_id,
+                index_version: crate::keys::db::newest_index_key(&mut tx).await?,
+                phone_index: &[],
+                consents: &[],
+                own_income: false,
+                guardian: None,
+            };
+            db::insert(&mut tx, &new, self.clock.now()).await?;
+            tx.commit().await?;
+        }
+        Ok(Err(self.load(enrolment_id).await?))
     }
 
     /// Evaluates a code that was sent for this, on the page that the person is on.

@@ -9,9 +9,10 @@ use zhiyuan_postgres::again;
 use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::{Error as RpcError, Fields};
 
-use super::begin::Application;
+use super::begin::{Application, By};
 use super::guardian::Guardian;
 use super::{Decision, Enrolment, Enrolments, Refusal, State, db};
+use crate::activations::{Activated, Proof, proof_field};
 use crate::consents::{Given, Purpose};
 use crate::error::{Error, Result};
 use crate::service_accounts;
@@ -84,21 +85,47 @@ impl EnrolmentRpc {
         Ok(wire::ListClaimedEnrolmentsResponse { enrolments, next_page_token })
     }
 
+    /// Begins with the proof of an activation.
+    async fn begin_activated(&self, request: &wire::BeginEnrolmentRequest) -> Result<Enrolment> {
+        let (id, proof) = parse_proof(request)?;
+        match self.enrolments.activated(id, &proof).await? {
+            Ok(activated) => self.begin(&self.parse(request, Some(activated))?).await,
+            Err(enrolment) => Ok(enrolment),
+        }
+    }
+
+    async fn begin(&self, application: &Application) -> Result<Enrolment> {
+        // Whatever was done before it lost is found done.
+        again(Error::is_lost, || self.enrolments.begin(application)).await
+    }
+
     fn parse(
         &self,
         request: &wire::BeginEnrolmentRequest,
+        activated: Option<Activated>,
     ) -> std::result::Result<Application, RpcError> {
         let mut fields = Fields::new();
         let enrolment_id = fields.take("enrolment_id", EnrolmentId::parse(&request.enrolment_id));
-        let name = fields.take("name", PersonName::parse(&request.name));
         let today = self.enrolments.today();
-        let number = fields.take("id_number", IdNumber::parse(&request.id_number, today));
-        let phone = fields.take("phone", Mobile::parse(&request.phone));
-        let code = sms_codes::code_of(
-            &mut fields,
-            ("sms_challenge_id", &request.sms_challenge_id),
-            ("sms_code", &request.sms_code),
-        );
+        let (name, number, phone, by) = match activated {
+            Some(activated) => (
+                Some(activated.name),
+                Some(activated.id_number),
+                Some(activated.phone),
+                Some(By::Activation(activated.activation_id)),
+            ),
+            None => (
+                fields.take("name", PersonName::parse(&request.name)),
+                fields.take("id_number", IdNumber::parse(&request.id_number, today)),
+                fields.take("phone", Mobile::parse(&request.phone)),
+                sms_codes::code_of(
+                    &mut fields,
+                    ("sms_challenge_id", &request.sms_challenge_id),
+                    ("sms_code", &request.sms_code),
+                )
+                .map(By::Code),
+            ),
+        };
         let password = match (&number, &phone) {
             (Some(id_number), Some(mobile)) => {
                 let details = PersonalDetails { id_number, mobile };
@@ -132,13 +159,13 @@ impl EnrolmentRpc {
         let ages = (today, self.enrolments.rules.age_rule);
         let guardian = request.guardian.as_ref();
         let guardian = guardian.and_then(|g| Guardian::parse(&mut fields, g, ward, ages));
-        match (enrolment_id, name, number, phone, code, password) {
+        match (enrolment_id, name, number, phone, by, password) {
             (
                 Some(enrolment_id),
                 Some(name),
                 Some(id_number),
                 Some(phone),
-                Some(code),
+                Some(by),
                 Some(password),
             ) => {
                 fields.finish()?;
@@ -147,7 +174,7 @@ impl EnrolmentRpc {
                     name,
                     id_number,
                     phone,
-                    code,
+                    by,
                     password,
                     consents,
                     via,
@@ -158,6 +185,30 @@ impl EnrolmentRpc {
             _ => Err(fields.into_error()),
         }
     }
+}
+
+/// The enrolment and the proof of who begins with one: what it stands for stays empty.
+fn parse_proof(
+    request: &wire::BeginEnrolmentRequest,
+) -> std::result::Result<(Uuid, Proof), RpcError> {
+    let mut fields = Fields::new();
+    let id = fields.take("enrolment_id", EnrolmentId::parse(&request.enrolment_id));
+    let proof = proof_field(&mut fields, "activation_proof", &request.activation_proof);
+    for (field, value) in [
+        ("name", &request.name),
+        ("id_number", &request.id_number),
+        ("phone", &request.phone),
+        ("sms_challenge_id", &request.sms_challenge_id),
+        ("sms_code", &request.sms_code),
+        ("registered_via", &request.registered_via),
+    ] {
+        if !value.is_empty() {
+            fields.refuse(field, "ACTIVATION_PROOF_ALONE", "使用激活凭证时请勿填写此项");
+        }
+    }
+    let (Some(id), Some(proof)) = (id, proof) else { return Err(fields.into_error()) };
+    fields.finish()?;
+    Ok((id.as_uuid(), proof))
 }
 
 /// What somebody decides.
@@ -238,9 +289,12 @@ impl EnrolmentService for EnrolmentRpc {
         &self,
         request: Request<wire::BeginEnrolmentRequest>,
     ) -> std::result::Result<Response<wire::BeginEnrolmentResponse>, Status> {
-        let application = self.parse(&request.into_inner())?;
-        // Whatever was done before it lost is found done.
-        let enrolment = again(Error::is_lost, || self.enrolments.begin(&application)).await?;
+        let request = request.into_inner();
+        let enrolment = if request.activation_proof.is_empty() {
+            self.begin(&self.parse(&request, None)?).await?
+        } else {
+            self.begin_activated(&request).await?
+        };
         let enrolment = Some(self.render(enrolment).await?);
         Ok(Response::new(wire::BeginEnrolmentResponse { enrolment }))
     }

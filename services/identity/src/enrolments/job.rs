@@ -11,7 +11,7 @@ use zhiyuan_rpc::chain;
 use super::{Enrolments, LEASE, LONGEST_WAIT, Refusal, db};
 use crate::clock::AgreedClock;
 use crate::error::Result;
-use crate::{challenges, delays, devices, recoveries, sms_codes};
+use crate::{activations, challenges, delays, devices, recoveries, sms_codes};
 
 const BATCH: i64 = 32;
 const PURGE_EVERY: StdDuration = StdDuration::from_secs(600);
@@ -82,6 +82,7 @@ async fn purge_once(enrolments: &Enrolments, clock: &AgreedClock) -> Result<()> 
     let mut conn = enrolments.pool.acquire().await?;
     let now = clock.now(&mut conn).await?;
     sms_codes::db::purge(&mut conn, now - SMS_KEPT).await?;
+    activations::db::purge(&mut conn, now - SMS_KEPT).await?;
     delays::db::purge(&mut conn, now).await?;
     devices::db::purge(&mut conn, now).await?;
     challenges::db::purge(&mut conn, now).await?;

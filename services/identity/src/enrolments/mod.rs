@@ -104,10 +104,11 @@ pub(crate) enum Refusal {
     GuardianSmsCodeUsed,
     GuardianSmsCodeTriesExhausted,
     GuardianIdMismatch,
+    ActivationProofOver,
 }
 
 impl Refusal {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::SmsCodeWrong,
         Self::SmsCodeExpired,
         Self::SmsCodeUsed,
@@ -126,10 +127,11 @@ impl Refusal {
         Self::GuardianSmsCodeUsed,
         Self::GuardianSmsCodeTriesExhausted,
         Self::GuardianIdMismatch,
+        Self::ActivationProofOver,
     ];
 
     /// Those that say nothing of a person, and that anybody can bring about.
-    pub(crate) const BEFORE_CODE: [Self; 8] = [
+    pub(crate) const BEFORE_CODE: [Self; 9] = [
         Self::SmsCodeWrong,
         Self::SmsCodeExpired,
         Self::SmsCodeUsed,
@@ -138,6 +140,7 @@ impl Refusal {
         Self::ConsentOutdated,
         Self::UnderAge,
         Self::GuardianRequired,
+        Self::ActivationProofOver,
     ];
 
     pub(crate) fn to_wire(self) -> EnrolmentRefusal {
@@ -160,6 +163,7 @@ impl Refusal {
             Self::GuardianSmsCodeUsed => EnrolmentRefusal::GuardianSmsCodeUsed,
             Self::GuardianSmsCodeTriesExhausted => EnrolmentRefusal::GuardianSmsCodeTriesExhausted,
             Self::GuardianIdMismatch => EnrolmentRefusal::GuardianIdMismatch,
+            Self::ActivationProofOver => EnrolmentRefusal::ActivationProofOver,
         }
     }
 

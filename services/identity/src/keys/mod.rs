@@ -267,6 +267,20 @@ impl Vault {
             .finish())
     }
 
+    /// What is stored of the proof of an activation.
+    pub(crate) fn activation_mac(
+        &self,
+        version: i16,
+        activation_id: Uuid,
+        secret: &[u8],
+    ) -> Result<[u8; 32]> {
+        let builder = self
+            .codes
+            .begin(version, "identity.activation")
+            .map_err(|_unknown| Error::Cryptography("code key is not configured"))?;
+        Ok(builder.field("activation", activation_id.as_bytes()).field("secret", secret).finish())
+    }
+
     /// What the notices of a recovery bring to the phone of the account, to object with: ten
     /// digits, the first under the key of new codes.
     pub(crate) fn objection_codes(&self, recovery_id: Uuid) -> Result<Vec<Zeroizing<String>>> {

@@ -200,7 +200,8 @@ pub(super) async fn update(
             "UPDATE identity.roster_person
              SET name = $3, phone = coalesce($4, phone),
                  index_version = coalesce($5, index_version),
-                 phone_index = coalesce($6, phone_index), updated_at = $7
+                 phone_index = coalesce($6, phone_index), updated_at = $7,
+                 activation_tries = 0
              WHERE partition = $1 AND person_id = $2",
             Partition::of(person.id).get(),
             person.id,

@@ -111,8 +111,8 @@ pub(crate) async fn insert_challenge(
     sqlx::query!(
         "INSERT INTO identity.sms_challenge
              (challenge_id, index_version, phone_index, purpose, mac_version, code_mac, created_at,
-              expire_at, via)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+              expire_at, via, person_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         challenge_id,
         challenge.index_version,
         challenge.phone_index,
@@ -122,6 +122,7 @@ pub(crate) async fn insert_challenge(
         now,
         challenge.expire_at,
         challenge.via,
+        challenge.person_id,
     )
     .execute(conn)
     .await?;
@@ -146,7 +147,7 @@ pub(crate) async fn lock_challenge(
     Ok(sqlx::query_as!(
         Challenge,
         "SELECT index_version, phone_index, purpose, mac_version, code_mac, expire_at, tries,
-                proof_tries, proven_at, used_at, via
+                proof_tries, proven_at, used_at, via, person_id
          FROM identity.sms_challenge WHERE challenge_id = $1 FOR UPDATE",
         challenge_id,
     )

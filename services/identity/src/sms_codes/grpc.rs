@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status, async_trait};
 use zhiyuan_contracts::identity::v1::sms_code_service_server::SmsCodeService;
 use zhiyuan_contracts::identity::v1::{
@@ -18,11 +20,11 @@ use zhiyuan_rpc::wire::timestamp;
 /// `zhiyuan.identity.v1.SmsCodeService`.
 #[derive(Debug)]
 pub(crate) struct SmsCodes {
-    sender: Sender,
+    sender: Arc<Sender>,
 }
 
 impl SmsCodes {
-    pub(crate) fn new(sender: Sender) -> Self {
+    pub(crate) fn new(sender: Arc<Sender>) -> Self {
         Self { sender }
     }
 
@@ -30,7 +32,10 @@ impl SmsCodes {
         let mut fields = Fields::new();
         let phone = fields.take("phone", Mobile::parse(&request.phone));
         let purpose = match SmsPurpose::try_from(request.purpose) {
-            Ok(purpose) if purpose != SmsPurpose::Unspecified => Some(purpose),
+            // Those of activations are sent to whom they are for, and to nobody else.
+            Ok(purpose) if !matches!(purpose, SmsPurpose::Unspecified | SmsPurpose::Activation) => {
+                Some(purpose)
+            }
             Ok(_) | Err(_) => {
                 fields.refuse("purpose", "SMS_PURPOSE_UNKNOWN", "请说明验证码的用途");
                 None

@@ -11,9 +11,10 @@ mod sending;
 
 pub(crate) use checking::{Code, challenge_of, evaluate};
 pub(crate) use grpc::{SmsCodes, code_of};
-pub(crate) use sending::Sender;
+pub(crate) use sending::{Ask, Sender, Sent};
 
 use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::SmsPurpose;
 
 /// Digits of a code.
@@ -43,6 +44,7 @@ pub(crate) fn purpose_column(purpose: SmsPurpose) -> i16 {
         SmsPurpose::GuardianConsent => 6,
         SmsPurpose::RecoverAccount => 7,
         SmsPurpose::ObjectToRecovery => 8,
+        SmsPurpose::Activation => 9,
     }
 }
 
@@ -58,6 +60,7 @@ fn purpose_name(purpose: SmsPurpose) -> &'static str {
         SmsPurpose::GuardianConsent => "监护人同意",
         SmsPurpose::RecoverAccount => "遗失换号",
         SmsPurpose::ObjectToRecovery => "对换号提出异议",
+        SmsPurpose::Activation => "默认密码激活",
     }
 }
 
@@ -109,6 +112,8 @@ pub(crate) struct Challenge {
     pub(crate) used_at: Option<OffsetDateTime>,
     /// The platform on whose page the code is to be used; on none, if there is none.
     pub(crate) via: Option<String>,
+    /// Whose phone it is, of a code for an activation.
+    pub(crate) person_id: Option<Uuid>,
 }
 
 /// What became of a try.
@@ -177,6 +182,7 @@ mod tests {
             proven_at: None,
             used_at: None,
             via: None,
+            person_id: None,
         }
     }
 

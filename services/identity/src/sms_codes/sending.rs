@@ -5,6 +5,7 @@ use std::time::Duration as StdDuration;
 
 use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::SmsPurpose;
 use zhiyuan_crypto::secret::random_digits;
@@ -14,6 +15,7 @@ use zhiyuan_postgres::again;
 use super::{
     Allowance, CODE_LIFE, Challenge, DIGITS, INTERVAL, allowance, db, purpose_column, purpose_name,
 };
+use crate::activations::job::Message;
 use crate::challenges::{self, Challenges, Need, Scope, Solution, Solved, minute_of};
 use crate::devices::{self, DeviceToken};
 use crate::error::{Error, Result};
@@ -30,6 +32,8 @@ pub(crate) struct Sender {
     /// Codes a minute for all phones together.
     pub(crate) minute_budget: i32,
     pub(crate) challenges: Challenges,
+    /// Codes that are sent after the answer.
+    pub(crate) later: mpsc::Sender<Message>,
 }
 
 /// Who asks for a code.
@@ -62,6 +66,11 @@ impl Ask {
             return format!(
                 "有未成年人{place}注册青年志愿者，请您以监护人身份同意。同意请提供验证码 \
                  {code}，5 分钟内有效；如不同意或不是其监护人，请勿告诉任何人。"
+            );
+        }
+        if self.purpose == SmsPurpose::Activation {
+            return format!(
+                "您正在用默认密码办理志愿者注册，验证码是 {code}，5 分钟内有效。请勿告诉他人，如非本人操作请忽略。"
             );
         }
         let what = match &self.via {
@@ -113,7 +122,7 @@ impl Sender {
     pub(crate) async fn send(&self, ask: &Ask) -> Result<Sent> {
         let now = self.clock.now();
         let code = random_digits(DIGITS);
-        let sending = self.prepare(ask, &code, now).await?;
+        let sending = self.prepare(ask, (&code, None), now).await?;
         let solved = again(Error::is_lost, || self.reserve(&sending)).await?;
 
         match self.vendor.send_code(&ask.phone, &ask.text(&code), &code).await {
@@ -132,11 +141,38 @@ impl Sender {
         }
     }
 
+    /// Sends a code if it is known whose phone it is, and else does the same work for a
+    /// challenge that no code fits. It is sent after the answer, and counts whatever becomes of
+    /// it: nobody learns from the answer, its time, or the next one whether it was sent.
+    ///
+    /// # Errors
+    /// A limit, with the wait; a challenge to be solved first.
+    pub(crate) async fn send_to_person(&self, ask: &Ask, person: Option<Uuid>) -> Result<Sent> {
+        let now = self.clock.now();
+        let digits = random_digits(DIGITS);
+        // Six digits are what anybody can type: they never fit none.
+        let code = if person.is_some() { digits.as_str() } else { "" };
+        let sending = self.prepare(ask, (code, person), now).await?;
+        again(Error::is_lost, || self.reserve(&sending)).await?;
+        if person.is_some() {
+            let (phone, text) = (ask.phone.clone(), ask.text(&digits));
+            let message = Message { phone, text, code: digits.to_string() };
+            if self.later.try_send(message).is_err() {
+                tracing::warn!("a code of an activation was not sent: too many wait");
+            }
+        }
+        Ok(Sent {
+            challenge_id: sending.challenge_id,
+            expire_at: sending.challenge.expire_at,
+            next_send_at: now + INTERVAL,
+        })
+    }
+
     /// Refuses, before anything is locked or written, whoever would be refused anyway.
     async fn prepare<'a>(
         &self,
         ask: &'a Ask,
-        code: &str,
+        (code, person): (&str, Option<Uuid>),
         now: OffsetDateTime,
     ) -> Result<Sending<'a>> {
         let challenge_id = new_id(self.clock.as_ref());
@@ -162,6 +198,7 @@ impl Sender {
             proven_at: None,
             used_at: None,
             via: ask.via.as_ref().map(|via| via.name.clone()),
+            person_id: person,
         };
         let exempt = device.is_some_and(|device| device.proved(&self.vault, &ask.phone));
         let earlier = counted.earlier;

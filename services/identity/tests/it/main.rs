@@ -10,6 +10,7 @@
 
 mod account;
 mod accounts;
+mod activation;
 mod audit;
 mod challenges;
 mod closing;

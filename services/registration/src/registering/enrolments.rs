@@ -1,6 +1,7 @@
 //! identity, as this service asks it.
 
 use time::OffsetDateTime;
+use tonic_types::StatusExt as _;
 use zhiyuan_contracts::identity::v1::enrolment_service_client::EnrolmentServiceClient;
 use zhiyuan_contracts::identity::v1::{
     ActivateEnrolmentRequest, BeginEnrolmentRequest, Consent, DecideEnrolmentRequest,
@@ -8,9 +9,9 @@ use zhiyuan_contracts::identity::v1::{
     GetEnrolmentRequest, ListClaimedEnrolmentsRequest,
 };
 use zhiyuan_domain::{AccountId, EnrolmentId};
-use zhiyuan_rpc::{Remote, SuiteChannel};
+use zhiyuan_rpc::{Fields, Remote, SuiteChannel};
 
-use super::form::Form;
+use super::form::{Form, Who};
 use super::guardian::Guardian;
 use super::{Heard, Refusal};
 use crate::error::{Error, Result};
@@ -54,21 +55,34 @@ impl Enrolments {
                 version: version.clone(),
             })
             .collect();
+        let who = match &form.who {
+            Who::Applicant(applicant) => BeginEnrolmentRequest {
+                name: applicant.name.as_str().to_owned(),
+                id_number: applicant.id_number.as_str().to_owned(),
+                phone: applicant.phone.as_e164().to_owned(),
+                sms_challenge_id: applicant.challenge.to_string(),
+                sms_code: applicant.sms_code.clone(),
+                ..Default::default()
+            },
+            Who::Activated(proof) => {
+                BeginEnrolmentRequest { activation_proof: proof.clone(), ..Default::default() }
+            }
+        };
         let request = BeginEnrolmentRequest {
             enrolment_id: id.to_string(),
-            name: form.name.as_str().to_owned(),
-            id_number: form.id_number.as_str().to_owned(),
-            phone: form.phone.as_e164().to_owned(),
-            sms_challenge_id: form.challenge.to_string(),
-            sms_code: form.sms_code.clone(),
             password: form.password.expose().to_owned(),
             consents,
             registered_via: form.via.clone().unwrap_or_default(),
             guardian: form.guardian.as_ref().map(Guardian::to_wire),
             own_income: form.own_income,
+            ..who
         };
-        let answer = self.client.clone().begin_enrolment(request).await.map_err(Remote::from)?;
-        told(answer.into_inner().enrolment)
+        match self.client.clone().begin_enrolment(request).await {
+            Ok(answer) => told(answer.into_inner().enrolment),
+            Err(status) => {
+                Err(faults(form, &status).unwrap_or_else(|| Remote::from(status).into()))
+            }
+        }
     }
 
     /// Asks how far an enrolment is.
@@ -176,6 +190,28 @@ impl Enrolments {
     }
 }
 
+/// What identity alone can find wrong with a form whose applicant it alone knows; `None` of any
+/// other answer.
+fn faults(form: &Form, status: &tonic::Status) -> Option<Error> {
+    const KNOWN: [(&str, &str); 3] = [
+        ("password", "PASSWORD_PERSONAL"),
+        ("guardian.id_number", "GUARDIAN_IS_APPLICANT"),
+        ("guardian.phone", "GUARDIAN_PHONE_SAME"),
+    ];
+    if !matches!(form.who, Who::Activated(_)) || status.code() != tonic::Code::InvalidArgument {
+        return None;
+    }
+    let mut fields = Fields::new();
+    let details = status.get_error_details();
+    for fault in &details.bad_request()?.field_violations {
+        let known =
+            |(field, reason): &&(&str, &str)| *field == fault.field && *reason == fault.reason;
+        let (field, reason) = KNOWN.iter().find(known)?;
+        fields.refuse(field, reason, fault.description.clone());
+    }
+    fields.finish().err().map(Error::from)
+}
+
 fn told(enrolment: Option<Enrolment>) -> Result<Told> {
     let enrolment = enrolment.ok_or(Error::Contract("enrolment"))?;
     let account =
@@ -225,5 +261,6 @@ fn refusal(wire: EnrolmentRefusal) -> Option<Refusal> {
         EnrolmentRefusal::GuardianSmsCodeUsed => Refusal::GuardianSmsCodeUsed,
         EnrolmentRefusal::GuardianSmsCodeTriesExhausted => Refusal::GuardianSmsCodeTriesExhausted,
         EnrolmentRefusal::GuardianIdMismatch => Refusal::GuardianIdMismatch,
+        EnrolmentRefusal::ActivationProofOver => Refusal::ActivationProofOver,
     })
 }

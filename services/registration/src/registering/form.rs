@@ -21,18 +21,39 @@ const LONGEST_VERSION: usize = 64;
 /// not be parsed, so that the other rules for passwords are told all the same.
 const NOBODYS_ID: &str = "110101190001010014";
 const NOBODYS_PHONE: &str = "13000000000";
+/// Nobody's either, with nothing in common with the first.
+const ANOTHER_NOBODYS_ID: &str = "820000199912310014";
+const ANOTHER_NOBODYS_PHONE: &str = "18777777777";
+
+/// Proofs of identity are shorter.
+const LONGEST_PROOF: usize = 128;
+
+/// Who applies.
+#[derive(Clone)]
+pub(crate) enum Who {
+    /// As the person filled it in.
+    Applicant(Applicant),
+    /// Whom a roster names: by the proof of an activation, which identity judges.
+    Activated(String),
+}
+
+/// Who applies, as the person filled it in.
+#[derive(Clone)]
+pub(crate) struct Applicant {
+    pub(crate) name: PersonName,
+    pub(crate) id_number: IdNumber,
+    pub(crate) phone: Mobile,
+    pub(crate) challenge: ChallengeId,
+    pub(crate) sms_code: String,
+}
 
 /// A form without faults. Silent in `Debug`: all of it is personal.
 #[derive(Clone)]
 pub(crate) struct Form {
     pub(crate) request_id: RequestId,
-    pub(crate) name: PersonName,
-    pub(crate) id_number: IdNumber,
+    pub(crate) who: Who,
     pub(crate) region: RegionCode,
     pub(crate) organization: OrganizationCode,
-    pub(crate) phone: Mobile,
-    pub(crate) challenge: ChallengeId,
-    pub(crate) sms_code: String,
     pub(crate) password: Password,
     pub(crate) league_member: bool,
     /// By purpose, then version: their order on the form means nothing.
@@ -76,7 +97,12 @@ impl Form {
     ) -> Result<Self> {
         // Without it, every field that it has to have is missing.
         let form = request.registration.clone().unwrap_or_default();
-        let form = Self::parse_fields(&form, Fields::within("registration."), (now, rule))?;
+        let mut fields = Fields::within("registration.");
+        if !form.activation_proof.is_empty() {
+            let message = "激活凭证只能在本平台页面上使用，请填写姓名和身份证号码注册";
+            fields.refuse("activation_proof", "ACTIVATION_PROOF_ELSEWHERE", message);
+        }
+        let form = Self::parse_fields(&form, fields, (now, rule))?;
         Ok(Self { via: Some(platform), ..form })
     }
 
@@ -87,60 +113,54 @@ impl Form {
     ) -> Result<Self> {
         let today = shanghai_date(now);
         let request_id = fields.take("request_id", RequestId::parse(&request.request_id));
-        let name = fields.take("name", PersonName::parse(&request.name));
-        let id_number = fields.take("id_number", IdNumber::parse(&request.id_number, today));
+        let activated = !request.activation_proof.is_empty();
+        let (name, id_number) = if activated {
+            (None, None)
+        } else {
+            (
+                fields.take("name", PersonName::parse(&request.name)),
+                fields.take("id_number", IdNumber::parse(&request.id_number, today)),
+            )
+        };
         let region = fields.take("region_code", RegionCode::parse(&request.region_code));
         let organization =
             fields.take("organization_code", OrganizationCode::parse(&request.organization_code));
-        let phone = fields.take("phone", Mobile::parse(&request.phone));
-        let challenge =
-            fields.take("sms_challenge_id", ChallengeId::parse(&request.sms_challenge_id));
-        let sms_code = sms_code(&request.sms_code);
-        if sms_code.is_none() {
-            fields.refuse("sms_code", "SMS_CODE_FORMAT", "短信验证码应为 6 位数字");
-        }
+        let phone =
+            if activated { None } else { fields.take("phone", Mobile::parse(&request.phone)) };
+        let code = if activated { None } else { code_fields(&mut fields, request) };
+        let proof = if activated { activated_field(&mut fields, request) } else { None };
         let password = match password(&request.password, id_number.as_ref(), phone.as_ref(), now) {
             Some(parsed) => fields.take("password", parsed),
+            // identity alone knows whose details it must not hold.
+            None if activated => fields.take("password", unjudged(&request.password, now)),
             None => None,
         };
         let consents = consents(&mut fields, &request.consents);
         let ward = Ward { id_number: id_number.as_ref(), phone: phone.as_ref() };
         let guardian = request.guardian.as_ref();
         let guardian = guardian.and_then(|g| Guardian::parse(&mut fields, g, ward, (now, rule)));
-        match (
-            request_id,
-            name,
-            id_number,
-            region,
-            organization,
-            phone,
-            challenge,
-            sms_code,
-            password,
-            consents,
-        ) {
+        let who = match (proof, name, id_number, phone, code) {
+            (Some(proof), ..) => Some(Who::Activated(proof)),
+            (None, Some(name), Some(id_number), Some(phone), Some((challenge, sms_code))) => {
+                Some(Who::Applicant(Applicant { name, id_number, phone, challenge, sms_code }))
+            }
+            _ => None,
+        };
+        match (request_id, who, region, organization, password, consents) {
             (
                 Some(request_id),
-                Some(name),
-                Some(id_number),
+                Some(who),
                 Some(region),
                 Some(organization),
-                Some(phone),
-                Some(challenge),
-                Some(sms_code),
                 Some(password),
                 Some(consents),
             ) => {
                 fields.finish()?;
                 Ok(Self {
                     request_id,
-                    name,
-                    id_number,
+                    who,
                     region,
                     organization,
-                    phone,
-                    challenge,
-                    sms_code,
                     password,
                     league_member: request.league_member,
                     consents,
@@ -159,7 +179,9 @@ impl Form {
     /// `UNDER_AGE` before 14; `GUARDIAN_REQUIRED` from 14 to 17 without a guardian, from 16
     /// on unless the person lives on own income.
     pub(crate) fn check_age(&self, now: OffsetDateTime, rule: AgeRule) -> Result<()> {
-        let class = registration_age(self.id_number.birth_date(), shanghai_date(now), rule);
+        // Of whom a roster names, identity knows the age.
+        let Who::Applicant(applicant) = &self.who else { return Ok(()) };
+        let class = registration_age(applicant.id_number.birth_date(), shanghai_date(now), rule);
         if class == AgeClass::TooYoung {
             return Err(Error::Refused(Refusal::UnderAge));
         }
@@ -168,6 +190,39 @@ impl Form {
         }
         Ok(())
     }
+}
+
+/// The proof of an activation; what it stands for stays empty.
+fn activated_field(fields: &mut Fields, request: &RegisterRequest) -> Option<String> {
+    for (field, value) in [
+        ("name", &request.name),
+        ("id_number", &request.id_number),
+        ("phone", &request.phone),
+        ("sms_challenge_id", &request.sms_challenge_id),
+        ("sms_code", &request.sms_code),
+    ] {
+        if !value.is_empty() {
+            fields.refuse(field, "ACTIVATION_PROOF_ALONE", "使用激活凭证时请勿填写此项");
+        }
+    }
+    let proof = &request.activation_proof;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if proof.len() > LONGEST_PROOF || !proof.bytes().all(plain) {
+        let message = "激活凭证格式不正确，请重新验证默认密码后再提交";
+        fields.refuse("activation_proof", "ACTIVATION_PROOF_FORMAT", message);
+        return None;
+    }
+    Some(proof.clone())
+}
+
+/// The code that was sent, and with which challenge.
+fn code_fields(fields: &mut Fields, request: &RegisterRequest) -> Option<(ChallengeId, String)> {
+    let challenge = fields.take("sms_challenge_id", ChallengeId::parse(&request.sms_challenge_id));
+    let sms_code = sms_code(&request.sms_code);
+    if sms_code.is_none() {
+        fields.refuse("sms_code", "SMS_CODE_FORMAT", "短信验证码应为 6 位数字");
+    }
+    Some((challenge?, sms_code?))
 }
 
 /// Six digits; full-width ones and white space, as phones paste them, are taken.
@@ -206,6 +261,19 @@ fn password(
         Ok(_) | Err(InvalidPassword::Personal) => None,
         refused => Some(refused),
     }
+}
+
+/// A password that holds no part of the details of one of two people who are nobody: then it
+/// is in order but for the details of whoever has it.
+fn unjudged(input: &str, now: OffsetDateTime) -> std::result::Result<Password, InvalidPassword> {
+    let nobodies = [(NOBODYS_ID, NOBODYS_PHONE), (ANOTHER_NOBODYS_ID, ANOTHER_NOBODYS_PHONE)];
+    let judged = nobodies.into_iter().find_map(|(id_number, mobile)| {
+        let id_number = IdNumber::parse(id_number, shanghai_date(now)).ok()?;
+        let mobile = Mobile::parse(mobile).ok()?;
+        let details = PersonalDetails { id_number: &id_number, mobile: &mobile };
+        Password::parse(input, &details).ok()
+    });
+    judged.ok_or(InvalidPassword::Personal)
 }
 
 fn consents(fields: &mut Fields, given: &[Consent]) -> Option<Vec<(ConsentPurpose, String)>> {

@@ -23,6 +23,7 @@ pub(crate) enum Refusal {
     GuardianSmsCodeUsed,
     GuardianSmsCodeTriesExhausted,
     GuardianIdMismatch,
+    ActivationProofOver,
     IdNameMismatch,
     IdNotFound,
     IdCheckLimit,
@@ -52,6 +53,7 @@ impl Refusal {
             Self::GuardianSmsCodeUsed => "GUARDIAN_SMS_CODE_USED",
             Self::GuardianSmsCodeTriesExhausted => "GUARDIAN_SMS_CODE_TRIES_EXHAUSTED",
             Self::GuardianIdMismatch => "GUARDIAN_ID_MISMATCH",
+            Self::ActivationProofOver => "ACTIVATION_PROOF_OVER",
             Self::IdNameMismatch => "ID_NAME_MISMATCH",
             Self::IdNotFound => "ID_NOT_FOUND",
             Self::IdCheckLimit => "ID_CHECK_LIMIT",
@@ -85,7 +87,8 @@ impl Refusal {
             | Self::ConsentMissing
             | Self::ConsentOutdated
             | Self::UnderAge
-            | Self::GuardianRequired => true,
+            | Self::GuardianRequired
+            | Self::ActivationProofOver => true,
             // The organization is asked again once the ID number is claimed: what is
             // stored of it came after the code.
             Self::OrganizationNotFound
@@ -106,7 +109,7 @@ impl Refusal {
     }
 
     /// Every refusal, the closed organization with this successor.
-    pub(crate) fn all(successor: Option<OrganizationCode>) -> [Self; 22] {
+    pub(crate) fn all(successor: Option<OrganizationCode>) -> [Self; 23] {
         [
             Self::OrganizationNotFound,
             Self::OrganizationClosed { successor },
@@ -124,6 +127,7 @@ impl Refusal {
             Self::GuardianSmsCodeUsed,
             Self::GuardianSmsCodeTriesExhausted,
             Self::GuardianIdMismatch,
+            Self::ActivationProofOver,
             Self::IdNameMismatch,
             Self::IdNotFound,
             Self::IdCheckLimit,

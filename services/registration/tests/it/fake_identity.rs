@@ -17,7 +17,7 @@ use zhiyuan_contracts::identity::v1::{
     ErrorReason, GetEnrolmentRequest, GetEnrolmentResponse, ListClaimedEnrolmentsRequest,
     ListClaimedEnrolmentsResponse, RevealApplicantRequest, RevealApplicantResponse,
 };
-use zhiyuan_rpc::{Code, Error};
+use zhiyuan_rpc::{Code, Error, Fields};
 
 /// What becomes of the next applicant.
 #[derive(Debug, Clone)]
@@ -56,6 +56,8 @@ pub(crate) struct State {
     pub(crate) purposes: Vec<String>,
     /// What the last `BeginEnrolment` carried.
     pub(crate) last_form: Option<BeginEnrolmentRequest>,
+    /// What is wrong with the fields of every form: field and reason.
+    pub(crate) form_faults: Vec<(&'static str, &'static str)>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -275,6 +277,11 @@ impl EnrolmentService for FakeIdentity {
     ) -> Result<Response<BeginEnrolmentResponse>, Status> {
         let form = request.into_inner();
         self.call("begin", |state| {
+            let mut fields = Fields::new();
+            for (field, reason) in &state.form_faults {
+                fields.refuse(field, reason, "请更改");
+            }
+            fields.finish()?;
             let verdict = state.verdict.clone().unwrap_or(Verdict::Claimed);
             let known = state.enrolments.entry(form.enrolment_id.clone());
             let enrolment = known.or_insert_with(|| judged(&form.enrolment_id, &verdict));

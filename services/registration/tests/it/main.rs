@@ -8,6 +8,7 @@
     reason = "whatever fails here fails the test"
 )]
 
+mod activation;
 mod audit;
 mod end;
 mod fake_accounts;

@@ -30,6 +30,7 @@ async fn every_refusal_of_identity_is_told_and_the_same_again() {
             "GUARDIAN_SMS_CODE_TRIES_EXHAUSTED",
         ),
         (From::GuardianIdMismatch, Code::FailedPrecondition, "GUARDIAN_ID_MISMATCH"),
+        (From::ActivationProofOver, Code::Unauthenticated, "ACTIVATION_PROOF_OVER"),
         (From::IdNameMismatch, Code::FailedPrecondition, "ID_NAME_MISMATCH"),
         (From::IdNotFound, Code::FailedPrecondition, "ID_NOT_FOUND"),
         (From::IdCheckLimit, Code::ResourceExhausted, "ID_CHECK_LIMIT"),

@@ -105,6 +105,19 @@ impl IdNumber {
         }
     }
 
+    /// Reads the last 8 characters of a number as people type them, spelled as in
+    /// [`Self::parse`]; `None` if no number ends so.
+    pub fn parse_end(input: &str) -> Option<String> {
+        // No end is longer, whatever surrounds it.
+        let text = normalise(input.get(..128).unwrap_or(input));
+        let (digits, check) = text.split_at_checked(7)?;
+        let is_end = input.len() <= 128
+            && digits.bytes().all(|byte| byte.is_ascii_digit())
+            && check.len() == 1
+            && check.bytes().all(|byte| byte.is_ascii_digit() || byte == b'X');
+        is_end.then_some(text)
+    }
+
     /// Returns the check character that follows 17 digits (ISO 7064 MOD 11-2), or `None` if they
     /// are not 17 ASCII digits.
     pub fn check_character(first17: &str) -> Option<char> {

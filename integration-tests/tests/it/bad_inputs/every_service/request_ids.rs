@@ -14,7 +14,7 @@ const MADE_BY_CALLERS: [&str; 4] = ["request_id", "enrolment_id", "recovery_id",
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 64] = [
+const WITHOUT: [&str; 66] = [
     "BatchGetApplicants",
     "BatchGetPhoneRecoveries",
     "BatchGetRosterPeople",
@@ -24,6 +24,7 @@ const WITHOUT: [&str; 64] = [
     "ChangePhone",
     "Check",
     "CloseMyAccount",
+    "CompleteActivation",
     "CompletePhoneRecovery",
     "EndOtherSessions",
     "EndSession",
@@ -76,6 +77,7 @@ const WITHOUT: [&str; 64] = [
     "SendSmsCode",
     "SignIn",
     "SignOut",
+    "StartActivation",
     "UnbindExternalId",
     "UploadRosterPiece",
     "WithdrawConsent",

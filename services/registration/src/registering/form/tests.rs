@@ -65,9 +65,12 @@ fn spelling_does_not_matter() {
         Form::parse(&request(), NOW, AgeRule::OnBirthday).unwrap(),
         Form::parse(&spelled, NOW, AgeRule::OnBirthday).unwrap(),
     );
-    assert_eq!(one.id_number, other.id_number);
-    assert_eq!(one.phone, other.phone);
-    assert_eq!(other.sms_code, "135246");
+    let (Who::Applicant(applicant), Who::Applicant(same)) = (&one.who, &other.who) else {
+        panic!("both are filled in");
+    };
+    assert_eq!(applicant.id_number, same.id_number);
+    assert_eq!(applicant.phone, same.phone);
+    assert_eq!(same.sms_code, "135246");
     assert_eq!(one.organization, other.organization);
 }
 
@@ -234,4 +237,63 @@ fn debug_shows_nothing_personal() {
         format!("{:?}", Form::parse(&request(), NOW, AgeRule::OnBirthday).unwrap()),
         "Form(***)"
     );
+}
+
+fn activated() -> RegisterRequest {
+    RegisterRequest {
+        name: String::new(),
+        id_number: String::new(),
+        phone: String::new(),
+        sms_challenge_id: String::new(),
+        sms_code: String::new(),
+        activation_proof: "A-_9".repeat(16),
+        ..request()
+    }
+}
+
+#[test]
+fn a_proof_stands_in_the_place_of_five_fields_that_are_empty_then() {
+    let parse = |request: &RegisterRequest| Form::parse(request, NOW, AgeRule::OnBirthday);
+    let form = parse(&activated()).unwrap();
+    assert!(matches!(&form.who, Who::Activated(proof) if proof.len() == 64));
+    // How old the person is, identity knows.
+    form.check_age(NOW, AgeRule::OnBirthday).unwrap();
+    let both = RegisterRequest { activation_proof: activated().activation_proof, ..request() };
+    let named: Vec<(String, String)> = faults(&both);
+    let fields: Vec<&str> = named.iter().map(|(field, _)| field.as_str()).collect();
+    assert_eq!(fields, ["name", "id_number", "phone", "sms_challenge_id", "sms_code"]);
+    assert!(named.iter().all(|(_, reason)| reason == "ACTIVATION_PROOF_ALONE"));
+    for proof in ["A B", "A.B", "团", &"A".repeat(129)] {
+        let request = RegisterRequest { activation_proof: proof.into(), ..activated() };
+        let told = [("activation_proof".to_owned(), "ACTIVATION_PROOF_FORMAT".to_owned())];
+        assert_eq!(faults(&request), told, "{proof}");
+    }
+}
+
+#[test]
+fn with_a_proof_a_password_is_held_against_all_rules_but_the_personal_one() {
+    let told = |password: &str| {
+        let request = RegisterRequest { password: password.into(), ..activated() };
+        match Form::parse(&request, NOW, AgeRule::OnBirthday) {
+            Ok(form) => form.password.expose().to_owned(),
+            Err(_) => faults(&request).remove(0).1,
+        }
+    };
+    // Of somebody who is nobody, and of the person for all that is known here.
+    for password in ["a000000b", "a777777b", "a110101b", "kz7-qm"] {
+        assert_eq!(told(password), password);
+    }
+    assert_eq!(told("a1"), "PASSWORD_LENGTH");
+    assert_eq!(told("20191817"), "PASSWORD_DIGITS_ONLY");
+}
+
+#[test]
+fn on_the_page_of_a_platform_there_is_no_proof() {
+    let request = RegisterOnBehalfRequest { registration: Some(activated()) };
+    let error =
+        Form::parse_via(&request, "platform".into(), (NOW, AgeRule::OnBirthday)).unwrap_err();
+    let status = tonic::Status::from(error);
+    let details = tonic_types::StatusExt::get_error_details(&status);
+    let faults = &details.bad_request().unwrap().field_violations;
+    assert_eq!(faults[0].field, "registration.activation_proof");
 }
