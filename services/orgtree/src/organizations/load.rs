@@ -114,9 +114,13 @@ pub(crate) async fn load(
         db::analyze(&mut tx).await?;
         let act = Record::done(zhiyuan_audit::operator(&mut tx).await?, LOADED)
             .with("lines", lines)
-            .with("kept", lines - entries.len())
             .with("written", written.len())
             .with("moved", moved.len());
+        // What calls have changed, if the file says otherwise or not.
+        let act = match lines - entries.len() {
+            0 => act,
+            kept => act.with("kept", kept),
+        };
         told.trail.append(&mut tx, &act).await?;
         tell(&mut tx, &told.outbox, &different(&existing, &written)).await?;
     }
