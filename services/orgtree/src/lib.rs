@@ -4,6 +4,7 @@ mod authority;
 mod config;
 mod counts;
 mod error;
+mod forgetting;
 mod invitations;
 mod migrate;
 mod organizations;

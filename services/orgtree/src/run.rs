@@ -44,18 +44,14 @@ use crate::authority::{self, Authority, Operation};
 use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
-use crate::invitations::{self, Codes, Invitations};
+use crate::invitations::{Codes, Invitations};
 use crate::organizations::changing::{Changing, Mass, OrganizationAdmin};
 use crate::organizations::{Feed, Organizations};
 use crate::regions::Regions;
-use crate::requests;
-use crate::{DEFAULTS, MIGRATOR, migrate};
+use crate::{DEFAULTS, MIGRATOR, forgetting, migrate};
 
 /// The name that other services call orgtree by.
 pub(crate) const NAME: &str = "orgtree";
-
-/// How often requests are deleted that nobody sends again any more.
-const PURGE_EVERY: Duration = Duration::from_hours(1);
 
 /// What orgtree is handed in.
 #[derive(Debug, Clone)]
@@ -212,13 +208,8 @@ pub async fn run(
     tasks.start("revocations", revocations::watch(ended, sessions, while_served.clone()));
     sealer.start(&tasks);
     start_counts(&tasks, &config, &deps, &pool, fold);
-    let old = requests::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
-    tasks.start("requests", old);
-    let old =
-        authority::refusals::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
-    tasks.start("refusals", old);
-    let old = invitations::job::purge(pool.clone(), deps.clock.clone(), PURGE_EVERY, stop.soft());
-    tasks.start("invitations", old);
+    let old = forgetting::forget(pool.clone(), deps.clock.clone(), stop.soft());
+    tasks.start("forgetting", old);
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;
     while_served.cancel();

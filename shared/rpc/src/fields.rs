@@ -1,8 +1,11 @@
 //! Parsing all fields of a request before anything is answered.
 
+use prost_types::Timestamp;
+use time::OffsetDateTime;
 use zhiyuan_domain::Violation;
 
 use crate::error::{Error, FieldFault};
+use crate::wire::from_timestamp;
 
 /// Collects what is wrong with the fields of one request, so that a person is told
 /// everything at once.
@@ -38,6 +41,20 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// Keeps a time, if one is given, or notes that there is none like it.
+    pub fn take_time(
+        &mut self,
+        field: &str,
+        time: Option<&Timestamp>,
+    ) -> Option<Option<OffsetDateTime>> {
+        let none_such = || Violation {
+            reason: "TIME_FORM",
+            message: "时间超出范围，请填写有效的时间".to_owned(),
+        };
+        let parsed = time.map(|at| from_timestamp(at).ok_or_else(none_such));
+        self.take(field, parsed.transpose())
     }
 
     /// Notes a fault that is found by hand.

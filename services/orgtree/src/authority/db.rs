@@ -53,11 +53,8 @@ macro_rules! reaching {
                     g.expires_at, g.granted_by, g.delegated_from
              FROM orgtree.organization o
              JOIN orgtree.authority_grant g
-               ON orgtree.is_within(o.code, o.ancestors, g.organization_code)
+               ON orgtree.grant_reaches(g, o.code, o.ancestors, $3)
              WHERE o.code = $2 AND g.account_id = $1
-               AND g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $3)
-               AND (g.delegated_from IS NULL
-                    OR orgtree.delegation_reaches(g.delegated_from, o.code, o.ancestors, $3))
              ORDER BY array_position(o.ancestors || o.code, g.organization_code) DESC,
                       g.grant_id "
                 + $locked,
@@ -134,10 +131,7 @@ pub(super) async fn of_account(
                 g.expires_at, g.granted_by, g.delegated_from
          FROM orgtree.authority_grant g
          JOIN orgtree.organization o ON o.code = g.organization_code
-         WHERE g.account_id = $1
-           AND g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $2)
-           AND (g.delegated_from IS NULL
-                OR orgtree.delegation_reaches(g.delegated_from, o.code, o.ancestors, $2))
+         WHERE g.account_id = $1 AND orgtree.grant_reaches(g, o.code, o.ancestors, $2)
            AND ($3::uuid IS NULL OR g.grant_id > $3)
          ORDER BY g.grant_id LIMIT $4",
         account_id,
@@ -175,18 +169,11 @@ pub(super) async fn list(
                 g.expires_at, g.granted_by, g.delegated_from
          FROM orgtree.authority_grant g
          JOIN orgtree.organization o ON o.code = g.organization_code
-         WHERE g.revoked_at IS NULL AND (g.expires_at IS NULL OR g.expires_at > $2)
-           AND (g.delegated_from IS NULL
-                OR orgtree.delegation_reaches(g.delegated_from, o.code, o.ancestors, $2))
+         WHERE orgtree.grant_reaches(g, o.code, o.ancestors, $2)
            AND ($3::text IS NULL OR orgtree.is_within(o.code, o.ancestors, $3))
            AND EXISTS (SELECT FROM orgtree.authority_grant mine
                        WHERE mine.account_id = $1 AND mine.role = ANY($6::smallint[])
-                         AND mine.revoked_at IS NULL
-                         AND (mine.expires_at IS NULL OR mine.expires_at > $2)
-                         AND orgtree.is_within(o.code, o.ancestors, mine.organization_code)
-                         AND (mine.delegated_from IS NULL
-                              OR orgtree.delegation_reaches(mine.delegated_from, o.code,
-                                                            o.ancestors, $2)))
+                         AND orgtree.grant_reaches(mine, o.code, o.ancestors, $2))
            AND ($4::uuid IS NULL OR g.grant_id > $4)
          ORDER BY g.grant_id LIMIT $5",
         listed.reader,

@@ -7,6 +7,7 @@ use zhiyuan_audit::{Actor, Trail};
 use zhiyuan_domain::OrganizationCode;
 
 use super::db::{self, Kept};
+use super::holding::allowed;
 use super::records::{self, Right};
 use super::{Grant, Permission, Role, Verdict, decide, holds_all, stays_administered};
 use crate::counts;
@@ -64,11 +65,8 @@ pub(crate) async fn require(
     now: OffsetDateTime,
 ) -> Result<Held> {
     let reaching = db::hold(transaction, caller, code, now).await?;
-    match decide(&reaching, Permission::Grant) {
-        Verdict::Allowed(grant) => Ok(Held { right: Right::Grant(grant.id), reaching }),
-        Verdict::Forbidden => Err(Error::PermissionMissing(Permission::Grant)),
-        Verdict::OutOfScope => Err(Error::OrganizationNotFound),
-    }
+    let right = Right::Grant(allowed(&reaching, Permission::Grant)?.id);
+    Ok(Held { reaching, right })
 }
 
 /// The same, for who may give this very role, for as long; to nobody oneself, if it is known

@@ -21,7 +21,7 @@ pub(crate) async fn holding(
     now: OffsetDateTime,
 ) -> Result<Vec<Grant>> {
     let mut reaching = db::hold(transaction, account_id, code, now).await?;
-    check(&reaching, permission)?;
+    allowed(&reaching, permission)?;
     reaching.retain(|grant| grant.role.permissions().contains(&permission));
     Ok(reaching)
 }
@@ -63,12 +63,16 @@ pub(crate) async fn require(
     permission: Permission,
     now: OffsetDateTime,
 ) -> Result<()> {
-    check(&db::reaching(executor, account_id, code, now).await?, permission)
+    allowed(&db::reaching(executor, account_id, code, now).await?, permission).map(|_grant| ())
 }
 
-fn check(reaching: &[Grant], permission: Permission) -> Result<()> {
+/// The grant that allows something, of those that reach an organization.
+///
+/// # Errors
+/// As [`holding`].
+pub(super) fn allowed(reaching: &[Grant], permission: Permission) -> Result<&Grant> {
     match decide(reaching, permission) {
-        Verdict::Allowed(_) => Ok(()),
+        Verdict::Allowed(grant) => Ok(grant),
         Verdict::Forbidden => Err(Error::PermissionMissing(permission)),
         Verdict::OutOfScope => Err(Error::OrganizationNotFound),
     }

@@ -227,8 +227,15 @@ impl Figures {
         let columns: [i64; 7] = columns
             .try_into()
             .map_err(|_length| Error::Inconsistent("orgtree.organization_count"))?;
-        let [volunteers, verified_volunteers, league_members, ..] = columns;
-        let [.., members, registered_members, stated_members, stated_registered] = columns;
+        let [
+            volunteers,
+            verified_volunteers,
+            league_members,
+            members,
+            registered_members,
+            stated_members,
+            stated_registered,
+        ] = columns;
         Ok(Self {
             volunteers,
             verified_volunteers,

@@ -14,9 +14,9 @@ use zhiyuan_contracts::orgtree::v1::{
     ListOrganizationStatisticsRequest, ListOrganizationStatisticsResponse, OrganizationFigures,
     StateMembersRequest, StateMembersResponse,
 };
-use zhiyuan_domain::{OrganizationCode, SharedClock, Violation};
+use zhiyuan_domain::{OrganizationCode, SharedClock};
 use zhiyuan_feed::cuts;
-use zhiyuan_rpc::wire::{from_timestamp, timestamp};
+use zhiyuan_rpc::wire::timestamp;
 use zhiyuan_rpc::{Error as RpcError, Fields, PersonIdentity};
 
 use super::children::Children;
@@ -65,8 +65,7 @@ impl Statistics {
         let mut fields = Fields::new();
         let code = OrganizationCode::parse(&request.organization_code);
         let code = fields.take("organization_code", code);
-        let cut = request.cut_time.as_ref().map(|at| from_timestamp(at).ok_or_else(no_time));
-        let cut = fields.take("cut_time", cut.transpose());
+        let cut = fields.take_time("cut_time", request.cut_time.as_ref());
         let (Some(code), Some(cut)) = (code, cut) else {
             return Err(fields.into_error().into());
         };
@@ -113,12 +112,6 @@ pub(super) fn complete(as_of: Option<OffsetDateTime>) -> Result<OffsetDateTime> 
     Ok(as_of.ok_or_else(|| {
         RpcError::unavailable("the figures are not complete yet").with_retry_after(COME_AGAIN)
     })?)
-}
-
-fn no_time() -> Violation {
-    Violation {
-        reason: "TIME_FORM", message: "时间超出范围，请填写有效的时间".to_owned()
-    }
 }
 
 pub(super) fn on_wire(figures: Figures) -> OrganizationFigures {

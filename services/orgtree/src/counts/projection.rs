@@ -151,8 +151,8 @@ impl FromRegistration {
         before: &Before,
         changed: &[Volunteer],
     ) -> Result<(), EffectError> {
-        let (gone, there): (Vec<Volunteer>, Vec<Volunteer>) =
-            changed.iter().cloned().partition(Volunteer::is_unknown);
+        let (gone, there): (Vec<&Volunteer>, Vec<&Volunteer>) =
+            changed.iter().partition(|row| row.is_unknown());
         let gone: Vec<Uuid> = gone.iter().map(|row| row.volunteer_id).collect();
         db::upsert(transaction, &there).await?;
         db::delete(transaction, &gone).await?;

@@ -9,10 +9,9 @@ use zhiyuan_contracts::orgtree::v1::{
     ListOrganizationsResponse, Organization as WireOrganization, OrganizationContacts,
     OrganizationKind, OrganizationState,
 };
-use zhiyuan_domain::{OrganizationCode, Violation};
+use zhiyuan_domain::OrganizationCode;
 use zhiyuan_rpc::Fields;
 use zhiyuan_rpc::page::Page;
-use zhiyuan_rpc::wire::from_timestamp;
 
 use super::db::{self, Part, dated};
 use super::search::Query;
@@ -92,7 +91,7 @@ impl Organizations {
     async fn get(&self, request: &GetOrganizationRequest) -> Result<GetOrganizationResponse> {
         let mut fields = Fields::new();
         let code = fields.take("code", OrganizationCode::parse(&request.code));
-        let as_of = time(&mut fields, request.as_of_time.as_ref());
+        let as_of = fields.take_time("as_of_time", request.as_of_time.as_ref());
         let (Some(code), Some(as_of)) = (code, as_of) else {
             return Err(fields.into_error().into());
         };
@@ -116,7 +115,7 @@ fn parse(request: &ListOrganizationsRequest) -> Result<Wanted> {
         text => fields.take("parent_code", OrganizationCode::parse(text)),
     };
     let query = fields.take("query", Query::parse(&request.query)).flatten();
-    let as_of = time(&mut fields, request.as_of_time.as_ref());
+    let as_of = fields.take_time("as_of_time", request.as_of_time.as_ref());
     if let (Some(Some(_)), Some(_)) = (as_of, &query) {
         let message = "不能在过去的组织树中按名称查询，请去掉查询内容或时间";
         fields.refuse("as_of_time", "TIME_WITH_QUERY", message);
@@ -140,21 +139,6 @@ fn parse(request: &ListOrganizationsRequest) -> Result<Wanted> {
         return Err(Error::PageToken);
     }
     Ok(Wanted { parent, query, as_of, page })
-}
-
-/// A time, if one is given.
-fn time(
-    fields: &mut Fields,
-    time: Option<&prost_types::Timestamp>,
-) -> Option<Option<OffsetDateTime>> {
-    let parsed = time.map(|at| from_timestamp(at).ok_or_else(|| violation("TIME_FORM", NO_TIME)));
-    fields.take("as_of_time", parsed.transpose())
-}
-
-const NO_TIME: &str = "时间超出范围，请填写有效的时间";
-
-fn violation(reason: &'static str, message: &str) -> Violation {
-    Violation { reason, message: message.to_owned() }
 }
 
 /// What will have been is not known.

@@ -1,39 +1,17 @@
 //! Forgetting calls that nobody sends again any more.
 
-use std::time::Duration;
-
 use sqlx::PgPool;
-use tokio_util::sync::CancellationToken;
-use zhiyuan_domain::SharedClock;
-use zhiyuan_rpc::chain;
+use time::OffsetDateTime;
 
 use super::{KEPT, db};
 use crate::error::Result;
+use crate::forgetting::ROWS;
 
-/// Rows deleted in one statement.
-const PURGE: i64 = 1_000;
-
-/// Deletes what is older than 30 days at once and every `interval`, until `stop`.
+/// Deletes what is older than 30 days.
 ///
 /// # Errors
-/// Never: what fails is tried again.
-pub(crate) async fn purge(
-    pool: PgPool,
-    clock: SharedClock,
-    interval: Duration,
-    stop: CancellationToken,
-) -> Result<()> {
-    loop {
-        if let Err(error) = purge_all(&pool, &clock).await {
-            tracing::warn!(error = chain(&error), "failed to delete old requests");
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(interval)).await.is_none() {
-            return Ok(());
-        }
-    }
-}
-
-async fn purge_all(pool: &PgPool, clock: &SharedClock) -> Result<()> {
-    while db::purge(pool, clock.now() - KEPT, PURGE).await? > 0 {}
+/// Those of the database.
+pub(crate) async fn forget(pool: &PgPool, now: OffsetDateTime) -> Result<()> {
+    while db::purge(pool, now - KEPT, ROWS).await? > 0 {}
     Ok(())
 }

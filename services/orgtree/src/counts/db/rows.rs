@@ -93,7 +93,7 @@ pub(in crate::counts) async fn lock_range(
 #[tracing::instrument(name = "db.volunteer.upsert", skip_all)]
 pub(in crate::counts) async fn upsert(
     transaction: &mut PgConnection,
-    volunteers: &[Volunteer],
+    volunteers: &[&Volunteer],
 ) -> Result<()> {
     if volunteers.is_empty() {
         return Ok(());

@@ -185,12 +185,7 @@ pub(super) async fn list(
            AND ($3::text IS NULL OR orgtree.is_within(o.code, o.ancestors, $3))
            AND EXISTS (SELECT FROM orgtree.authority_grant mine
                        WHERE mine.account_id = $1 AND mine.role = ANY($6::smallint[])
-                         AND mine.revoked_at IS NULL
-                         AND (mine.expires_at IS NULL OR mine.expires_at > $2)
-                         AND orgtree.is_within(o.code, o.ancestors, mine.organization_code)
-                         AND (mine.delegated_from IS NULL
-                              OR orgtree.delegation_reaches(mine.delegated_from, o.code,
-                                                            o.ancestors, $2)))
+                         AND orgtree.grant_reaches(mine, o.code, o.ancestors, $2))
            AND ($4::uuid IS NULL OR p.proposal_id > $4)
          ORDER BY p.proposal_id LIMIT $5",
         listed.reader,

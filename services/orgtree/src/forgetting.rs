@@ -1,0 +1,42 @@
+//! Forgetting what nobody asks about any more.
+
+use std::time::Duration;
+
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use zhiyuan_domain::SharedClock;
+use zhiyuan_rpc::chain;
+
+use crate::error::Result;
+use crate::{authority, invitations, requests};
+
+/// How often.
+const EVERY: Duration = Duration::from_hours(1);
+/// Rows deleted in one statement.
+pub(crate) const ROWS: i64 = 1_000;
+
+/// Deletes what is old at once and every hour, until `stop`.
+///
+/// # Errors
+/// Never: what fails is tried again, and keeps nothing else from being forgotten.
+pub(crate) async fn forget(
+    pool: PgPool,
+    clock: SharedClock,
+    stop: CancellationToken,
+) -> Result<()> {
+    loop {
+        let now = clock.now();
+        for (what, forgotten) in [
+            ("requests", requests::job::forget(&pool, now).await),
+            ("refusals", authority::refusals::job::forget(&pool, now).await),
+            ("invitations", invitations::job::forget(&pool, now).await),
+        ] {
+            if let Err(error) = forgotten {
+                tracing::warn!(error = chain(&error), what, "failed to delete what is old");
+            }
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
+            return Ok(());
+        }
+    }
+}
