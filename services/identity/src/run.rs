@@ -66,7 +66,7 @@ use zhiyuan_rpc::{Guard, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::accounts::AccountRpc;
-use crate::activations::{self, ActivationRpc, Activations};
+use crate::activations::{ActivationRpc, Activations};
 use crate::audit::AuditRpc;
 use crate::challenges::Challenges;
 use crate::clock::AgreedClock;
@@ -90,7 +90,7 @@ use crate::sessions::issuer::Issuer;
 use crate::sessions::word::OwnWord;
 use crate::sign_in::{Gate, Owners, SignIn, SignInRpc};
 use crate::signing_keys::{self, SigningKeys};
-use crate::sms_codes::{Sender, SmsCodes};
+use crate::sms_codes::{self, Sender, SmsCodes};
 use crate::vendors::{CaptchaVendor, ConfigError, RealNameRegister, SmsVendor};
 use crate::{DEFAULTS, MIGRATOR};
 
@@ -214,7 +214,7 @@ pub async fn run(
     // Nobody can be signed in without a key.
     signing_keys.rotate().await.map_err(|error| RunError::Start(chain(&error)))?;
     let rosters = rosters_of(&config, &deps, &vault, &publisher);
-    let (codes_later, queue) = mpsc::channel(activations::job::QUEUE);
+    let (codes_later, queue) = mpsc::channel(sms_codes::later::QUEUE);
     let services =
         Services { enrolments: enrolments.clone(), sign_in, rosters: rosters.clone(), codes_later };
     let routes = routes(&config, &deps, &vault, &vendor, services, &publisher).await?;
@@ -233,7 +233,7 @@ pub async fn run(
     let soft = || stop.soft();
     let checks_every = Duration::from_millis(config.jobs.checks_ms);
     let notices_every = Duration::from_millis(config.jobs.notices_ms);
-    let codes = activations::job::send(Arc::clone(&vendor), queue, soft());
+    let codes = sms_codes::later::send(Arc::clone(&vendor), queue, soft());
     tasks.start("codes of activations", codes);
     let notices = Notices {
         pool: pool.clone(),
@@ -391,7 +391,7 @@ struct Services {
     enrolments: Enrolments,
     sign_in: SignIn,
     rosters: Rosters,
-    codes_later: mpsc::Sender<activations::job::Message>,
+    codes_later: mpsc::Sender<sms_codes::later::Message>,
 }
 
 async fn routes(

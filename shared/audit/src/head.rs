@@ -33,14 +33,7 @@ impl FromStr for Head {
     fn from_str(text: &str) -> Result<Self, InvalidHead> {
         let (size, digits) = text.trim().split_once(':').ok_or(InvalidHead)?;
         let size = size.parse().ok().filter(|size| *size > 0).ok_or(InvalidHead)?;
-        if digits.len() != 64 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(InvalidHead);
-        }
-        let mut hash = Hash::default();
-        for (at, byte) in hash.iter_mut().enumerate() {
-            let pair = digits.get(2 * at..2 * at + 2).ok_or(InvalidHead)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_not_hexadecimal| InvalidHead)?;
-        }
+        let hash = zhiyuan_crypto::digest::from_hex(digits).ok_or(InvalidHead)?;
         Ok(Self { size, hash })
     }
 }

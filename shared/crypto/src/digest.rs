@@ -23,6 +23,18 @@ pub fn unkeyed(message: &[u8]) -> [u8; 32] {
     Sha256::digest(message).into()
 }
 
+/// Reads a digest that is written as 64 hexadecimal digits, of either case.
+pub fn from_hex(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut digest = [0; 32];
+    for (at, byte) in digest.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(2 * at..2 * at + 2)?, 16).ok()?;
+    }
+    Some(digest)
+}
+
 /// Digests of what must be recognised but not kept, such as the body of a request.
 ///
 /// Keyed, because a plain hash of a phone or an ID number can be reversed by trying them all. The

@@ -1,6 +1,6 @@
 //! Ages in completed years, and what they mean for registering.
 
-use time::Date;
+use time::{Date, Month};
 
 /// When a person has completed a year of age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,6 +49,30 @@ pub fn age_on(birth: Date, day: Date, rule: AgeRule) -> u8 {
     let begun = in_year(day) < in_year(birth);
     let years = day.year() - birth.year() - i32::from(begun);
     u8::try_from(years.max(0)).unwrap_or(u8::MAX)
+}
+
+/// Membership of the League ends in the month of this birthday (团章: 14 to 28).
+const LEAGUE_MEMBER_UNTIL: i32 = 29;
+
+/// Returns the month in which membership of the League (团员) ends by age: that of the 29th
+/// birthday, such as `2027-05`.
+///
+/// Who was born on a 29 February has that birthday on 1 March, as [`age_on`] counts.
+pub fn league_membership_ends_in(birth: Date) -> String {
+    let month = match (birth.month(), birth.day()) {
+        (Month::February, 29) => Month::March,
+        (month, _) => month,
+    };
+    year_and_month(birth.year() + LEAGUE_MEMBER_UNTIL, month)
+}
+
+/// Returns the month of a day as it is told, such as `2027-05`; later ones come later as text.
+pub fn month_of(day: Date) -> String {
+    year_and_month(day.year(), day.month())
+}
+
+fn year_and_month(year: i32, month: Month) -> String {
+    format!("{year:04}-{:02}", u8::from(month))
 }
 
 /// Tells whether a person may register on a day (Asia/Shanghai).
@@ -127,5 +151,13 @@ mod tests {
     #[test]
     fn the_default_counts_from_the_birthday() {
         assert_eq!(AgeRule::default(), OnBirthday);
+    }
+
+    #[test]
+    fn membership_ends_in_the_month_of_the_29th_birthday() {
+        assert_eq!(league_membership_ends_in(date!(1998 - 05 - 31)), "2027-05");
+        assert_eq!(league_membership_ends_in(date!(2000 - 02 - 28)), "2029-02");
+        assert_eq!(league_membership_ends_in(date!(2000 - 02 - 29)), "2029-03");
+        assert_eq!(league_membership_ends_in(date!(1999 - 12 - 01)), "2028-12");
     }
 }

@@ -18,7 +18,7 @@ pub mod violation;
 pub mod volunteer_number;
 mod width;
 
-pub use age::{AgeClass, AgeRule, age_on, registration_age};
+pub use age::{AgeClass, AgeRule, age_on, league_membership_ends_in, month_of, registration_age};
 pub use clock::{
     Clock, ManualClock, SharedClock, SystemClock, next_shanghai_midnight, shanghai_date,
 };

@@ -6,7 +6,6 @@
 
 pub(crate) mod db;
 mod grpc;
-pub(crate) mod job;
 mod proof;
 mod redeeming;
 
@@ -14,6 +13,7 @@ pub(crate) use grpc::{ActivationRpc, proof_field};
 pub(crate) use proof::Proof;
 pub(crate) use redeeming::Activated;
 
+use sqlx::PgPool;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::SmsPurpose;
@@ -50,10 +50,10 @@ pub(crate) struct Completed {
 }
 
 /// Somebody on a roster, opened. Not for logs.
-pub(super) struct Opened {
-    pub(super) name: PersonName,
-    pub(super) id_number: IdNumber,
-    pub(super) phone: Mobile,
+pub(crate) struct Opened {
+    pub(crate) name: PersonName,
+    pub(crate) id_number: IdNumber,
+    pub(crate) phone: Mobile,
 }
 
 /// Whether the default password of the holder of this number is the given one, in a time that
@@ -102,26 +102,13 @@ impl Activations {
         let sent = again(Error::is_lost, || self.evaluate(code)).await?;
         // A code that is right was sent to somebody.
         let person = sent.person_id.ok_or(Error::Inconsistent("identity.sms_challenge"))?;
-        let Some(seen) = db::find(&mut *self.sender.pool.acquire().await?, person).await? else {
+        let listed = (sent.index_version, sent.phone_index.as_slice());
+        let known = known(&self.sender.pool, self.vault(), self.clock(), person, listed).await?;
+        let Some((seen, opened)) = known else { return Err(Error::DefaultPasswordWrong) };
+        // Or the phone has another owner by now.
+        if self.person_of(&opened.phone).await? != Some(person) {
             return Err(Error::DefaultPasswordWrong);
-        };
-        let opened = match open(self.vault(), self.clock(), person, &seen).await {
-            // Forgotten this very moment.
-            Err(Error::KeyMissing) => return Err(Error::DefaultPasswordWrong),
-            opened => opened?,
-        };
-        // The roster has another phone by now, or the phone another owner.
-        let alone = match &opened {
-            Some(opened) => {
-                let index = self.vault().phone_index(sent.index_version, &opened.phone)?;
-                digest::equal(&index, &sent.phone_index)
-                    && self.person_of(&opened.phone).await? == Some(person)
-            }
-            None => false,
-        };
-        let Some(opened) = opened.filter(|_| alone) else {
-            return Err(Error::DefaultPasswordWrong);
-        };
+        }
         again(Error::is_lost, || self.compare(code, given, person, &seen, &opened)).await
     }
 
@@ -185,6 +172,27 @@ impl Activations {
         let masked_name = opened.name.masked();
         Ok(Completed { proof, expire_at: new.expire_at, masked_name })
     }
+}
+
+/// What a roster says of somebody, sealed and opened; nobody who is not on one any more, or whom
+/// the roster lists with another phone than the one of this index.
+async fn known(
+    pool: &PgPool,
+    vault: &Vault,
+    clock: &SharedClock,
+    person: Uuid,
+    (index_version, phone_index): (i16, &[u8]),
+) -> Result<Option<(db::Seen, Opened)>> {
+    let seen = db::find(&mut *pool.acquire().await?, person).await?;
+    let Some(seen) = seen else { return Ok(None) };
+    let opened = match open(vault, clock, person, &seen).await {
+        // Forgotten this very moment.
+        Err(Error::KeyMissing) => return Ok(None),
+        opened => opened?,
+    };
+    let Some(opened) = opened else { return Ok(None) };
+    let listed = vault.phone_index(index_version, &opened.phone)?;
+    Ok(digest::equal(&listed, phone_index).then_some((seen, opened)))
 }
 
 /// Opens what a roster says of somebody; `None` without a phone.

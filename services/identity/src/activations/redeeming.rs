@@ -3,18 +3,16 @@
 use sqlx::PgPool;
 use uuid::Uuid;
 use zhiyuan_crypto::digest;
-use zhiyuan_domain::{IdNumber, Mobile, PersonName, SharedClock};
+use zhiyuan_domain::SharedClock;
 
-use super::{Proof, db, open};
-use crate::error::{Error, Result};
+use super::{Opened, Proof, db, known};
+use crate::error::Result;
 use crate::keys::Vault;
 
 /// Whom a proof stands for, as the roster says. Not for logs.
 pub(crate) struct Activated {
     pub(crate) activation_id: Uuid,
-    pub(crate) name: PersonName,
-    pub(crate) id_number: IdNumber,
-    pub(crate) phone: Mobile,
+    pub(crate) person: Opened,
 }
 
 impl Activated {
@@ -40,19 +38,10 @@ impl Activated {
         if !right || !good {
             return Ok(None);
         }
-        let Some(seen) = db::find(&mut conn, kept.person_id).await? else { return Ok(None) };
         drop(conn);
-        let opened = match open(vault, clock, kept.person_id, &seen).await {
-            // Forgotten this very moment.
-            Err(Error::KeyMissing) => return Ok(None),
-            opened => opened?,
-        };
-        let Some(opened) = opened else { return Ok(None) };
-        let phone_index = vault.phone_index(kept.index_version, &opened.phone)?;
-        if !digest::equal(&phone_index, &kept.phone_index) {
-            return Ok(None);
-        }
-        let (name, id_number, phone) = (opened.name, opened.id_number, opened.phone);
-        Ok(Some(Self { activation_id: kept.activation_id, name, id_number, phone }))
+        let listed = (kept.index_version, kept.phone_index.as_slice());
+        let known = known(pool, vault, clock, kept.person_id, listed).await?;
+        let activation_id = kept.activation_id;
+        Ok(known.map(|(_seen, person)| Self { activation_id, person }))
     }
 }

@@ -6,7 +6,7 @@ use zhiyuan_domain::Mobile;
 
 use super::guardian::Details;
 use super::{Enrolment, Enrolments, State, db};
-use crate::accounts;
+use crate::accounts::{self, db::Holder};
 use crate::consents;
 use crate::error::{Error, Result};
 use crate::feed;
@@ -27,9 +27,14 @@ impl Enrolments {
     /// `EnrolmentNotClaimed` in any other state but ACTIVE.
     pub(crate) async fn activate(&self, id: Uuid) -> Result<Enrolment> {
         let now = self.clock.now();
-        let to_guardian = self.notice_to_guardian(id, now).await?;
-        let to_roster = self.notice_to_roster(id, now).await?;
-        let phone = self.phone_of(id).await?;
+        let (to_guardian, to_roster, phone) = match self.claimed(id).await? {
+            Some((account_id, holder)) => (
+                self.notice_to_guardian(id, account_id, now).await?,
+                self.notice_to_roster(id, account_id, &holder, now).await?,
+                Some(self.phone_of(account_id, holder).await?),
+            ),
+            None => (None, None, None),
+        };
         let mut tx = self.pool.begin().await?;
         let enrolment = db::lock(&mut tx, id).await?.ok_or(Error::EnrolmentNotFound)?;
         match enrolment.state {
@@ -67,17 +72,27 @@ impl Enrolments {
         self.load(id).await
     }
 
-    /// What a guardian is told when the registration is complete that he consented to.
-    async fn notice_to_guardian(&self, id: Uuid, now: OffsetDateTime) -> Result<Option<Notice>> {
+    /// The account of a claimed enrolment; `None` of any other, and of one whose account is
+    /// closed.
+    async fn claimed(&self, id: Uuid) -> Result<Option<(Uuid, Holder)>> {
         let mut conn = self.pool.acquire().await?;
         let claimed = db::find(&mut conn, id).await?.filter(|e| e.state == State::Claimed);
         let Some(account_id) = claimed.and_then(|enrolment| enrolment.account_id) else {
             return Ok(None);
         };
-        let Some(consent) = db::guardians::find(&mut conn, account_id).await? else {
-            return Ok(None);
-        };
-        drop(conn);
+        let holder = accounts::db::find(&mut conn, account_id).await?;
+        Ok(holder.map(|holder| (account_id, holder)))
+    }
+
+    /// What a guardian is told when the registration is complete that he consented to.
+    async fn notice_to_guardian(
+        &self,
+        id: Uuid,
+        account_id: Uuid,
+        now: OffsetDateTime,
+    ) -> Result<Option<Notice>> {
+        let consent = db::guardians::find(&mut *self.pool.acquire().await?, account_id).await?;
+        let Some(consent) = consent else { return Ok(None) };
         let key = self.vault.key(account_id).await?;
         let guardian = Details::of_account(&self.vault, &key, account_id, &consent, now)?;
         let clock = self.clock.as_ref();
@@ -86,16 +101,15 @@ impl Enrolments {
     }
 
     /// What the phone is told that a roster lists for whoever has registered with another one.
-    async fn notice_to_roster(&self, id: Uuid, now: OffsetDateTime) -> Result<Option<Notice>> {
-        let mut conn = self.pool.acquire().await?;
-        let claimed = db::find(&mut conn, id).await?.filter(|e| e.state == State::Claimed);
-        let Some(account_id) = claimed.and_then(|enrolment| enrolment.account_id) else {
-            return Ok(None);
-        };
-        let Some(person) = adoption::find(&mut conn, account_id).await? else { return Ok(None) };
-        let holder = accounts::db::find(&mut conn, account_id).await?;
-        drop(conn);
-        let (Some(sealed), Some(holder)) = (person.phone, holder) else { return Ok(None) };
+    async fn notice_to_roster(
+        &self,
+        id: Uuid,
+        account_id: Uuid,
+        holder: &Holder,
+        now: OffsetDateTime,
+    ) -> Result<Option<Notice>> {
+        let person = adoption::find(&mut *self.pool.acquire().await?, account_id).await?;
+        let Some(sealed) = person.and_then(|person| person.phone) else { return Ok(None) };
         let key = self.vault.key(account_id).await?;
         let listed = self.vault.open(&key, Column::RosterPhone, account_id, &sealed)?;
         let own = self.vault.open(&key, Column::AccountPhone, account_id, &holder.phone)?;
@@ -106,28 +120,17 @@ impl Enrolments {
         Ok(Some(Notice::on_roster(&self.vault, clock, id, &listed, now).await?))
     }
 
-    /// The phone of a claimed account, under each index key that is active; `None` if there is
-    /// no account, or it is closed.
-    async fn phone_of(&self, id: Uuid) -> Result<Option<Indexes>> {
-        let mut conn = self.pool.acquire().await?;
-        let enrolment = db::find(&mut conn, id).await?;
-        let claimed = enrolment.filter(|enrolment| enrolment.state == State::Claimed);
-        let Some(account_id) = claimed.and_then(|enrolment| enrolment.account_id) else {
-            return Ok(None);
-        };
-        let Some(holder) = accounts::db::find(&mut conn, account_id).await? else {
-            return Ok(None);
-        };
-        let versions = keys::db::active_index_keys(&mut conn).await?;
-        drop(conn);
+    /// The phone of an account, under each index key that is active.
+    async fn phone_of(&self, account_id: Uuid, holder: Holder) -> Result<Indexes> {
+        let versions = keys::db::active_index_keys(&mut *self.pool.acquire().await?).await?;
         if versions == [holder.index_version] {
-            return Ok(Some(Indexes { versions, indexes: vec![holder.phone_index] }));
+            return Ok(Indexes { versions, indexes: vec![holder.phone_index] });
         }
         let key = self.vault.key(account_id).await?;
         let phone = self.vault.open(&key, Column::AccountPhone, account_id, &holder.phone)?;
         let phone =
             Mobile::parse(&phone).map_err(|_invalid| Error::Inconsistent("identity.account"))?;
-        Ok(Some(self.vault.phone_indexes(versions, &phone)?))
+        self.vault.phone_indexes(versions, &phone)
     }
 
     /// Undoes an enrolment for good, known or not.

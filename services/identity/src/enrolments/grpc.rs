@@ -109,9 +109,9 @@ impl EnrolmentRpc {
         let today = self.enrolments.today();
         let (name, number, phone, by) = match activated {
             Some(activated) => (
-                Some(activated.name),
-                Some(activated.id_number),
-                Some(activated.phone),
+                Some(activated.person.name),
+                Some(activated.person.id_number),
+                Some(activated.person.phone),
                 Some(By::Activation(activated.activation_id)),
             ),
             None => (

@@ -56,18 +56,6 @@ pub(crate) async fn begin_index_keys(
     active(tx).await
 }
 
-/// A wrapped data key: version of its key-encryption key, and the bytes.
-#[tracing::instrument(name = "db.data_key.find", skip_all)]
-pub(crate) async fn find_data_key(
-    conn: &mut PgConnection,
-    subject: Uuid,
-) -> std::result::Result<Option<(i16, Vec<u8>)>, sqlx::Error> {
-    let row = sqlx::query!("SELECT kek, wrapped FROM keys.data_key WHERE subject = $1", subject)
-        .fetch_optional(conn)
-        .await?;
-    Ok(row.map(|row| (row.kek, row.wrapped)))
-}
-
 /// Stores a wrapped data key unless there is one, or there was one that was
 /// destroyed.
 #[tracing::instrument(name = "db.data_key.insert", skip_all)]
@@ -92,30 +80,15 @@ pub(crate) async fn insert_data_key(
     Ok(())
 }
 
-/// Destroys a data key, and remembers that it was. The tombstone comes first: an
-/// insert that runs at the same time meets it or is deleted.
+/// Destroys a data key, while nobody makes one for the subject, and remembers that it was.
 #[tracing::instrument(name = "db.data_key.destroy", skip_all)]
 pub(crate) async fn destroy_data_key(
     tx: &mut PgConnection,
     subject: Uuid,
     now: OffsetDateTime,
 ) -> std::result::Result<(), sqlx::Error> {
-    sqlx::query!(
-        "SELECT pg_advisory_xact_lock(hashtextextended($1::text, 1))",
-        subject.to_string()
-    )
-    .fetch_one(&mut *tx)
-    .await?;
-    sqlx::query!(
-        "INSERT INTO keys.destroyed (subject, destroyed_at) VALUES ($1, $2)
-         ON CONFLICT (subject) DO NOTHING",
-        subject,
-        now,
-    )
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query!("DELETE FROM keys.data_key WHERE subject = $1", subject).execute(tx).await?;
-    Ok(())
+    lock_subject(tx, subject).await?;
+    destroy_data_keys(tx, &[subject], now).await
 }
 
 /// Stores wrapped data keys of people on rosters, whose ids nobody had before; how many were
@@ -160,6 +133,7 @@ pub(crate) async fn find_data_keys(
 }
 
 /// Destroys data keys of subjects of whom nobody makes one at the same time, and remembers it.
+/// The tombstone comes first: an insert that runs at the same time meets it or is deleted.
 #[tracing::instrument(name = "db.data_key.destroy_many", skip_all)]
 pub(crate) async fn destroy_data_keys(
     tx: &mut PgConnection,

@@ -202,7 +202,7 @@ impl Vault {
         row: Uuid,
         sealed: &[u8],
     ) -> Result<Zeroizing<String>> {
-        let bytes = self.cipher.open(key, &column.cell(row), sealed)?;
+        let bytes = self.open_bytes(key, column, row, sealed)?;
         let text = std::str::from_utf8(&bytes).map_err(|_utf8| Error::Cryptography("utf-8"))?;
         Ok(Zeroizing::new(text.to_owned()))
     }
@@ -274,11 +274,8 @@ impl Vault {
         activation_id: Uuid,
         secret: &[u8],
     ) -> Result<[u8; 32]> {
-        let builder = self
-            .codes
-            .begin(version, "identity.activation")
-            .map_err(|_unknown| Error::Cryptography("code key is not configured"))?;
-        Ok(builder.field("activation", activation_id.as_bytes()).field("secret", secret).finish())
+        let fields = [("activation", activation_id.as_bytes().as_slice()), ("secret", secret)];
+        self.code("identity.activation", version, &fields)
     }
 
     /// What the notices of a recovery bring to the phone of the account, to object with: ten
@@ -304,7 +301,7 @@ impl Vault {
         version: i16,
         fields: [(&str, &[u8]); 4],
     ) -> Result<[u8; 32]> {
-        self.code("identity.refresh_token", version, fields)
+        self.code("identity.refresh_token", version, &fields)
     }
 
     /// What makes a challenge one of ours.
@@ -313,10 +310,10 @@ impl Vault {
         version: i16,
         fields: [(&str, &[u8]); 4],
     ) -> Result<[u8; 32]> {
-        self.code("identity.challenge", version, fields)
+        self.code("identity.challenge", version, &fields)
     }
 
-    fn code(&self, purpose: &str, version: i16, fields: [(&str, &[u8]); 4]) -> Result<[u8; 32]> {
+    fn code(&self, purpose: &str, version: i16, fields: &[(&str, &[u8])]) -> Result<[u8; 32]> {
         let begun = self
             .codes
             .begin(version, purpose)

@@ -50,19 +50,11 @@ impl KeyStore for PostgresKeyStore {
         db::insert_data_key(&mut tx, subject, new.version, &new.bytes, self.clock.now())
             .await
             .map_err(unavailable)?;
-        let stored = db::find_data_key(&mut tx, subject).await.map_err(unavailable)?;
+        let stored = db::find_data_keys(&mut tx, &[subject]).await.map_err(unavailable)?;
         tx.commit().await.map_err(unavailable)?;
         // Another caller may have been first: what is stored counts.
-        let (version, bytes) = stored.ok_or(KeyStoreError::Destroyed)?;
+        let (_, version, bytes) = stored.into_iter().next().ok_or(KeyStoreError::Destroyed)?;
         Ok(self.ring.unwrap(subject, &WrappedKey { version, bytes })?)
-    }
-
-    async fn get(&self, subject: Uuid) -> Result<Option<DataKey>, KeyStoreError> {
-        let mut conn = self.pool.acquire().await.map_err(unavailable)?;
-        let stored = db::find_data_key(&mut conn, subject).await.map_err(unavailable)?;
-        drop(conn);
-        let Some((version, bytes)) = stored else { return Ok(None) };
-        Ok(Some(self.ring.unwrap(subject, &WrappedKey { version, bytes })?))
     }
 
     async fn destroy(&self, subject: Uuid) -> Result<(), KeyStoreError> {

@@ -279,14 +279,8 @@ impl Notice {
         phone: &str,
         at: OffsetDateTime,
     ) -> Result<Self> {
-        let notice_id = new_id(clock);
-        Ok(Self {
-            notice_id,
-            once: format!("enrolment/{enrolment_id}"),
-            template: Template::Refused,
-            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
-            at,
-        })
+        let once = format!("enrolment/{enrolment_id}");
+        Self::to_phone(vault, clock, Template::Refused, once, phone, at).await
     }
 
     /// Somebody of 14 to 17 is registered, told to the guardian; makes the key that the
@@ -298,14 +292,8 @@ impl Notice {
         phone: &str,
         at: OffsetDateTime,
     ) -> Result<Self> {
-        let notice_id = new_id(clock);
-        Ok(Self {
-            notice_id,
-            once: format!("guardian/{enrolment_id}"),
-            template: Template::Guardian,
-            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
-            at,
-        })
+        let once = format!("guardian/{enrolment_id}");
+        Self::to_phone(vault, clock, Template::Guardian, once, phone, at).await
     }
 
     /// Somebody on a roster has registered with another phone than the roster's, told to that
@@ -317,14 +305,22 @@ impl Notice {
         phone: &str,
         at: OffsetDateTime,
     ) -> Result<Self> {
+        let once = format!("roster/{enrolment_id}");
+        Self::to_phone(vault, clock, Template::OnRoster, once, phone, at).await
+    }
+
+    /// Told to a phone that is nobody's account's; makes the key that it is sealed with.
+    async fn to_phone(
+        vault: &Vault,
+        clock: &dyn Clock,
+        template: Template,
+        once: String,
+        phone: &str,
+        at: OffsetDateTime,
+    ) -> Result<Self> {
         let notice_id = new_id(clock);
-        Ok(Self {
-            notice_id,
-            once: format!("roster/{enrolment_id}"),
-            template: Template::OnRoster,
-            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
-            at,
-        })
+        let recipient = Recipient::seal(vault, notice_id, phone, None).await?;
+        Ok(Self { notice_id, once, template, recipient, at })
     }
 
     /// Something of an account has changed; told each time.
@@ -387,14 +383,8 @@ impl Notice {
         recovery_id: Uuid,
         phone: &str,
     ) -> Result<Self> {
-        let notice_id = new_id(clock);
-        Ok(Self {
-            notice_id,
-            once: format!("{RECOVERY}{recovery_id}/{}/phone", template.as_column()),
-            template,
-            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
-            at: clock.now(),
-        })
+        let once = format!("{RECOVERY}{recovery_id}/{}/phone", template.as_column());
+        Self::to_phone(vault, clock, template, once, phone, clock.now()).await
     }
 
     /// An account is closed, told to the phone that it had; makes the key that this one is
@@ -405,14 +395,8 @@ impl Notice {
         account_id: Uuid,
         phone: &str,
     ) -> Result<Self> {
-        let notice_id = new_id(clock);
-        Ok(Self {
-            notice_id,
-            once: format!("closed/{account_id}"),
-            template: Template::AccountClosed,
-            recipient: Recipient::seal(vault, notice_id, phone, None).await?,
-            at: clock.now(),
-        })
+        let once = format!("closed/{account_id}");
+        Self::to_phone(vault, clock, Template::AccountClosed, once, phone, clock.now()).await
     }
 
     /// Somebody else tried the ID number of an account; at most one notice a day.

@@ -4,11 +4,13 @@ use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1 as wire;
 use zhiyuan_contracts::identity::v1::roster_service_server::RosterService;
-use zhiyuan_domain::{AccountId, Remark, RosterFileId, VolunteerId, shanghai_date};
+use zhiyuan_domain::{
+    AccountId, Remark, RosterFileId, VolunteerId, league_membership_ends_in, shanghai_date,
+};
 use zhiyuan_rpc::{Error as RpcError, Fields};
 
 use super::files::{PIECE_BYTES, PIECES, Place, Viewer};
-use super::{MOST, Rosters, Row, ends_in};
+use super::{MOST, Rosters, Row};
 use crate::error::Error;
 
 /// `zhiyuan.identity.v1.RosterService`.
@@ -43,7 +45,7 @@ impl RosterRpc {
                     registered: verdict.registered,
                     name_changed: verdict.name_changed,
                     phone_changed: verdict.phone_changed,
-                    ends_in: ends_in(row.id_number.birth_date()),
+                    ends_in: league_membership_ends_in(row.id_number.birth_date()),
                     ..Default::default()
                 },
                 Err(problem) => wire::RosterVerdict {

@@ -16,7 +16,7 @@ mod plan;
 pub(crate) use grpc::RosterRpc;
 
 use sqlx::PgPool;
-use time::{Date, Month};
+use time::Date;
 use uuid::Uuid;
 use zhiyuan_audit::Trail;
 use zhiyuan_contracts::identity::v1 as wire;
@@ -29,8 +29,6 @@ use crate::keys::Vault;
 
 /// Rows, or people, of one call.
 pub(crate) const MOST: usize = 500;
-/// Completed years with which membership of the League ends by age.
-const MEMBER_UNTIL: i32 = 29;
 
 /// Rosters, and what they need.
 #[derive(Debug, Clone)]
@@ -108,16 +106,6 @@ pub(crate) struct Verdict {
     pub(crate) phone_changed: bool,
 }
 
-/// The year and month of the 29th birthday, such as `2027-05`. Who was born on a 29 February has
-/// that one on 1 March, as there is no 29 February then.
-pub(crate) fn ends_in(birth: Date) -> String {
-    let month = match (birth.month(), birth.day()) {
-        (Month::February, 29) => Month::March,
-        (month, _) => month,
-    };
-    format!("{:04}-{:02}", birth.year() + MEMBER_UNTIL, u8::from(month))
-}
-
 #[cfg(test)]
 mod tests {
     use time::macros::date;
@@ -158,13 +146,5 @@ mod tests {
         assert_eq!(problem(&row(&young.name, &young.id_number, "")), Some(Problem::TooYoung));
         let member = zhiyuan_testkit::minor(1, 14, TODAY);
         assert_eq!(problem(&row(&member.name, &member.id_number, &member.mobile)), None);
-    }
-
-    #[test]
-    fn membership_ends_in_the_month_of_the_29th_birthday() {
-        assert_eq!(ends_in(date!(1998 - 05 - 31)), "2027-05");
-        assert_eq!(ends_in(date!(2000 - 02 - 28)), "2029-02");
-        assert_eq!(ends_in(date!(2000 - 02 - 29)), "2029-03");
-        assert_eq!(ends_in(date!(1999 - 12 - 01)), "2028-12");
     }
 }

@@ -7,6 +7,7 @@
 mod checking;
 pub(crate) mod db;
 mod grpc;
+pub(crate) mod later;
 mod sending;
 
 pub(crate) use checking::{Code, challenge_of, evaluate};

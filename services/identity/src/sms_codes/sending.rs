@@ -12,10 +12,10 @@ use zhiyuan_crypto::secret::random_digits;
 use zhiyuan_domain::{Mobile, SharedClock, new_id};
 use zhiyuan_postgres::again;
 
+use super::later::Message;
 use super::{
     Allowance, CODE_LIFE, Challenge, DIGITS, INTERVAL, allowance, db, purpose_column, purpose_name,
 };
-use crate::activations::job::Message;
 use crate::challenges::{self, Challenges, Need, Scope, Solution, Solved, minute_of};
 use crate::devices::{self, DeviceToken};
 use crate::error::{Error, Result};
@@ -103,6 +103,14 @@ impl Sending<'_> {
             subject_index: &self.challenge.phone_index,
         }
     }
+
+    fn sent(&self) -> Sent {
+        Sent {
+            challenge_id: self.challenge_id,
+            expire_at: self.challenge.expire_at,
+            next_send_at: self.now + INTERVAL,
+        }
+    }
 }
 
 /// A code that was sent.
@@ -127,11 +135,7 @@ impl Sender {
 
         match self.vendor.send_code(&ask.phone, &ask.text(&code), &code).await {
             // It may have arrived: the person waits for it, and asks again in a minute.
-            Ok(()) | Err(SmsError::Unknown) => Ok(Sent {
-                challenge_id: sending.challenge_id,
-                expire_at: sending.challenge.expire_at,
-                next_send_at: now + INTERVAL,
-            }),
+            Ok(()) | Err(SmsError::Unknown) => Ok(sending.sent()),
             // It counts: a phone that the vendor won't take costs a call each time.
             Err(SmsError::Refused) => Err(Error::SmsUnavailable),
             Err(SmsError::NotReached) => {
@@ -161,11 +165,7 @@ impl Sender {
                 tracing::warn!("a code of an activation was not sent: too many wait");
             }
         }
-        Ok(Sent {
-            challenge_id: sending.challenge_id,
-            expire_at: sending.challenge.expire_at,
-            next_send_at: now + INTERVAL,
-        })
+        Ok(sending.sent())
     }
 
     /// Refuses, before anything is locked or written, whoever would be refused anyway.

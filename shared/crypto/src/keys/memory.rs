@@ -44,11 +44,6 @@ impl KeyStore for MemoryKeyStore {
         }
     }
 
-    async fn get(&self, subject: Uuid) -> Result<Option<DataKey>, KeyStoreError> {
-        let wrapped = self.lock().get(&subject).cloned().flatten();
-        Ok(wrapped.map(|wrapped| self.ring.unwrap(subject, &wrapped)).transpose()?)
-    }
-
     async fn destroy(&self, subject: Uuid) -> Result<(), KeyStoreError> {
         self.destroy_many(&[subject]).await
     }

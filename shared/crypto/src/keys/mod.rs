@@ -185,7 +185,9 @@ pub trait KeyStore: Send + Sync {
     ///
     /// # Errors
     /// [`KeyStoreError::Unwrap`], [`KeyStoreError::Unavailable`].
-    async fn get(&self, subject: Uuid) -> Result<Option<DataKey>, KeyStoreError>;
+    async fn get(&self, subject: Uuid) -> Result<Option<DataKey>, KeyStoreError> {
+        Ok(self.get_many(&[subject]).await?.remove(&subject))
+    }
 
     /// Destroys the subject's key, if any, and remembers it: the subject never gets one again.
     ///

@@ -26,9 +26,6 @@ impl KeyStore for NoStore {
     async fn create(&self, _: Uuid) -> std::result::Result<DataKey, KeyStoreError> {
         Err(KeyStoreError::Destroyed)
     }
-    async fn get(&self, _: Uuid) -> std::result::Result<Option<DataKey>, KeyStoreError> {
-        Ok(None)
-    }
     async fn destroy(&self, _: Uuid) -> std::result::Result<(), KeyStoreError> {
         Ok(())
     }
