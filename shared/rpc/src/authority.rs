@@ -129,6 +129,15 @@ pub struct Authority {
     leases: Arc<Mutex<HashMap<Question, Lease>>>,
 }
 
+/// Why somebody may not do all of several things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// The account administers the organization, and this permission is missing.
+    Missing(Permission),
+    /// There is no such organization, or the account administers neither it nor one above.
+    OutOfScope,
+}
+
 impl Authority {
     /// Asks over this channel.
     pub fn new(orgtree: SuiteChannel) -> Self {
@@ -165,6 +174,30 @@ impl Authority {
             self.keep(question, lease.clone());
         }
         Ok(decision)
+    }
+
+    /// Whether an account may do several things at an organization, asked in their order: the
+    /// lease that ends first.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub async fn ask_all(
+        &self,
+        account_id: Uuid,
+        organization: &OrganizationCode,
+        permissions: &[Permission],
+    ) -> Result<Result<Lease, Refused>, Error> {
+        let mut first: Option<Lease> = None;
+        for permission in permissions {
+            match self.ask(account_id, organization, *permission).await? {
+                Decision::Allowed(lease) => {
+                    first = Some(first.map_or(lease.clone(), |first| first.or_sooner(lease)));
+                }
+                Decision::Forbidden => return Ok(Err(Refused::Missing(*permission))),
+                Decision::OutOfScope => return Ok(Err(Refused::OutOfScope)),
+            }
+        }
+        Ok(first.ok_or(Refused::OutOfScope))
     }
 
     /// Those of the organizations that are at another one or below it: what somebody may do

@@ -16,7 +16,7 @@ use zhiyuan_crypto::KeyedDigest;
 use zhiyuan_domain::{AccountId, EnrolmentId, Remark, RequestId, SharedClock};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::Error as RpcError;
-use zhiyuan_rpc::authority::{Authority, Decision as Verdict, Lease};
+use zhiyuan_rpc::authority::{Authority, Lease, Refused};
 
 use super::applicants::Applicants;
 use super::{Decision, Review, db};
@@ -193,24 +193,16 @@ impl Reviews {
     /// Whether the act may be done at the organization of the review: the lease that ends
     /// first. Who may not is recorded.
     async fn allowed(&self, act: Act, review: &Review) -> Result<Lease> {
-        let mut first: Option<Lease> = None;
-        for permission in act.needs {
-            let account = act.me.as_uuid();
-            match self.authority.ask(account, &review.organization, *permission).await? {
-                Verdict::Allowed(lease) => {
-                    first = Some(first.map_or(lease.clone(), |first| first.or_sooner(lease)));
-                }
-                Verdict::Forbidden => {
-                    self.record(&act.refused(review)).await?;
-                    return Err(RpcError::permission_missing(*permission).into());
-                }
-                Verdict::OutOfScope => {
-                    self.record(&act.refused(review)).await?;
-                    return Err(Error::ReviewNotFound);
-                }
-            }
-        }
-        first.ok_or(Error::Inconsistent("act"))
+        let (account, organization) = (act.me.as_uuid(), &review.organization);
+        let refused = match self.authority.ask_all(account, organization, act.needs).await? {
+            Ok(lease) => return Ok(lease),
+            Err(refused) => refused,
+        };
+        self.record(&act.refused(review)).await?;
+        Err(match refused {
+            Refused::Missing(permission) => RpcError::permission_missing(permission).into(),
+            Refused::OutOfScope => Error::ReviewNotFound,
+        })
     }
 
     async fn record(&self, record: &Record) -> Result<()> {

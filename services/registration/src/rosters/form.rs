@@ -4,6 +4,7 @@ use uuid::Uuid;
 use zhiyuan_contracts::registration::v1::{
     CreateRosterImportRequest, RemoveRosterMembersRequest, RosterLeavingReason,
 };
+use zhiyuan_crypto::digest::from_hex;
 use zhiyuan_domain::{AccountId, OrganizationCode, RequestId, VolunteerId, turns_direction};
 use zhiyuan_rpc::{Error as RpcError, Fields};
 
@@ -44,7 +45,7 @@ impl NewImport {
         if size.is_none() {
             fields.refuse("size_bytes", "FILE_EMPTY", "文件是空的，请重新选择文件");
         }
-        let sha256 = digest(&request.sha256);
+        let sha256 = from_hex(&request.sha256);
         if sha256.is_none() {
             let message = "文件校验值应为 64 位十六进制数字，请重新选择文件";
             fields.refuse("sha256", "SHA256_INVALID", message);
@@ -82,17 +83,6 @@ fn file_name(text: &str) -> Option<String> {
     let (length, lower) = (text.chars().count(), text.to_ascii_lowercase());
     let ends = ENDINGS.iter().any(|end| lower.len() > end.len() && lower.ends_with(end));
     (length <= FILE_NAME && ends && !text.contains(odd)).then(|| text.to_owned())
-}
-
-fn digest(text: &str) -> Option<[u8; 32]> {
-    let mut digest = [0; 32];
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (n, byte) in digest.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(2 * n..2 * n + 2)?, 16).ok()?;
-    }
-    Some(digest)
 }
 
 /// An import that is started or cancelled.
@@ -209,10 +199,10 @@ mod tests {
 
     #[test]
     fn a_digest_has_64_hexadecimal_digits() {
-        assert_eq!(digest(&"0aF1".repeat(16)).unwrap()[..2], [0x0a, 0xf1]);
+        assert_eq!(from_hex(&"0aF1".repeat(16)).unwrap()[..2], [0x0a, 0xf1]);
         for text in ["", "00", &"g".repeat(64), &"0".repeat(63), &"+1".repeat(32), &"团".repeat(64)]
         {
-            assert_eq!(digest(text), None, "{text}");
+            assert_eq!(from_hex(text), None, "{text}");
         }
     }
 }

@@ -89,6 +89,7 @@ impl Rosters {
 
 /// How long to wait after so many attempts in vain.
 fn pause(import: &Import) -> time::Duration {
-    let doubled = 1_i64.checked_shl(import.attempts.unsigned_abs()).unwrap_or(LONGEST_PAUSE);
-    time::Duration::seconds(doubled.clamp(1, LONGEST_PAUSE))
+    // More doublings are far beyond the longest.
+    let doubled = 1_i64 << import.attempts.clamp(0, 32);
+    time::Duration::seconds(doubled.min(LONGEST_PAUSE))
 }

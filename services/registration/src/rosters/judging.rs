@@ -5,12 +5,10 @@ use std::collections::HashMap;
 use time::{Date, Month};
 use zhiyuan_contracts::identity::v1::{RosterProblem, RosterVerdict};
 use zhiyuan_contracts::registration::v1::{RosterRowFate as Fate, RosterRowProblem as Problem};
-use zhiyuan_domain::{IdNumber, Mobile, PersonName};
+use zhiyuan_domain::{IdNumber, Mobile, PersonName, league_membership_ends_in, month_of};
 
 use super::file::{IdCell, Person};
 
-/// Membership ends in the month of this birthday.
-const MEMBER_UNTIL: i32 = 29;
 /// What people write where they have nothing to write.
 const NONE: [&str; 8] = ["无", "暂无", "没有", "/", "-", "—", "——", "0"];
 
@@ -111,15 +109,10 @@ fn phone(text: &str) -> Option<String> {
 
 /// Whether the month in which membership ends is over.
 fn is_too_old(birth: Date, today: Date) -> bool {
-    (today.year(), u8::from(today.month())) > (birth.year() + MEMBER_UNTIL, birth.month().into())
+    month_of(today) > league_membership_ends_in(birth)
 }
 
-/// A month as it is told, such as `2027-05`.
-pub(super) fn month(day: Date) -> String {
-    format!("{:04}-{:02}", day.year(), u8::from(day.month()))
-}
-
-/// Whether this is such a month.
+/// Whether this is a month as it is told, such as `2027-05`.
 pub(super) fn is_month(text: &str) -> bool {
     let Some((year, month)) = text.split_once('-') else { return false };
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());

@@ -11,7 +11,7 @@ use zhiyuan_domain::AccountId;
 use zhiyuan_feed::NewEvent;
 use zhiyuan_postgres::again;
 
-use super::db::{Gone, Left};
+use super::db::Left;
 use super::form::Removal;
 use super::permission::Act;
 use super::{Fault, Rosters, db, feed};
@@ -45,8 +45,7 @@ impl Rosters {
         db::lock_members(&mut transaction, &removal.people).await?;
         let left = Left { reason: removal.reason, by: Some((act.me, removal.request_id)), at: now };
         let organization = Some(&removal.organization);
-        let off = db::take_off(&mut transaction, organization, &removal.people, left, Gone::Forget)
-            .await?;
+        let off = db::take_off(&mut transaction, organization, &removal.people, left).await?;
         let record = act.done(&removal.organization).with("members", off.len());
         let record = record.with("reason", removal.reason);
         self.trail.append_under(&mut transaction, record, &lease).await?;
@@ -67,7 +66,7 @@ pub(crate) async fn ended(
     db::hold(transaction, ids).await?;
     db::let_go(transaction, ids).await?;
     let left = Left { reason: "NAME_DIFFERS", by: None, at: now };
-    let off = db::take_off(transaction, None, ids, left, Gone::Already).await?;
+    let off = db::take_off(transaction, None, ids, left).await?;
     Ok(off.iter().map(feed::changed).collect())
 }
 

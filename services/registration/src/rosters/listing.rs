@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::RosterPerson;
 use zhiyuan_contracts::registration::v1::RosterMember;
-use zhiyuan_domain::{AccountId, OrganizationCode, shanghai_date};
+use zhiyuan_domain::{AccountId, OrganizationCode, month_of, shanghai_date};
 use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::wire::timestamp;
 
 use super::permission::Act;
-use super::{Fault, Import, KEPT, Rosters, db, judging};
+use super::{Fault, Import, KEPT, Rosters, db};
 use crate::error::Result;
 
 /// Which members are listed.
@@ -95,7 +95,7 @@ impl Rosters {
         if filter.returned_only {
             return self.list_returned(organization, after, page).await;
         }
-        let month = judging::month(shanghai_date(self.clock.now()));
+        let month = month_of(shanghai_date(self.clock.now()));
         let ended_before = filter.aged_out_only.then_some(&*month);
         let which = (filter.unregistered_only, ended_before);
         let found = db::listed(&self.pool, organization, which, after, page.fetch()).await?;

@@ -83,28 +83,24 @@ impl People {
         }
     }
 
-    /// Those of the people who are known.
+    /// Those of the people who are known; [`AT_ONCE`] at most, as on a page.
     pub(super) async fn get(&self, ids: &[Uuid]) -> Result<HashMap<Uuid, RosterPerson>> {
-        let mut people = HashMap::new();
-        for ids in ids.chunks(AT_ONCE) {
-            let person_ids = ids.iter().map(Uuid::to_string).collect();
-            let request = BatchGetRosterPeopleRequest { person_ids };
-            let answer =
-                self.client.clone().batch_get_roster_people(request).await.map_err(Remote::from)?;
-            for person in answer.into_inner().people {
-                people.insert(id_of(&person.person_id)?, person);
-            }
+        if ids.is_empty() {
+            return Ok(HashMap::new());
         }
-        Ok(people)
+        let person_ids = ids.iter().map(Uuid::to_string).collect();
+        let request = BatchGetRosterPeopleRequest { person_ids };
+        let answer =
+            self.client.clone().batch_get_roster_people(request).await.map_err(Remote::from)?;
+        let people = answer.into_inner().people.into_iter();
+        people.map(|person| Ok((id_of(&person.person_id)?, person))).collect()
     }
 
-    /// Forgets those who have not registered.
+    /// Forgets those who have not registered; [`AT_ONCE`] at most.
     pub(super) async fn forget(&self, ids: &[Uuid]) -> Result<()> {
-        for ids in ids.chunks(AT_ONCE) {
-            let person_ids = ids.iter().map(Uuid::to_string).collect();
-            let request = ForgetRosterPeopleRequest { person_ids };
-            self.client.clone().forget_roster_people(request).await.map_err(Remote::from)?;
-        }
+        let person_ids = ids.iter().map(Uuid::to_string).collect();
+        let request = ForgetRosterPeopleRequest { person_ids };
+        self.client.clone().forget_roster_people(request).await.map_err(Remote::from)?;
         Ok(())
     }
 }

@@ -4,10 +4,10 @@ use zhiyuan_audit::{Actor, Record};
 use zhiyuan_contracts::orgtree::v1::Permission;
 use zhiyuan_domain::{AccountId, OrganizationCode};
 use zhiyuan_rpc::Error as RpcError;
-use zhiyuan_rpc::authority::{Decision, Lease};
+use zhiyuan_rpc::authority::{Lease, Refused};
 
 use super::{Fault, Rosters};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const MANAGE: &[Permission] = &[Permission::ManageMembers];
 const SHOW: &[Permission] = &[Permission::ManageMembers, Permission::Reveal];
@@ -56,26 +56,20 @@ impl Rosters {
     /// # Errors
     /// What hides the organization; `PERMISSION_MISSING`.
     pub(super) async fn allowed(&self, act: Act, organization: &OrganizationCode) -> Result<Lease> {
-        let mut first: Option<Lease> = None;
-        for permission in act.needs {
-            let error: Error =
-                match self.authority.ask(act.me.as_uuid(), organization, *permission).await? {
-                    Decision::Allowed(lease) => {
-                        first = Some(first.map_or(lease.clone(), |first| first.or_sooner(lease)));
-                        continue;
-                    }
-                    Decision::Forbidden => RpcError::permission_missing(*permission).into(),
-                    Decision::OutOfScope => act.hidden.into(),
-                };
-            if let Some(name) = act.name {
-                let refused = Record::refused(Actor::Person(act.me), name);
-                let mut transaction = self.pool.begin().await?;
-                let record = refused.within(organization.as_str());
-                self.trail.append(&mut transaction, &record).await?;
-                transaction.commit().await?;
-            }
-            return Err(error);
+        let asked = self.authority.ask_all(act.me.as_uuid(), organization, act.needs).await?;
+        let refused = match asked {
+            Ok(lease) => return Ok(lease),
+            Err(refused) => refused,
+        };
+        if let Some(name) = act.name {
+            let record = Record::refused(Actor::Person(act.me), name);
+            let mut transaction = self.pool.begin().await?;
+            self.trail.append(&mut transaction, &record.within(organization.as_str())).await?;
+            transaction.commit().await?;
         }
-        first.ok_or(Error::Inconsistent("act"))
+        Err(match refused {
+            Refused::Missing(permission) => RpcError::permission_missing(permission).into(),
+            Refused::OutOfScope => act.hidden.into(),
+        })
     }
 }

@@ -144,34 +144,33 @@ pub(crate) async fn full_since(
     .await?)
 }
 
+macro_rules! select {
+    ($rest:literal $(, $value:expr)*) => {
+        sqlx::query_as!(
+            Row,
+            "SELECT import_id, organization_code, started_by, file_name, size_bytes, sha256, pieces,
+                    state, cancelled_in, failure, rows, done_to, rows_done, rows_new,
+                    rows_registered, rows_unchanged, rows_updated, rows_rejected, created_at,
+                    ended_at, file_expires_at, lease, attempts
+             FROM registration.roster_import "
+                + $rest
+            $(, $value)*
+        )
+    };
+}
+
 /// An import.
 #[tracing::instrument(name = "db.roster_import.find", skip_all)]
 pub(crate) async fn find(executor: impl PgExecutor<'_>, id: Uuid) -> Result<Option<Import>> {
-    sqlx::query_as!(
-        Row,
-        "SELECT import_id, organization_code, started_by, file_name, size_bytes, sha256, pieces,
-                state, cancelled_in, failure, rows, done_to, rows_done, rows_new,
-                rows_registered, rows_unchanged, rows_updated, rows_rejected, created_at,
-                ended_at, file_expires_at, lease, attempts
-         FROM registration.roster_import WHERE import_id = $1",
-        id,
-    )
-    .fetch_optional(executor)
-    .await?
-    .map(Import::try_from)
-    .transpose()
+    let row = select!("WHERE import_id = $1", id).fetch_optional(executor).await?;
+    row.map(Import::try_from).transpose()
 }
 
 /// The same, and locks it until the transaction ends.
 #[tracing::instrument(name = "db.roster_import.lock", skip_all)]
 pub(crate) async fn lock(transaction: &mut PgConnection, id: Uuid) -> Result<Option<Import>> {
-    sqlx::query_scalar!(
-        "SELECT import_id FROM registration.roster_import WHERE import_id = $1 FOR UPDATE",
-        id,
-    )
-    .fetch_optional(&mut *transaction)
-    .await?;
-    find(transaction, id).await
+    let row = select!("WHERE import_id = $1 FOR UPDATE", id).fetch_optional(transaction).await?;
+    row.map(Import::try_from).transpose()
 }
 
 /// Locks an import for whoever has the lease; `None` if it went on without him.
@@ -211,23 +210,13 @@ pub(crate) async fn list(
     before: Uuid,
     limit: i64,
 ) -> Result<Vec<Import>> {
-    sqlx::query_as!(
-        Row,
-        "SELECT import_id, organization_code, started_by, file_name, size_bytes, sha256, pieces,
-                state, cancelled_in, failure, rows, done_to, rows_done, rows_new,
-                rows_registered, rows_unchanged, rows_updated, rows_rejected, created_at,
-                ended_at, file_expires_at, lease, attempts
-         FROM registration.roster_import WHERE organization_code = $1 AND import_id < $2
-         ORDER BY import_id DESC LIMIT $3",
+    let rows = select!(
+        "WHERE organization_code = $1 AND import_id < $2 ORDER BY import_id DESC LIMIT $3",
         organization.as_str(),
         before,
-        limit,
-    )
-    .fetch_all(executor)
-    .await?
-    .into_iter()
-    .map(Import::try_from)
-    .collect()
+        limit
+    );
+    rows.fetch_all(executor).await?.into_iter().map(Import::try_from).collect()
 }
 
 /// Notes that identity keeps a piece of an import that is locked.

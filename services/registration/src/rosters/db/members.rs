@@ -67,15 +67,6 @@ pub(crate) struct Left {
     pub(crate) at: OffsetDateTime,
 }
 
-/// What becomes of somebody who is taken off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Gone {
-    /// Identity is to forget who has not registered.
-    Forget,
-    /// Identity has let go of the person.
-    Already,
-}
-
 fn partitions(ids: &[Uuid]) -> Vec<i16> {
     ids.iter().map(|id| Partition::of(*id).get()).collect()
 }
@@ -86,22 +77,27 @@ pub(crate) async fn now(executor: impl PgExecutor<'_>) -> Result<OffsetDateTime>
     Ok(sqlx::query_scalar!(r#"SELECT clock_timestamp() AS "now!""#).fetch_one(executor).await?)
 }
 
+macro_rules! standing {
+    ($rest:literal, $ids:expr) => {
+        sqlx::query_as!(
+            Standing,
+            r#"SELECT m.person_id, m.organization_code,
+                      m.forget IS NOT DISTINCT FROM 'ASKED' AS "forgetting!", m.gone_at,
+                      m.import_id, m.row_number
+               FROM registration.roster_member m
+               JOIN unnest($1::smallint[], $2::uuid[]) AS l (partition, person_id)
+                 ON m.partition = l.partition AND m.person_id = l.person_id "#
+                + $rest,
+            &partitions($ids),
+            $ids,
+        )
+    };
+}
+
 /// Where people stand; who was never on a roster is left out.
 #[tracing::instrument(name = "db.roster_member.standing", skip_all)]
 pub(crate) async fn standing(executor: impl PgExecutor<'_>, ids: &[Uuid]) -> Result<Vec<Standing>> {
-    Ok(sqlx::query_as!(
-        Standing,
-        r#"SELECT m.person_id, m.organization_code,
-                  m.forget IS NOT DISTINCT FROM 'ASKED' AS "forgetting!", m.gone_at,
-                  m.import_id, m.row_number
-           FROM registration.roster_member m
-           JOIN unnest($1::smallint[], $2::uuid[]) AS l (partition, person_id)
-             ON m.partition = l.partition AND m.person_id = l.person_id"#,
-        &partitions(ids),
-        ids,
-    )
-    .fetch_all(executor)
-    .await?)
+    Ok(standing!("", ids).fetch_all(executor).await?)
 }
 
 /// Makes rows of people who have none, and locks them all, in the order of their keys: of two
@@ -119,24 +115,17 @@ pub(crate) async fn hold(transaction: &mut PgConnection, ids: &[Uuid]) -> Result
     )
     .execute(&mut *transaction)
     .await?;
-    lock_members(&mut *transaction, ids).await?;
-    standing(transaction, ids).await
+    lock_members(transaction, ids).await
 }
 
-/// Locks those who have rows, in the order of their keys.
+/// Locks those who have rows, in the order of their keys, and tells where they stand.
 #[tracing::instrument(name = "db.roster_member.lock", skip_all)]
-pub(crate) async fn lock_members(transaction: &mut PgConnection, ids: &[Uuid]) -> Result<()> {
-    sqlx::query_scalar!(
-        "SELECT m.person_id FROM registration.roster_member m
-         JOIN unnest($1::smallint[], $2::uuid[]) AS l (partition, person_id)
-           ON m.partition = l.partition AND m.person_id = l.person_id
-         ORDER BY m.partition, m.person_id FOR UPDATE OF m",
-        &partitions(ids),
-        ids,
-    )
-    .fetch_all(transaction)
-    .await?;
-    Ok(())
+pub(crate) async fn lock_members(
+    transaction: &mut PgConnection,
+    ids: &[Uuid],
+) -> Result<Vec<Standing>> {
+    let ordered = standing!("ORDER BY m.partition, m.person_id FOR UPDATE OF m", ids);
+    Ok(ordered.fetch_all(transaction).await?)
 }
 
 /// Puts people on a roster whose rows are locked and on none.
@@ -182,10 +171,10 @@ pub(crate) async fn take_off(
     organization: Option<&OrganizationCode>,
     ids: &[Uuid],
     left: Left,
-    gone: Gone,
 ) -> Result<Vec<Member>> {
     let (by, request_id) = left.by.map(|(by, id)| (by.as_uuid(), id.as_uuid())).unzip();
-    let forget = (gone == Gone::Forget).then_some("DUE");
+    // Whom nobody has taken off, identity has let go of: there is nobody to forget.
+    let forget = left.by.is_some().then_some("DUE");
     sqlx::query!(
         "INSERT INTO registration.roster_leaving
              (partition, person_id, revision, organization_code, since, ends_in, left_at, reason,

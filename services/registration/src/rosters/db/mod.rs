@@ -10,7 +10,7 @@ pub(crate) use imports::{
     restart, set_rows, set_state, uploaded,
 };
 pub(crate) use members::{
-    Gone, Joining, Left, Listed, Member, Standing, ask_to_forget, erase, forgotten, hold, join,
+    Joining, Left, Listed, Member, Standing, ask_to_forget, erase, forgotten, hold, join,
     left_by_request, let_go, listed, lock_members, now, put_off_forgetting, returned, standing,
     take_off, told_after, unclaimed,
 };

@@ -55,7 +55,7 @@ fn membership_ends_with_the_month_of_the_29th_birthday() {
     {
         assert_eq!(problems(&person(2, "汪小雨", &born(birth, 123), "")), expected, "{birth}");
     }
-    assert_eq!(month(TODAY), "2026-11");
+    assert_eq!(month_of(TODAY), "2026-11");
     assert!(is_month("2026-11") && !is_month("2026-13") && !is_month("26-11") && !is_month("x"));
 }
 
