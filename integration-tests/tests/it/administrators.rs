@@ -271,7 +271,7 @@ async fn a_role_reaches_what_lies_below_and_once_its_end_is_answered_it_counts_n
     // Sent again, the same call has the same answer, at once.
     let begin = Instant::now();
     first.revoke_grant(patiently()).await.unwrap();
-    assert!(begin.elapsed() < Duration::from_secs(3));
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
     assert_recorded(site, id, first_id).await;
     replica.stop().await;
     suite.stop().await;

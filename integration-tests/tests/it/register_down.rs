@@ -10,8 +10,9 @@ use zhiyuan_testkit::{Person, person};
 use crate::harness::client::{moment, now};
 use crate::harness::{Client, Own, database};
 
-/// A form is answered within that, whatever the register does.
-const IN_TIME: Duration = Duration::from_secs(5);
+/// A form is answered within that, whatever the register does: a third of the time for which
+/// a register that never answers holds the connection, and room for a busy machine.
+const IN_TIME: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_registers_while_the_register_is_down_is_told_when_it_is_done() {
