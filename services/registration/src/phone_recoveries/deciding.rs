@@ -17,8 +17,8 @@ use zhiyuan_rpc::Error as RpcError;
 
 use super::permission::{Allowed, Ground};
 use super::{
-    Accounts, Administrators, LOOK_AGAIN, Limits, PHONE_AWAITED, Reason, Recovery, Refusal, Step,
-    TRY_AGAIN, VOLUNTEER_WINDOW, WINDOW, db,
+    Accounts, Administrators, Fault, LOOK_AGAIN, Limits, PHONE_AWAITED, Reason, Recovery, Refusal,
+    Step, TRY_AGAIN, VOLUNTEER_WINDOW, WINDOW, db,
 };
 use crate::error::{Error, Result};
 use crate::requests::Command;
@@ -85,13 +85,13 @@ impl Recoveries {
         };
         let known = command.is_done(&mut *self.pool.acquire().await?, &self.digests).await?;
         if !known {
-            let volunteer = self.volunteer(start.volunteer_id, Error::RecoveryVolunteerNotFound);
+            let volunteer = self.volunteer(start.volunteer_id, Fault::VolunteerNotFound);
             let volunteer = volunteer.await?;
             let (id, organization) = (volunteer.id.as_uuid(), &volunteer.organization);
             if id == me {
-                return Err(Error::RecoveryOfSelf);
+                return Err(Fault::OfSelf.into());
             }
-            let hidden = Error::RecoveryVolunteerNotFound;
+            let hidden = Fault::VolunteerNotFound;
             let ground = Ground { other: None, given_by: Some(self.settled()) };
             let allowed = self.administrators.acts_on(me, (id, organization), ground).await?;
             let allowed = allowed.map_err(|unfit| unfit.into_error(hidden))?;
@@ -106,8 +106,8 @@ impl Recoveries {
         }
         let started = self.find(started.recovery_id).await?;
         match started.refusal {
-            Some(Refusal::Open) => Err(Error::RecoveryOpen),
-            Some(Refusal::Gone) => Err(Error::RecoveryVolunteerNotFound),
+            Some(Refusal::Open) => Err(Fault::Open.into()),
+            Some(Refusal::Gone) => Err(Fault::VolunteerNotFound.into()),
             None => Ok(started),
         }
     }
@@ -129,12 +129,12 @@ impl Recoveries {
         }
         let started = db::started_by(&mut transaction, me, now).await?;
         if let Some(wait) = wait_for(&started, self.limits.per_administrator, WINDOW, now) {
-            return Err(Error::RecoveriesExhausted { wait });
+            return Err(Fault::TooMany { wait }.into());
         }
         let of_volunteer = db::started_of(&mut transaction, volunteer.id.as_uuid(), now).await?;
         let most = self.limits.per_volunteer;
         if let Some(wait) = wait_for(&of_volunteer, most, VOLUNTEER_WINDOW, now) {
-            return Err(Error::RecoveriesOfVolunteerExhausted { wait });
+            return Err(Fault::TooManyOfVolunteer { wait }.into());
         }
         command.note(&mut transaction, &self.digests, now).await?;
         let recovery_id = new_id(self.clock.as_ref());
@@ -179,10 +179,10 @@ impl Recoveries {
         if !known {
             let found = self.find(id).await?;
             if decided == Decided::Approve && found.volunteer_id == me {
-                return Err(Error::RecoveryOfSelf);
+                return Err(Fault::OfSelf.into());
             }
             let volunteer_id = VolunteerId::from(found.volunteer_id);
-            let volunteer = self.volunteer(volunteer_id, Error::RecoveryNotFound).await?;
+            let volunteer = self.volunteer(volunteer_id, Fault::NotFound).await?;
             let allowed = self.allowed(me, (&found, &volunteer), decided).await?;
             self.may_be(me, &found, decided).await?;
             let work = || self.try_decide(me, id, (decided, &command), (&volunteer, &allowed));
@@ -205,11 +205,11 @@ impl Recoveries {
         decided: Decided,
     ) -> Result<Allowed> {
         let (starter, organization) = (found.started_by, &volunteer.organization);
-        let hidden = Error::RecoveryNotFound;
+        let hidden = Fault::NotFound;
         match decided {
             Decided::Approve if starter == me => {
                 self.administrators.manages(me, organization, hidden).await?;
-                Err(Error::RecoveryNeedsAnother)
+                Err(Fault::NeedsAnother.into())
             }
             Decided::Approve => {
                 let whom = (volunteer.id.as_uuid(), organization);
@@ -220,7 +220,7 @@ impl Recoveries {
                 // Whoever started it stands behind it still, and is none of this one's making.
                 let ground = Ground { other: Some(me), given_by };
                 let theirs = self.administrators.acts_on(starter, whom, ground).await?;
-                let theirs = theirs.map_err(|_unfit| Error::RecoveryNeedsAnother)?;
+                let theirs = theirs.map_err(|_unfit| Fault::NeedsAnother)?;
                 Ok(mine.and(theirs))
             }
             // To keep things as they are, nobody has to stand above.
@@ -245,8 +245,8 @@ impl Recoveries {
                 // Not told of it yet.
                 | PhoneRecoveryState::Unspecified,
             ) => Ok(()),
-            (Decided::Approve, _) => Err(Error::RecoveryNotWaiting),
-            (Decided::Cancel, _) => Err(Error::RecoveryOver),
+            (Decided::Approve, _) => Err(Fault::NotWaiting.into()),
+            (Decided::Cancel, _) => Err(Fault::Over.into()),
         }
     }
 
@@ -264,7 +264,7 @@ impl Recoveries {
         if command.is_done(&mut transaction, &self.digests).await? {
             return Ok(());
         }
-        let locked = db::lock(&mut transaction, id).await?.ok_or(Error::RecoveryNotFound)?;
+        let locked = db::lock(&mut transaction, id).await?.ok_or(Fault::NotFound)?;
         may_decide(me, &locked, decided)?;
         command.note(&mut transaction, &self.digests, now).await?;
         let next = now + TRY_AGAIN;
@@ -284,7 +284,7 @@ impl Recoveries {
     async fn check_ended_without_effect(&self, id: Uuid) -> Result<()> {
         let told = self.accounts.get(&[id]).await?;
         let completed = told.iter().any(|told| told.state() == PhoneRecoveryState::Completed);
-        if completed { Err(Error::RecoveryOver) } else { Ok(()) }
+        if completed { Err(Fault::Over.into()) } else { Ok(()) }
     }
 
     /// Lets identity begin a recovery, and stores what it made of it.
@@ -325,13 +325,13 @@ impl Recoveries {
     /// # Errors
     /// `RecoveryNotFound`.
     pub(super) async fn find(&self, id: Uuid) -> Result<Recovery> {
-        db::find(&self.pool, id).await?.ok_or(Error::RecoveryNotFound)
+        db::find(&self.pool, id).await?.ok_or(Fault::NotFound.into())
     }
 
     /// A volunteer who is shown, and whose account is not closed.
-    pub(super) async fn volunteer(&self, id: VolunteerId, hidden: Error) -> Result<Volunteer> {
+    pub(super) async fn volunteer(&self, id: VolunteerId, hidden: Fault) -> Result<Volunteer> {
         let found = volunteers::db::find(&self.pool, id).await?;
-        found.filter(|one| one.state == State::Active && !one.closed).ok_or(hidden)
+        found.filter(|one| one.state == State::Active && !one.closed).ok_or(hidden.into())
     }
 
     /// Keeps a volunteer with the organization that was asked about until the transaction
@@ -378,12 +378,12 @@ fn wait_for(
 fn may_decide(me: Uuid, found: &Recovery, decided: Decided) -> Result<()> {
     match (decided, found.step) {
         (Decided::Cancel, Step::Cancelling | Step::Cancelled | Step::Refused) => {
-            Err(Error::RecoveryOver)
+            Err(Fault::Over.into())
         }
         (Decided::Cancel, Step::Starting | Step::Started | Step::Approving | Step::Approved) => {
             Ok(())
         }
-        (Decided::Approve, _) if found.started_by == me => Err(Error::RecoveryNeedsAnother),
+        (Decided::Approve, _) if found.started_by == me => Err(Fault::NeedsAnother.into()),
         (Decided::Approve, Step::Started) => Ok(()),
         (
             Decided::Approve,
@@ -393,7 +393,7 @@ fn may_decide(me: Uuid, found: &Recovery, decided: Decided) -> Result<()> {
             | Step::Cancelling
             | Step::Cancelled
             | Step::Refused,
-        ) => Err(Error::RecoveryNotWaiting),
+        ) => Err(Fault::NotWaiting.into()),
     }
 }
 

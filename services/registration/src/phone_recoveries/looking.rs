@@ -10,7 +10,7 @@ use zhiyuan_postgres::again;
 use zhiyuan_rpc::wire::from_timestamp;
 
 use super::permission::Ground;
-use super::{LOOK_AGAIN, Recoveries, Recovery, Step, TRY_AGAIN, db};
+use super::{Fault, LOOK_AGAIN, Recoveries, Recovery, Step, TRY_AGAIN, db};
 use crate::error::{Error, Result};
 
 /// Recoveries of one volunteer that are asked for at once.
@@ -30,7 +30,7 @@ impl Recoveries {
         match last.map(|at| at + self.limits.objection_pause - now) {
             Some(wait) if wait.is_positive() => {
                 let wait = wait.try_into().unwrap_or_default();
-                Err(Error::RecoveriesOfVolunteerExhausted { wait })
+                Err(Fault::TooManyOfVolunteer { wait }.into())
             }
             Some(_) | None => Ok(()),
         }
@@ -53,8 +53,8 @@ impl Recoveries {
     async fn is_stood_behind(&self, recovery: &Recovery) -> Result<bool> {
         let approver = recovery.approved_by.ok_or(Error::Inconsistent("phone_recovery"))?;
         let id = VolunteerId::from(recovery.volunteer_id);
-        let volunteer = match self.volunteer(id, Error::RecoveryNotFound).await {
-            Err(Error::RecoveryNotFound) => return Ok(false),
+        let volunteer = match self.volunteer(id, Fault::NotFound).await {
+            Err(Error::PhoneRecovery(Fault::NotFound)) => return Ok(false),
             volunteer => volunteer?,
         };
         let whom = (recovery.volunteer_id, &volunteer.organization);
@@ -72,7 +72,7 @@ impl Recoveries {
         let now = self.clock.now();
         let mut connection = self.pool.acquire().await?;
         let mut transaction = connection.begin().await?;
-        let locked = db::lock(&mut transaction, id).await?.ok_or(Error::RecoveryNotFound)?;
+        let locked = db::lock(&mut transaction, id).await?.ok_or(Fault::NotFound)?;
         if locked.step != Step::Approved {
             return Ok(());
         }

@@ -6,6 +6,7 @@
 
 pub(crate) mod db;
 mod deciding;
+mod fault;
 pub(crate) mod grpc;
 mod identity;
 pub(crate) mod job;
@@ -14,6 +15,7 @@ mod permission;
 mod showing;
 
 pub(crate) use deciding::Recoveries;
+pub(crate) use fault::Fault;
 pub(crate) use identity::Accounts;
 pub(crate) use permission::Administrators;
 

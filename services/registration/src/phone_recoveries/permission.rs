@@ -12,6 +12,7 @@ use zhiyuan_domain::OrganizationCode;
 use zhiyuan_rpc::authority::{Authority, Decision, Lease};
 use zhiyuan_rpc::{Error as RpcError, Remote, SuiteChannel};
 
+use super::Fault;
 use crate::error::{Error, Result};
 
 /// Asks orgtree.
@@ -47,13 +48,13 @@ pub(super) enum Unfit {
 
 impl Unfit {
     /// What the administrator is told, who is told of nothing that is out of scope.
-    pub(super) fn into_error(self, hidden: Error) -> Error {
+    pub(super) fn into_error(self, hidden: Fault) -> Error {
         match self {
-            Self::OutOfScope => hidden,
+            Self::OutOfScope => hidden.into(),
             Self::Missing => RpcError::permission_missing(Permission::ManageMembers).into(),
-            Self::Below => Error::RecoveryOfAdministrator,
-            Self::Young => Error::RecoveryGrantTooNew,
-            Self::OfOther => Error::RecoveryNeedsAnother,
+            Self::Below => Fault::OfAdministrator.into(),
+            Self::Young => Fault::GrantTooNew.into(),
+            Self::OfOther => Fault::NeedsAnother.into(),
         }
     }
 }
@@ -130,13 +131,13 @@ impl Administrators {
         &self,
         administrator: Uuid,
         organization: &OrganizationCode,
-        hidden: Error,
+        hidden: Fault,
     ) -> Result<Lease> {
         let permission = Permission::ManageMembers;
         match self.authority.ask(administrator, organization, permission).await? {
             Decision::Allowed(lease) => Ok(lease),
             Decision::Forbidden => Err(RpcError::permission_missing(permission).into()),
-            Decision::OutOfScope => Err(hidden),
+            Decision::OutOfScope => Err(hidden.into()),
         }
     }
 

@@ -8,7 +8,7 @@ use zhiyuan_contracts::registration::v1::PhoneRecovery;
 use zhiyuan_domain::{OrganizationCode, VolunteerId};
 use zhiyuan_rpc::wire::timestamp;
 
-use super::{Recoveries, Recovery, Step, db};
+use super::{Fault, Recoveries, Recovery, Step, db};
 use crate::error::{Error, Result};
 
 impl Recoveries {
@@ -19,9 +19,9 @@ impl Recoveries {
     pub(crate) async fn get(&self, me: Uuid, id: Uuid) -> Result<PhoneRecovery> {
         let found = self.find(id).await?;
         let volunteer_id = VolunteerId::from(found.volunteer_id);
-        let volunteer = self.volunteer(volunteer_id, Error::RecoveryNotFound).await?;
+        let volunteer = self.volunteer(volunteer_id, Fault::NotFound).await?;
         let organization = &volunteer.organization;
-        self.administrators.manages(me, organization, Error::RecoveryNotFound).await?;
+        self.administrators.manages(me, organization, Fault::NotFound).await?;
         self.render_in(&found, organization).await
     }
 
@@ -36,7 +36,7 @@ impl Recoveries {
         before: Option<Uuid>,
         limit: i64,
     ) -> Result<Vec<Recovery>> {
-        let hidden = Error::RecoveryOrganizationNotFound;
+        let hidden = Fault::OrganizationNotFound;
         self.administrators.manages(me, organization, hidden).await?;
         db::of_organization(&self.pool, organization, before, limit).await
     }
@@ -44,7 +44,7 @@ impl Recoveries {
     /// A recovery as it stands after a command.
     pub(crate) async fn render(&self, recovery: &Recovery) -> Result<PhoneRecovery> {
         let volunteer_id = VolunteerId::from(recovery.volunteer_id);
-        let volunteer = self.volunteer(volunteer_id, Error::RecoveryNotFound).await?;
+        let volunteer = self.volunteer(volunteer_id, Fault::NotFound).await?;
         self.render_in(recovery, &volunteer.organization).await
     }
 

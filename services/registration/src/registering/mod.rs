@@ -15,6 +15,7 @@ pub(crate) mod organizations;
 pub(crate) mod refusal;
 pub(crate) mod saga;
 pub(crate) mod schedule;
+mod telling;
 #[cfg(test)]
 mod tests;
 
