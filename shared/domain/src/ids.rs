@@ -1,6 +1,7 @@
 //! Ids: UUIDs with a type for each thing they name, and the partition that an id falls into.
 
 use sha2::{Digest as _, Sha256};
+use time::OffsetDateTime;
 use uuid::{NoContext, Timestamp, Uuid};
 
 use crate::clock::Clock;
@@ -13,6 +14,13 @@ pub fn new_id(clock: &dyn Clock) -> Uuid {
     // A clock before 1970 is a broken clock: its ids are still unique.
     let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.nanosecond()))
+}
+
+/// The least id that [`new_id`] can make in the millisecond of `at`: all that were made before
+/// are less, by the order of their bytes, which is also that of PostgreSQL.
+pub fn least_id_of(at: OffsetDateTime) -> Uuid {
+    let milliseconds = u128::try_from(at.unix_timestamp_nanos() / 1_000_000).unwrap_or(0);
+    Uuid::from_u128(milliseconds << 80)
 }
 
 /// Why an id was refused.
@@ -189,6 +197,17 @@ mod tests {
         assert_eq!(nanos, 123_000_000);
         clock.advance(std::time::Duration::from_millis(1));
         assert!(new_id(&clock) > one.max(two));
+    }
+
+    #[test]
+    fn ids_of_before_are_less_than_the_least_of_a_moment() {
+        let clock = ManualClock::new(datetime!(2026-11-23 12:00:00.123_456 UTC));
+        let before = new_id(&clock);
+        assert!(least_id_of(clock.now()) < before, "of its own millisecond");
+        clock.advance(std::time::Duration::from_millis(1));
+        let least = least_id_of(clock.now());
+        assert!(before < least && least < new_id(&clock));
+        assert_eq!(least_id_of(datetime!(1960-01-01 0:00 UTC)), Uuid::nil());
     }
 
     #[test]

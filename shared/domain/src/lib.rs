@@ -27,7 +27,7 @@ pub use guardian::{InvalidGuardian, Ward};
 pub use id_number::{IdNumber, IdNumberKind, InvalidIdNumber, Sex};
 pub use ids::{
     AccountId, ChallengeId, EnrolmentId, InvalidId, Partition, RecoveryId, RequestId, RosterFileId,
-    VolunteerId, new_id,
+    VolunteerId, least_id_of, new_id,
 };
 pub use long_number::holds_long_number;
 pub use mobile::{InvalidMobile, Mobile};

@@ -313,6 +313,33 @@ pub(super) async fn shown(conn: &mut PgConnection, ids: &[Uuid]) -> Result<Vec<S
     .await?)
 }
 
+/// Some of those who are on a roster, with ids between two, in their order.
+#[tracing::instrument(name = "db.roster_person.between", skip_all)]
+pub(super) async fn between(
+    conn: &mut PgConnection,
+    after: Uuid,
+    before: Uuid,
+    limit: i64,
+) -> Result<Vec<Uuid>> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT found.person_id AS "person_id!"
+           FROM generate_series(0, $4::integer - 1) AS s (partition)
+           CROSS JOIN LATERAL (
+               SELECT p.person_id FROM identity.roster_person p
+               WHERE p.partition = s.partition::smallint
+                 AND p.person_id > $1 AND p.person_id < $2
+               ORDER BY p.person_id LIMIT $3
+           ) AS found
+           ORDER BY found.person_id LIMIT $3"#,
+        after,
+        before,
+        limit,
+        i32::from(Partition::COUNT),
+    )
+    .fetch_all(conn)
+    .await?)
+}
+
 /// Forgets what rosters say of people, and frees the numbers of those who are on a roster and
 /// nothing else: who those were, in one order. Whose number an enrolment has claimed is nobody
 /// any more if it comes to nothing.

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use time::OffsetDateTime;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1 as wire;
@@ -87,6 +88,22 @@ fn parse_people(asked: &[String]) -> Result<Vec<Uuid>, RpcError> {
     let ids = ids.map(|id| id.as_uuid()).collect();
     fields.finish()?;
     Ok(ids)
+}
+
+fn parse_list(request: &wire::ListRosterPeopleRequest) -> Result<(Uuid, OffsetDateTime), RpcError> {
+    let mut fields = Fields::new();
+    let after = match &*request.after_person_id {
+        "" => Some(Uuid::nil()),
+        id => fields.take("after_person_id", VolunteerId::parse(id)).map(|id| id.as_uuid()),
+    };
+    let before = fields.take_time("made_before", request.made_before.as_ref());
+    if before == Some(None) {
+        fields.refuse("made_before", "TIME_REQUIRED", "请填写时间");
+    }
+    match (after, before.flatten()) {
+        (Some(after), Some(before)) => Ok((after, before)),
+        _ => Err(fields.into_error()),
+    }
 }
 
 fn place_of(fields: &mut Fields, file_id: &str, index: i32) -> Option<Place> {
@@ -197,5 +214,15 @@ impl RosterService for RosterRpc {
     ) -> Result<Response<wire::ForgetRosterPeopleResponse>, Status> {
         self.rosters.forget(&parse_people(&request.get_ref().person_ids)?).await?;
         Ok(Response::new(wire::ForgetRosterPeopleResponse {}))
+    }
+
+    async fn list_roster_people(
+        &self,
+        request: Request<wire::ListRosterPeopleRequest>,
+    ) -> Result<Response<wire::ListRosterPeopleResponse>, Status> {
+        let (after, before) = parse_list(request.get_ref())?;
+        let ids = self.rosters.made_known(after, before).await?;
+        let person_ids = ids.iter().map(Uuid::to_string).collect();
+        Ok(Response::new(wire::ListRosterPeopleResponse { person_ids }))
     }
 }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 
+use time::OffsetDateTime;
 use uuid::Uuid;
-use zhiyuan_domain::PersonName;
+use zhiyuan_domain::{PersonName, least_id_of};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::chain;
 
-use super::{Rosters, db};
+use super::{MOST, Rosters, db};
 use crate::error::{Error, Result};
 use crate::keys::Column;
 
@@ -43,6 +44,18 @@ impl Rosters {
             });
         }
         Ok(people)
+    }
+
+    /// Those who were made known after somebody, and before a time, and have not registered;
+    /// [`MOST`] at most.
+    pub(crate) async fn made_known(
+        &self,
+        after: Uuid,
+        before: OffsetDateTime,
+    ) -> Result<Vec<Uuid>> {
+        let most = i64::try_from(MOST).unwrap_or(i64::MAX);
+        let mut conn = self.pool.acquire().await?;
+        db::between(&mut conn, after, least_id_of(before), most).await
     }
 
     /// Forgets those of the people who have not registered.

@@ -6,14 +6,17 @@ mod files;
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use time::OffsetDateTime;
 use tonic::Status;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::roster_service_client::RosterServiceClient;
 use zhiyuan_contracts::identity::v1::{
     AccountChanged, BatchGetRosterPeopleRequest, ForgetRosterPeopleRequest,
-    ImportRosterRowsRequest, RosterPerson, RosterProblem, RosterRow, RosterVerdict,
+    ImportRosterRowsRequest, ListRosterPeopleRequest, RosterPerson, RosterProblem, RosterRow,
+    RosterVerdict,
 };
-use zhiyuan_domain::PersonName;
+use zhiyuan_domain::{Clock as _, PersonName};
+use zhiyuan_rpc::wire::timestamp;
 use zhiyuan_rpc::{Remote, SuiteChannel};
 use zhiyuan_testkit::{Person, person};
 
@@ -215,6 +218,36 @@ async fn validating_changes_nothing_and_answers_what_would_be() {
     let kept = identity.import_one(row(1, &person(1))).await;
     assert!(kept.name_changed);
     assert_eq!(identity.roster_people(&[person_id(&known)]).await[0].masked_name, "另*");
+}
+
+#[tokio::test]
+async fn people_are_listed_in_the_order_in_which_they_were_made_known() {
+    let identity = Identity::start().await;
+    let list = async |after_person_id: &str, before: OffsetDateTime| {
+        let made_before = Some(timestamp(before));
+        let request =
+            ListRosterPeopleRequest { after_person_id: after_person_id.to_owned(), made_before };
+        identity.rosters().list_roster_people(request).await
+    };
+    let people =
+        async |after: &str, before| list(after, before).await.unwrap().into_inner().person_ids;
+    let mut all = Vec::new();
+    for n in 1..=3 {
+        all.push(identity.import_one(row(2, &person(n))).await.person_id);
+        identity.clock.advance(std::time::Duration::from_secs(60));
+    }
+    let now = identity.clock.now();
+    assert_eq!(people("", now).await, all);
+    assert_eq!(people(&all[0], now).await, all[1..]);
+    assert_eq!(people("", now - time::Duration::seconds(90)).await, all[..2]);
+    assert_eq!(people(&all[2], now).await, [""; 0]);
+    identity.forget(&[all[1].parse().unwrap()]).await;
+    assert_eq!(people("", now).await, [all[0].clone(), all[2].clone()]);
+
+    assert_eq!(reason(&list("somebody", now).await.unwrap_err()), "INVALID_FIELDS");
+    let no_time = ListRosterPeopleRequest::default();
+    let status = identity.rosters().list_roster_people(no_time).await.unwrap_err();
+    assert_eq!(reason(&status), "INVALID_FIELDS");
 }
 
 #[tokio::test]

@@ -40,6 +40,9 @@ pub(crate) async fn run(
         if let Err(error) = rosters.carry_on_due(&stop).instrument(span.clone()).await {
             tracing::warn!(error = chain(&error), "failed to look for imports of rosters");
         }
+        if let Err(error) = rosters.look_for_strays().instrument(span.clone()).await {
+            tracing::warn!(error = chain(&error), "failed to look for people on no roster");
+        }
         if let Err(error) = rosters.forget_due().instrument(span.clone()).await {
             tracing::warn!(error = chain(&error), "failed to have identity forget people");
         }

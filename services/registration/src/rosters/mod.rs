@@ -20,6 +20,7 @@ mod people;
 mod permission;
 mod showing;
 mod staged;
+mod strays;
 mod uploading;
 mod wire;
 

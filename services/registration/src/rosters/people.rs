@@ -2,13 +2,16 @@
 
 use std::collections::HashMap;
 
+use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::roster_service_client::RosterServiceClient;
 use zhiyuan_contracts::identity::v1::{
     BatchGetRosterPeopleRequest, ErrorReason, ForgetRosterPeopleRequest, GetRosterPieceRequest,
-    ImportRosterRowsRequest, PutRosterPieceRequest, RosterPerson, RosterRow, RosterVerdict,
+    ImportRosterRowsRequest, ListRosterPeopleRequest, PutRosterPieceRequest, RosterPerson,
+    RosterRow, RosterVerdict,
 };
 use zhiyuan_domain::{AccountId, Remark};
+use zhiyuan_rpc::wire::timestamp;
 use zhiyuan_rpc::{Remote, SuiteChannel};
 
 use super::Fault;
@@ -94,6 +97,21 @@ impl People {
             self.client.clone().batch_get_roster_people(request).await.map_err(Remote::from)?;
         let people = answer.into_inner().people.into_iter();
         people.map(|person| Ok((id_of(&person.person_id)?, person))).collect()
+    }
+
+    /// Some of those who are on rosters and have not registered, in the order in which they were
+    /// made known: after somebody, and before a time. [`AT_ONCE`] at most.
+    pub(super) async fn made_known(
+        &self,
+        after: Uuid,
+        before: OffsetDateTime,
+    ) -> Result<Vec<Uuid>> {
+        let request = ListRosterPeopleRequest {
+            after_person_id: after.to_string(),
+            made_before: Some(timestamp(before)),
+        };
+        let answer = self.client.clone().list_roster_people(request).await.map_err(Remote::from)?;
+        answer.into_inner().person_ids.iter().map(|id| id_of(id)).collect()
     }
 
     /// Forgets those who have not registered; [`AT_ONCE`] at most.

@@ -12,11 +12,15 @@ use zhiyuan_contracts::identity::v1::{
     BatchGetRosterPeopleRequest, BatchGetRosterPeopleResponse, DeleteRosterFileRequest,
     DeleteRosterFileResponse, ErrorReason, ForgetRosterPeopleRequest, ForgetRosterPeopleResponse,
     GetRosterPieceRequest, GetRosterPieceResponse, ImportRosterRowsRequest,
-    ImportRosterRowsResponse, PutRosterPieceRequest, PutRosterPieceResponse, RosterPerson,
-    RosterProblem, RosterVerdict,
+    ImportRosterRowsResponse, ListRosterPeopleRequest, ListRosterPeopleResponse,
+    PutRosterPieceRequest, PutRosterPieceResponse, RosterPerson, RosterProblem, RosterVerdict,
 };
+use zhiyuan_domain::Clock;
+use zhiyuan_rpc::wire::from_timestamp;
 use zhiyuan_rpc::{Code, Error};
 
+/// People of a page.
+pub(crate) const PAGE: usize = 2;
 /// Of everybody: nobody here is too old.
 pub(crate) const ENDS_IN: &str = "2035-05";
 
@@ -81,6 +85,14 @@ impl FakeRosters {
     pub(crate) fn know(&self, id_number: &str, name: &str, registered: bool) -> Uuid {
         let id = new_id();
         let person = Person { id, name: name.to_owned(), phone: String::new(), registered };
+        self.with(|state| state.people.insert(id_number.to_owned(), person));
+        id
+    }
+
+    /// Somebody who has not registered, made known by a clock.
+    pub(crate) fn know_at(&self, clock: &dyn Clock, id_number: &str) -> Uuid {
+        let id = zhiyuan_domain::new_id(clock);
+        let person = Person { id, name: "散客".into(), phone: String::new(), registered: false };
         self.with(|state| state.people.insert(id_number.to_owned(), person));
         id
     }
@@ -250,6 +262,26 @@ impl RosterService for FakeRosters {
                 state.forgotten.push(id);
             }
             Ok(ForgetRosterPeopleResponse {})
+        })
+        .await
+    }
+
+    async fn list_roster_people(
+        &self,
+        request: Request<ListRosterPeopleRequest>,
+    ) -> Result<Response<ListRosterPeopleResponse>, Status> {
+        let request = request.into_inner();
+        let before = from_timestamp(&request.made_before.unwrap()).unwrap();
+        let before = zhiyuan_domain::least_id_of(before).to_string();
+        self.call("list", |state| {
+            let people = state.people.values().filter(|person| !person.registered);
+            let mut person_ids: Vec<String> = people
+                .map(|person| person.id.to_string())
+                .filter(|id| *id > request.after_person_id && *id < before)
+                .collect();
+            person_ids.sort();
+            person_ids.truncate(PAGE);
+            Ok(ListRosterPeopleResponse { person_ids })
         })
         .await
     }

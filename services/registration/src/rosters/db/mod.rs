@@ -3,6 +3,7 @@
 mod imports;
 mod members;
 mod rows;
+mod strays;
 
 pub(crate) use imports::{
     begin_reading, delete_old, due, end_reading, expire_uploads, find, finish, found_by_request,
@@ -18,6 +19,7 @@ pub(super) use rows::{
     Row, count_problem, good, insert as insert_rows, list as list_rows, problems,
     update as update_rows,
 };
+pub(crate) use strays::{looked, take_look};
 
 #[cfg(test)]
 mod tests {

@@ -89,6 +89,52 @@ async fn what_identity_could_not_forget_is_asked_for_again() {
     assert!(service.rosters.with(|state| state.people.is_empty()));
 }
 
+/// Whom a batch made known whose process died, of an import that nobody went on with.
+#[tokio::test]
+async fn who_is_known_and_on_no_roster_for_days_is_forgotten() {
+    let service = Service::start(Recovery::On).await;
+    let secretary = Secretary::new(&service).await;
+    secretary.import(file([1, 2]).as_bytes()).await;
+    let strays: Vec<Uuid> =
+        (3..=7).map(|n| service.rosters.know_at(service.clock.as_ref(), &n.to_string())).collect();
+    let registered = service.rosters.register("8", "已注册");
+    service.rosters.fail("list", &[false]);
+    service.clock.advance(Duration::from_secs(7 * 24 * 3600));
+    service
+        .until("the young are looked for", async |it| {
+            it.clock.advance(Duration::from_secs(60));
+            it.rosters.calls("list") >= 3
+        })
+        .await;
+    assert_eq!(service.rosters.calls("forget"), 0);
+
+    service.clock.advance(Duration::from_secs(24 * 3600));
+    service
+        .until("they are forgotten", async |it| {
+            it.clock.advance(Duration::from_secs(60));
+            it.rosters.with(|state| state.forgotten.len()) >= strays.len()
+        })
+        .await;
+    let mut forgotten = service.rosters.with(|state| state.forgotten.clone());
+    forgotten.sort();
+    let mut expected = strays.clone();
+    expected.sort();
+    assert_eq!(forgotten, expected);
+    assert!(service.rosters.with(|state| state.people.values().any(|p| p.id == registered)));
+    assert_eq!(service.sql(MEMBERS).await, "2");
+
+    // Everybody is looked at once.
+    let calls = service.rosters.calls("list");
+    secretary.import(file([9]).as_bytes()).await;
+    service
+        .until("it is looked again", async |it| {
+            it.clock.advance(Duration::from_secs(600));
+            it.rosters.calls("list") > calls
+        })
+        .await;
+    assert_eq!(service.rosters.with(|state| state.forgotten.len()), strays.len());
+}
+
 #[tokio::test]
 async fn members_are_listed_by_whether_they_have_registered_and_are_too_old() {
     let service = Service::start(Recovery::On).await;
