@@ -7,12 +7,13 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::task::JoinSet;
 use tonic::Code;
 use uuid::Uuid;
+use zhiyuan_contracts::orgtree::v1::{GetRegionRequest, GetRegionResponse};
 use zhiyuan_contracts::registration::v1::{RegisterRequest, RegistrationState};
 use zhiyuan_testkit::person_of;
 
 use super::{assert_come_again, consent_texts, regions, until};
 use crate::harness::client::patiently;
-use crate::harness::{Client, Door, Processes, Settings, Site, database, shared};
+use crate::harness::{Client, Door, Own, Processes, Settings, Site, database, shared};
 
 /// How many sessions wait for a row of another one's.
 async fn waiting(site: &Site, table: &str) -> i64 {
@@ -94,6 +95,42 @@ async fn who_vanishes_in_the_middle_of_a_call_has_registered_once_or_not_at_all(
     .await
     .unwrap();
     assert_eq!(serials, [(5, 5)]);
+}
+
+/// Guarantee 29: from the caller through gateway and service down to the statement.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_statement_of_a_call_ends_with_its_deadline_or_its_caller_though_the_lock_is_held() {
+    const TABLE: &str = "orgtree.region";
+    let suite = Own::start("ended-statements").await;
+    let client = Client::of(&suite.site);
+    let mut holder = suite.site.main_database().await;
+    let mut transaction = holder.begin().await.unwrap();
+    sqlx::query("LOCK TABLE orgtree.region IN ACCESS EXCLUSIVE MODE")
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let waits = async || waiting(&suite.site, TABLE).await;
+    for turn in 0..2 {
+        let door = client.door(turn).clone();
+        let mut call = JoinSet::new();
+        call.spawn(async move { regions(&door).await });
+        until("the call waits", || async { waits().await == 1 }).await;
+        call.shutdown().await;
+        until("nobody waits for who is gone", || async { waits().await == 0 }).await;
+    }
+    let path = "/zhiyuan.orgtree.v1.RegionService/GetRegion";
+    let request = GetRegionRequest { code: "340104".to_owned() };
+    let ended = client
+        .grpc
+        .call_with::<_, GetRegionResponse>(path, &request, &[("grpc-timeout", "1S")])
+        .await
+        .unwrap_err();
+    assert_eq!((ended.code, &*ended.reason), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    until("nobody waits for what is over", || async { waits().await == 0 }).await;
+    // It was held all the time.
+    transaction.commit().await.unwrap();
+    regions(&client.grpc).await.unwrap();
+    suite.stop().await;
 }
 
 /// Whether somebody who calls a service now is told to come again, or finds nobody.

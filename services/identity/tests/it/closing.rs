@@ -1,5 +1,7 @@
 //! The end of an account.
 
+use std::time::Instant;
+
 use futures_util::future::join_all;
 use tonic::{Code, Response};
 use zhiyuan_contracts::identity::v1::account_service_client::AccountServiceClient;
@@ -220,9 +222,11 @@ async fn a_call_that_the_closing_overtakes_is_of_nobody_who_is_signed_in() {
     };
     let overtaken = async {
         let waiting = "SELECT count(*) FROM pg_stat_activity
-             WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT kek, wrapped%'";
+             WHERE wait_event_type = 'Lock' AND query LIKE '%FROM keys.data_key%'";
+        let begun = Instant::now();
         while identity.count(waiting).await < 3 {
-            tokio::task::yield_now().await;
+            assert!(begun.elapsed().as_secs() < 60, "they don't ask for the key");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         sqlx::query(
             "UPDATE identity.account SET state = 'CLOSED', closed_at = now(), name = NULL,
