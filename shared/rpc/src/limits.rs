@@ -16,8 +16,8 @@ use crate::error::Error;
 #[serde(deny_unknown_fields)]
 pub struct ClassSizes {
     /// All classes together, but for long-lived streams. The last quarter of it is not
-    /// for the suite's own calls, and the last eighth not for reads: who has least time
-    /// to wait is served longest.
+    /// for the suite's own calls, the last eighth not for reads, and the last sixteenth for
+    /// signing in alone: who has least time to wait is served longest.
     pub total: usize,
     /// `LIMIT_CLASS_READ`.
     pub read: usize,
@@ -146,8 +146,8 @@ impl ClassLimits {
         // Of the whole, how much is left to others.
         let (semaphore, left) = match class {
             LimitClass::Unspecified | LimitClass::Read => (&self.read, Some(total / 8)),
-            LimitClass::Write => (&self.write, Some(0)),
-            LimitClass::Message => (&self.message, Some(0)),
+            LimitClass::Write => (&self.write, Some(total / 16)),
+            LimitClass::Message => (&self.message, Some(total / 16)),
             LimitClass::Suite => (&self.suite, Some(total / 4)),
             // Most of the time it only waits.
             LimitClass::Stream => (&self.stream, None),
@@ -224,18 +224,28 @@ mod tests {
     }
 
     #[test]
-    fn near_the_limit_of_all_the_suite_goes_first_and_reads_next() {
-        let limits = ClassLimits::new(&sizes(16, 16));
+    fn near_the_limit_of_all_the_suite_goes_first_and_who_signs_in_last() {
+        use LimitClass::{Message, Read, SignIn, Suite, Write};
+        let limits = ClassLimits::new(&sizes(32, 32));
         let mut held = Vec::new();
         let mut refused = Vec::new();
-        for used in 0..=16 {
-            let open: Vec<_> = ALL.iter().filter(|class| limits.enter(**class).is_err()).collect();
-            refused.push((used, open.len()));
-            held.extend(limits.enter(LimitClass::Write));
+        for _used in 0..=32 {
+            let shut = ALL.into_iter().filter(|class| limits.enter(*class).is_err());
+            refused.push(shut.collect::<Vec<_>>());
+            held.extend(limits.enter(SignIn));
         }
-        assert_eq!(refused[11].1, 0, "{refused:?}");
-        assert_eq!((refused[12].1, refused[14].1), (1, 2), "{refused:?}");
-        assert!(limits.enter(LimitClass::Write).is_err());
+        for (used, expected) in [
+            (23, vec![]),
+            (24, vec![Suite]),
+            (27, vec![Suite]),
+            (28, vec![Read, Suite]),
+            (29, vec![Read, Suite]),
+            (30, vec![Read, Write, Message, Suite]),
+            (31, vec![Read, Write, Message, Suite]),
+            (32, vec![Read, Write, Message, Suite, SignIn]),
+        ] {
+            assert_eq!(refused[used], expected, "{used}");
+        }
         assert!(limits.enter(LimitClass::Stream).is_ok());
         held.clear();
         assert!(ALL.iter().all(|class| limits.enter(*class).is_ok()));
