@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use prost_types::FieldMask;
 use sqlx::PgConnection;
+use tonic::Code;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::{
     CloseMyAccountRequest, CloseMyAccountResponse, SendSmsCodeRequest, SendSmsCodeResponse,
@@ -68,7 +69,7 @@ async fn who_changes_the_organization_is_counted_there_and_no_longer_here() {
         assert_eq!(profile.volunteer_number, volunteer.volunteer_number);
         assert_eq!(profile.name, volunteer.name);
         assert_eq!(profile.organization_code, ORGANIZATION);
-        assert_eq!(profile.details.unwrap().region_code, REGION);
+        assert_eq!(profile.details.as_ref().unwrap().region_code, REGION);
 
         let before = assert_recounted(&suite.site).await;
         let here = |counts: &crate::counts::Counts, code: &str| {
@@ -78,6 +79,7 @@ async fn who_changes_the_organization_is_counted_there_and_no_longer_here() {
         let request = ChangeMyOrganizationRequest {
             request_id: Uuid::new_v4().to_string(),
             organization_code: ELSEWHERE.to_owned(),
+            etag: profile.etag,
         };
         // Sent again, it moves nobody a second time.
         for _ in 0..2 {
@@ -105,6 +107,35 @@ async fn who_changes_the_organization_is_counted_there_and_no_longer_here() {
         assert_eq!(refused.reason, "REQUEST_ID_REUSED");
     }
     suite.stop().await;
+}
+
+/// Row 21 of registration, through gateway and service.
+#[tokio::test]
+async fn registration_21_change_to_an_organization_that_takes_nobody() {
+    let site = crate::harness::shared();
+    let somebody = crate::harness::caller::registered(&site).await;
+    let bearer = sign_in(&site, &somebody).await;
+    let doors = [Door::grpc(site.addresses.gateway), Door::grpc(site.addresses.registration)];
+    for door in &doors {
+        let caller = Person { door, bearer: bearer.clone() };
+        for (code, status, reason) in [
+            ("AH-999", Code::NotFound, "ORGANIZATION_NOT_FOUND"),
+            ("AH-340100", Code::FailedPrecondition, "ORGANIZATION_TAKES_NO_REGISTRATIONS"),
+            ("?", Code::InvalidArgument, "INVALID_FIELDS"),
+        ] {
+            let request = ChangeMyOrganizationRequest {
+                request_id: Uuid::new_v4().to_string(),
+                organization_code: code.to_owned(),
+                etag: String::new(),
+            };
+            let refused = caller
+                .call::<_, ChangeMyOrganizationResponse>("ChangeMyOrganization", &request)
+                .await
+                .unwrap_err();
+            assert_eq!((refused.code, &*refused.reason), (status, reason));
+        }
+        assert_eq!(caller.profile().await.organization_code, ORGANIZATION);
+    }
 }
 
 /// As a page sends it: names in lowerCamelCase, in the mask too.

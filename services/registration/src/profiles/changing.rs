@@ -6,12 +6,12 @@
 use sqlx::{Connection as _, PgPool};
 use zhiyuan_audit::{Actor, Record as Act, Trail};
 use zhiyuan_crypto::KeyedDigest;
-use zhiyuan_domain::{AccountId, OrganizationCode, RequestId, SharedClock, VolunteerId};
+use zhiyuan_domain::{AccountId, SharedClock, VolunteerId};
 use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::again;
 
 use super::accounts::Accounts;
-use super::form::{Update, etag};
+use super::form::{NewOrganization, Update, etag};
 use super::{Record, db};
 use crate::error::{Error, Result};
 use crate::registering::organizations::Organizations;
@@ -97,22 +97,23 @@ impl Profiles {
     pub(crate) async fn change_organization(
         &self,
         id: VolunteerId,
-        request_id: RequestId,
-        organization: &OrganizationCode,
+        new: &NewOrganization,
     ) -> Result<()> {
+        let mut says = vec![("organization_code", new.organization.as_str().as_bytes().to_vec())];
+        says.extend(new.revision.map(|revision| ("etag", etag(revision).into_bytes())));
         let command = Command {
             caller: AccountId::from(id.as_uuid()),
             method: "registration.ChangeMyOrganization",
-            request_id,
-            says: vec![("organization_code", organization.as_str().as_bytes().to_vec())],
+            request_id: new.request_id,
+            says,
         };
         if self.is_done(&command).await? {
             return Ok(());
         }
-        if let Some(refusal) = self.organizations.refusal(organization).await? {
+        if let Some(refusal) = self.organizations.refusal(&new.organization).await? {
             return Err(Error::Refused(refusal));
         }
-        again(Error::is_lost, || self.try_change_organization(id, organization, &command)).await?;
+        again(Error::is_lost, || self.try_change_organization(id, new, &command)).await?;
         self.outbox.wake();
         Ok(())
     }
@@ -120,7 +121,7 @@ impl Profiles {
     async fn try_change_organization(
         &self,
         id: VolunteerId,
-        organization: &OrganizationCode,
+        new: &NewOrganization,
         command: &Command,
     ) -> Result<()> {
         let now = self.clock.now();
@@ -130,7 +131,11 @@ impl Profiles {
         if command.is_done(&mut transaction, &self.digests).await? {
             return Ok(());
         }
+        if new.revision.is_some_and(|revision| revision != locked.revision) {
+            return Err(Error::EtagStale);
+        }
         command.note(&mut transaction, &self.digests, now).await?;
+        let organization = &new.organization;
         if locked.organization != *organization {
             let changed = db::change_organization(&mut transaction, id, organization, now).await?;
             let act = by_owner(id, "registration.organization.changed")

@@ -1,8 +1,8 @@
 //! What somebody wants changed, every field parsed.
 
 use prost_types::FieldMask;
-use zhiyuan_contracts::registration::v1::UpdateMyProfileRequest;
-use zhiyuan_domain::{RegionCode, RequestId};
+use zhiyuan_contracts::registration::v1::{ChangeMyOrganizationRequest, UpdateMyProfileRequest};
+use zhiyuan_domain::{OrganizationCode, RegionCode, RequestId};
 use zhiyuan_rpc::Fields;
 
 use super::Change;
@@ -31,7 +31,7 @@ impl Update {
         let request_id = fields.take("request_id", RequestId::parse(&request.request_id));
         let revision = revision(&request.etag);
         if revision.is_none() {
-            fields.refuse("etag", "ETAG_INVALID", "资料的版本标记无效，请刷新页面后重新修改");
+            refuse_etag(&mut fields);
         }
         let change = change(&mut fields, request);
         let (Some(request_id), Some(revision)) = (request_id, revision) else {
@@ -40,6 +40,41 @@ impl Update {
         fields.finish()?;
         Ok(Self { request_id, revision, change })
     }
+}
+
+/// Another organization, chosen on a record.
+#[derive(Debug)]
+pub(crate) struct NewOrganization {
+    pub(crate) request_id: RequestId,
+    pub(crate) organization: OrganizationCode,
+    /// The revision of the record, if whoever chose says so.
+    pub(crate) revision: Option<i64>,
+}
+
+impl NewOrganization {
+    /// Parses all fields.
+    ///
+    /// # Errors
+    /// `INVALID_FIELDS` with all faults at once.
+    pub(crate) fn parse(request: &ChangeMyOrganizationRequest) -> Result<Self> {
+        let mut fields = Fields::new();
+        let request_id = fields.take("request_id", RequestId::parse(&request.request_id));
+        let organization =
+            fields.take("organization_code", OrganizationCode::parse(&request.organization_code));
+        let revision = Some(&*request.etag).filter(|etag| !etag.is_empty()).map(revision);
+        if revision == Some(None) {
+            refuse_etag(&mut fields);
+        }
+        let (Some(request_id), Some(organization)) = (request_id, organization) else {
+            return Err(fields.into_error().into());
+        };
+        fields.finish()?;
+        Ok(Self { request_id, organization, revision: revision.flatten() })
+    }
+}
+
+fn refuse_etag(fields: &mut Fields) {
+    fields.refuse("etag", "ETAG_INVALID", "资料的版本标记无效，请刷新页面后重新修改");
 }
 
 /// As `etag` renders it; nobody types it, so nothing is trimmed.

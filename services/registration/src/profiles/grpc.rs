@@ -8,12 +8,12 @@ use zhiyuan_contracts::registration::v1::{
     ListMyOrganizationsResponse, Look as WireLook, Membership, Profile, ProfileDetails,
     UpdateMyProfileRequest, UpdateMyProfileResponse,
 };
-use zhiyuan_domain::{OrganizationCode, RequestId, VolunteerId};
+use zhiyuan_domain::VolunteerId;
+use zhiyuan_rpc::PersonIdentity;
 use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::wire::timestamp;
-use zhiyuan_rpc::{Fields, PersonIdentity};
 
-use super::form::{Update, etag};
+use super::form::{NewOrganization, Update, etag};
 use super::{Details, Profiles, db, numbers};
 use crate::error::{Error, Result};
 use crate::look_ups::{self, After, Looked};
@@ -62,14 +62,8 @@ impl ProfileRpc {
         id: VolunteerId,
         request: &ChangeMyOrganizationRequest,
     ) -> Result<ChangeMyOrganizationResponse> {
-        let mut fields = Fields::new();
-        let request_id = fields.take("request_id", RequestId::parse(&request.request_id));
-        let organization =
-            fields.take("organization_code", OrganizationCode::parse(&request.organization_code));
-        let (Some(request_id), Some(organization)) = (request_id, organization) else {
-            return Err(fields.into_error().into());
-        };
-        self.profiles.change_organization(id, request_id, &organization).await?;
+        let new = NewOrganization::parse(request)?;
+        self.profiles.change_organization(id, &new).await?;
         Ok(ChangeMyOrganizationResponse { profile: Some(self.render(id).await?) })
     }
 

@@ -51,6 +51,7 @@ fn to(organization: &str) -> ChangeMyOrganizationRequest {
     ChangeMyOrganizationRequest {
         request_id: Uuid::new_v4().to_string(),
         organization_code: organization.to_owned(),
+        etag: String::new(),
     }
 }
 
@@ -160,6 +161,35 @@ async fn of_changes_at_once_each_is_one_step_of_the_history() {
         assert_eq!(pair[1].2, Some(pair[0].1), "{history:?}");
     }
     assert_eq!(service.sql(TOLD).await, history.len().to_string());
+}
+
+/// Row 22: of two who choose on one record, one has to look again.
+#[tokio::test]
+async fn registration_22_a_choice_on_a_record_that_has_changed_is_refused() {
+    let service = Service::start(Recovery::Off).await;
+    let volunteer = Volunteer::register(&service, 1).await;
+    let seen = volunteer.get().await.unwrap().etag;
+    let on = |organization: &str, etag: &str| ChangeMyOrganizationRequest {
+        etag: etag.to_owned(),
+        ..to(organization)
+    };
+    let (first, second) = (on(OTHER_TOWNSHIP, &seen), on(TOWNSHIP, &seen));
+    let moved = volunteer.change_organization(&first).await.unwrap();
+    assert_ne!(moved.etag, seen);
+    let status = volunteer.change_organization(&second).await.unwrap_err();
+    assert_eq!((status.code(), reason(&status).as_str()), (Code::Aborted, "ETAG_STALE"));
+    // What was carried out is known again, though the record has changed by it.
+    assert_eq!(volunteer.change_organization(&first).await.unwrap(), moved);
+    let other = ChangeMyOrganizationRequest { etag: moved.etag.clone(), ..first };
+    assert_eq!(
+        reason(&volunteer.change_organization(&other).await.unwrap_err()),
+        "REQUEST_ID_REUSED"
+    );
+    volunteer.change_organization(&on(TOWNSHIP, &moved.etag)).await.unwrap();
+    for etag in ["0", "01", "x", " 1", "-1"] {
+        let status = volunteer.change_organization(&on(OTHER_TOWNSHIP, etag)).await.unwrap_err();
+        assert_eq!(reason(&status), "INVALID_FIELDS", "{etag}");
+    }
 }
 
 #[tokio::test]
