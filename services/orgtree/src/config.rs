@@ -30,6 +30,9 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// Services that may call what only services may, by name.
     pub callers: BTreeMap<String, CallerConfig>,
+    /// The file of regions that `migrate` loads; else those that come with the product.
+    #[serde(default)]
+    pub regions_file: Option<PathBuf>,
     /// The organizations that `migrate` loads after the regions.
     pub seed_organizations: Seed,
     /// Where registration is, such as `http://registration:9003`.

@@ -7,15 +7,17 @@ mod error;
 mod forgetting;
 mod invitations;
 mod migrate;
+mod operator;
 mod organizations;
 mod regions;
 mod requests;
 mod run;
 
-pub use authority::{GrantError, Operation, OperatorGrant, Role, grant};
+pub use authority::{GrantError, OperatorGrant, Role, grant};
 pub use config::{ChangesConfig, Config, ConfigError, CountsConfig, Seed};
-pub use migrate::{MigrateError, migrate};
-pub use organizations::{Fault, LoadError, Problem};
+pub use migrate::{MigrateError, load, migrate};
+pub use operator::{Operation, OperatorLoad};
+pub use organizations::{Fault, LoadError, Loaded, Problem};
 pub use regions::DataError;
 pub use run::{Deps, Program, RunError, VerifyError, run, verify};
 

@@ -40,11 +40,12 @@ use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::authority::ending::Endings;
 use crate::authority::refusals::Refusals;
-use crate::authority::{self, Authority, Operation};
+use crate::authority::{self, Authority};
 use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
 use crate::invitations::{Codes, Invitations};
+use crate::operator::{self, Operation};
 use crate::organizations::changing::{Changing, Mass, OrganizationAdmin};
 use crate::organizations::{Feed, Organizations};
 use crate::regions::Regions;
@@ -167,7 +168,7 @@ pub async fn run(
     let routes = server::standard_routes(&served)
         .await
         .map_err(|error| RunError::Serve(error.into()))?
-        .add_service(RegionServiceServer::new(Regions::new(pool.clone())))
+        .add_service(RegionServiceServer::new(Regions::new(pool.clone(), deps.clock.clone())))
         .add_service(OrganizationServiceServer::new(Organizations::new(pool.clone())))
         .add_service(OrganizationAdminServiceServer::new(OrganizationAdmin(changing)))
         .add_service(StatisticsServiceServer::new(Statistics::new(
@@ -258,7 +259,7 @@ impl zhiyuan_process::Program for Program {
     type Operation = Operation;
 
     async fn operate(config: Config, operation: Operation) -> anyhow::Result<Vec<String>> {
-        Ok(authority::operate(&config, Arc::new(SystemClock), operation).await?)
+        operator::operate(&config, operation).await
     }
 
     fn telemetry(config: &Config) -> &TelemetryConfig {

@@ -24,7 +24,7 @@ pub(crate) use db::{is_given, reaching};
 pub(crate) use grpc::Authority;
 pub(crate) use holding::{holding, holding_own, is_held, require};
 pub(crate) use operator::operate;
-pub use operator::{GrantError, Operation, OperatorGrant, grant};
+pub use operator::{GrantError, OperatorGrant, grant};
 
 /// How long others may rely on an answer, from when they asked.
 const LEASE: Duration = Duration::from_secs(3);

@@ -1,6 +1,6 @@
 //! The first administrator, whom nobody within the suite can make.
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use sqlx::PgPool;
 use uuid::Uuid;
 use zhiyuan_audit::{Trail, operator};
@@ -17,14 +17,6 @@ use crate::run::NAME;
 
 /// Why the operator may not: there is somebody who can.
 const ADMINISTERED: &str = "ADMINISTERED";
-
-/// What an operator may do with orgtree.
-#[derive(Debug, Subcommand)]
-#[command(about = None::<&str>)]
-pub enum Operation {
-    /// Give an account a role at an organization: for the first administrator.
-    Grant(OperatorGrant),
-}
 
 /// A role that the operator of the suite gives.
 #[derive(Debug, Clone, Args)]
@@ -131,20 +123,4 @@ async fn give(
     given.record(&mut transaction, trail, &actor, Right::Operator).await?;
     transaction.commit().await?;
     Ok(true)
-}
-
-/// Does what an operator typed.
-///
-/// # Errors
-/// Those of [`grant`].
-pub(crate) async fn operate(
-    config: &Config,
-    clock: SharedClock,
-    operation: Operation,
-) -> std::result::Result<Vec<String>, GrantError> {
-    let Operation::Grant(wanted) = operation;
-    let id = grant(config, clock, &wanted).await?;
-    let OperatorGrant { account_id, organization, role, again: _ } = wanted;
-    let (code, role) = (organization.as_str(), role.name());
-    Ok(vec![format!("{account_id} is {role} of {code} now, by the grant {id}")])
 }

@@ -55,18 +55,53 @@ pub(crate) struct Told {
     pub(crate) trail: Trail,
 }
 
-/// What a load did.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Loaded {
-    /// Rows that changed.
-    pub(crate) changed: u64,
-    /// Whether something lies below others than before: who administers those has lost it.
-    pub(crate) moved: bool,
+/// What a load did, or would do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// The lines of the file.
+    pub lines: usize,
+    /// Codes that were not known.
+    pub new: Vec<String>,
+    /// Codes of which something has changed.
+    pub changed: Vec<String>,
+    /// Those that lie below others than before: who administers those has lost them.
+    pub moved: Vec<String>,
+    /// Those that are as an administrator has made or changed them, whatever the file says.
+    pub kept: Vec<String>,
+}
+
+impl Loaded {
+    /// In a line.
+    pub fn summary(&self) -> String {
+        let Self { lines, new, changed, moved, kept } = self;
+        let (new, changed, moved, kept) = (new.len(), changed.len(), moved.len(), kept.len());
+        format!(
+            "{lines} lines: {new} new, {changed} changed, {moved} moved, {kept} kept as \
+             administrators have made them"
+        )
+    }
+
+    /// Which those are, a line for each kind that there are any of; the first ones.
+    pub fn lists(&self) -> Vec<String> {
+        let all = [
+            ("new", &self.new),
+            ("changed", &self.changed),
+            ("moved", &self.moved),
+            ("kept", &self.kept),
+        ];
+        let some = all.into_iter().filter(|(_, codes)| !codes.is_empty());
+        some.map(|(name, codes)| {
+            let more = if codes.len() > TOLD { " …" } else { "" };
+            format!("{name}: {}{more}", codes[..codes.len().min(TOLD)].join(" "))
+        })
+        .collect()
+    }
 }
 
 /// Inserts the organizations that are new and updates those that differ, and tells of
 /// them; the audit has who did it. What the file doesn't name stays, and moves along when
-/// the one above it moves; so does what an administrator has made or changed.
+/// the one above it moves; so does what an administrator has made or changed. A dry run does
+/// all of it, and takes it back.
 ///
 /// # Errors
 /// [`LoadError`]; nothing was changed then.
@@ -74,15 +109,17 @@ pub(crate) async fn load(
     connection: &mut PgConnection,
     told: &Told,
     source: impl Read,
+    dry_run: bool,
 ) -> Result<Loaded, LoadError> {
-    let (mut entries, mut faults) = file::read(source)?;
+    let (entries, mut faults) = file::read(source)?;
     let lines = entries.len();
     let mut tx = connection.begin().await?;
     db::lock(&mut tx).await?;
     let existing = db::existing(&mut tx).await?;
     let by_call: HashSet<&str> =
         existing.iter().filter(|old| old.by_call).map(|old| old.code.as_str()).collect();
-    entries.retain(|entry| !by_call.contains(entry.code.as_str()));
+    let (kept, entries): (Vec<Entry>, Vec<Entry>) =
+        entries.into_iter().partition(|entry| by_call.contains(entry.code.as_str()));
     let regions: HashSet<String> = regions::codes(&mut tx).await?.into_iter().collect();
 
     let links = links(&existing, &entries);
@@ -117,19 +154,25 @@ pub(crate) async fn load(
             .with("written", written.len())
             .with("moved", moved.len());
         // What calls have changed, if the file says otherwise or not.
-        let act = match lines - entries.len() {
-            0 => act,
-            kept => act.with("kept", kept),
-        };
+        let act = if kept.is_empty() { act } else { act.with("kept", kept.len()) };
         told.trail.append(&mut tx, &act).await?;
         tell(&mut tx, &told.outbox, &different(&existing, &written)).await?;
     }
-    tx.commit().await?;
-    told.outbox.wake();
-    let elsewhere = |old: &Existing| {
+    if dry_run {
+        tx.rollback().await?;
+    } else {
+        tx.commit().await?;
+        told.outbox.wake();
+    }
+    let before: HashSet<&str> = existing.iter().map(|old| old.code.as_str()).collect();
+    let written = written.into_iter().map(|written| written.code);
+    let (changed, new) = written.partition(|code: &String| before.contains(code.as_str()));
+    let elsewhere = |old: &&Existing| {
         places.get(old.code.as_str()).is_some_and(|place| place.ancestors != old.ancestors)
     };
-    Ok(Loaded { changed, moved: existing.iter().any(elsewhere) })
+    let moved = existing.iter().filter(elsewhere).map(|old| old.code.clone()).collect();
+    let kept = kept.into_iter().map(|entry| entry.code).collect();
+    Ok(Loaded { lines, new, changed, moved, kept })
 }
 
 /// Those of which something is different that is told, in the order of partition and

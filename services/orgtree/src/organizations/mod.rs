@@ -10,7 +10,7 @@ mod search;
 mod tree;
 
 pub use file::{Fault, Problem};
-pub use load::LoadError;
+pub use load::{LoadError, Loaded};
 
 pub(crate) use db::alone;
 use db::find;

@@ -1,4 +1,5 @@
 use sqlx::PgConnection;
+use time::Date;
 
 use super::{Level, Region};
 use crate::error::{Error, Result};
@@ -9,6 +10,8 @@ struct Row {
     level: i16,
     parent_code: Option<String>,
     leaf: bool,
+    abolished_on: Option<Date>,
+    successors: Vec<String>,
 }
 
 impl TryFrom<Row> for Region {
@@ -16,27 +19,31 @@ impl TryFrom<Row> for Region {
 
     fn try_from(row: Row) -> Result<Self> {
         let level = Level::of_number(row.level).ok_or(Error::Inconsistent("orgtree.region"))?;
-        let Row { code, name, parent_code, leaf, .. } = row;
-        Ok(Self { code, name, level, parent_code, leaf })
+        let Row { code, name, parent_code, leaf, abolished_on, successors, .. } = row;
+        Ok(Self { code, name, level, parent_code, leaf, abolished_on, successors })
     }
 }
 
-/// The regions directly below `parent`, or the provinces; by code.
+/// The regions of today directly below `parent`, or the provinces; by code.
 #[tracing::instrument(name = "db.region.list", skip_all)]
 pub(crate) async fn list(
     connection: &mut PgConnection,
     parent: Option<&str>,
     after: Option<&str>,
+    today: Date,
     limit: i64,
 ) -> Result<Vec<Region>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT code, name, level, parent_code, leaf FROM orgtree.region
+        "SELECT code, name, level, parent_code, leaf, abolished_on, successors
+         FROM orgtree.region
          WHERE (parent_code = $1 OR $1::text IS NULL AND parent_code IS NULL)
            AND ($2::text IS NULL OR code > $2)
-         ORDER BY code LIMIT $3",
+           AND (abolished_on IS NULL OR abolished_on > $3)
+         ORDER BY code LIMIT $4",
         parent,
         after,
+        today,
         limit,
     )
     .fetch_all(connection)
@@ -44,12 +51,13 @@ pub(crate) async fn list(
     rows.into_iter().map(Region::try_from).collect()
 }
 
-/// A region.
+/// A region, one that was abolished too.
 #[tracing::instrument(name = "db.region.find", skip_all)]
 pub(crate) async fn find(connection: &mut PgConnection, code: &str) -> Result<Option<Region>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT code, name, level, parent_code, leaf FROM orgtree.region WHERE code = $1",
+        "SELECT code, name, level, parent_code, leaf, abolished_on, successors
+         FROM orgtree.region WHERE code = $1",
         code,
     )
     .fetch_optional(connection)
@@ -57,7 +65,22 @@ pub(crate) async fn find(connection: &mut PgConnection, code: &str) -> Result<Op
     row.map(Region::try_from).transpose()
 }
 
-/// The codes of all regions.
+/// Codes and names of regions, by code.
+#[tracing::instrument(name = "db.region.names", skip_all)]
+pub(crate) async fn names(
+    connection: &mut PgConnection,
+    codes: &[String],
+) -> Result<Vec<(String, String)>> {
+    let rows = sqlx::query!(
+        "SELECT code, name FROM orgtree.region WHERE code = ANY ($1) ORDER BY code",
+        codes,
+    )
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.code, row.name)).collect())
+}
+
+/// The codes of all regions, those that were abolished too.
 #[tracing::instrument(name = "db.region.codes", skip_all)]
 pub(crate) async fn codes(
     connection: &mut PgConnection,
@@ -77,23 +100,52 @@ pub(crate) async fn upsert(
     let parents: Vec<Option<&str>> =
         regions.iter().map(|region| region.parent_code.as_deref()).collect();
     let leaves: Vec<bool> = regions.iter().map(|region| region.leaf).collect();
+    let abolished: Vec<Option<Date>> = regions.iter().map(|region| region.abolished_on).collect();
+    // Arrays of arrays are of one length each: joined here, taken apart there.
+    let successors: Vec<String> =
+        regions.iter().map(|region| region.successors.join(" ")).collect();
     let result = sqlx::query!(
-        "INSERT INTO orgtree.region AS old (code, name, level, parent_code, leaf)
-         SELECT * FROM UNNEST($1::text[], $2::text[], $3::smallint[], $4::text[], $5::boolean[])
+        "INSERT INTO orgtree.region AS old
+             (code, name, level, parent_code, leaf, abolished_on, successors)
+         SELECT code, name, level, parent_code, leaf, abolished_on,
+                string_to_array(successors, ' ')
+         FROM UNNEST($1::text[], $2::text[], $3::smallint[], $4::text[], $5::boolean[],
+                     $6::date[], $7::text[])
+              AS new (code, name, level, parent_code, leaf, abolished_on, successors)
          ON CONFLICT (code) DO UPDATE
          SET name = excluded.name, level = excluded.level,
-             parent_code = excluded.parent_code, leaf = excluded.leaf
-         WHERE (old.name, old.level, old.parent_code, old.leaf)
-             IS DISTINCT FROM (excluded.name, excluded.level, excluded.parent_code, excluded.leaf)",
+             parent_code = excluded.parent_code, leaf = excluded.leaf,
+             abolished_on = excluded.abolished_on, successors = excluded.successors
+         WHERE (old.name, old.level, old.parent_code, old.leaf, old.abolished_on, old.successors)
+             IS DISTINCT FROM (excluded.name, excluded.level, excluded.parent_code, excluded.leaf,
+                               excluded.abolished_on, excluded.successors)",
         &codes as &[&str],
         &names as &[&str],
         &levels,
         &parents as &[Option<&str>],
         &leaves,
+        &abolished as &[Option<Date>],
+        &successors,
     )
     .execute(connection)
     .await?;
     Ok(result.rows_affected())
+}
+
+/// Regions that are known, that a file does not have, and that nobody has abolished; by code.
+#[tracing::instrument(name = "db.region.missing", skip_all)]
+pub(crate) async fn missing(
+    connection: &mut PgConnection,
+    regions: &[Region],
+) -> std::result::Result<Vec<String>, sqlx::Error> {
+    let codes: Vec<String> = regions.iter().map(|region| region.code.clone()).collect();
+    sqlx::query_scalar!(
+        "SELECT code FROM orgtree.region
+         WHERE abolished_on IS NULL AND NOT code = ANY ($1) ORDER BY code",
+        &codes,
+    )
+    .fetch_all(connection)
+    .await
 }
 
 /// Tells the planner of a table that was just filled; autovacuum comes too late for

@@ -1,11 +1,12 @@
 use sqlx::PgPool;
+use time::Date;
 use tonic::{Request, Response, Status, async_trait};
 use zhiyuan_contracts::orgtree::v1::region_service_server::RegionService;
 use zhiyuan_contracts::orgtree::v1::{
     GetRegionRequest, GetRegionResponse, ListRegionsRequest, ListRegionsResponse,
-    Region as WireRegion, RegionLevel,
+    Region as WireRegion, RegionLevel, RegionSuccessor,
 };
-use zhiyuan_domain::RegionCode;
+use zhiyuan_domain::{RegionCode, SharedClock, shanghai_date};
 use zhiyuan_rpc::Fields;
 use zhiyuan_rpc::page::Page;
 
@@ -16,6 +17,7 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(crate) struct Regions {
     pool: PgPool,
+    clock: SharedClock,
 }
 
 #[async_trait]
@@ -36,8 +38,12 @@ impl RegionService for Regions {
 }
 
 impl Regions {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(crate) fn new(pool: PgPool, clock: SharedClock) -> Self {
+        Self { pool, clock }
+    }
+
+    fn today(&self) -> Date {
+        shanghai_date(self.clock.now())
     }
 
     async fn list(&self, request: &ListRegionsRequest) -> Result<ListRegionsResponse> {
@@ -55,10 +61,10 @@ impl Regions {
         }
         let mut connection = self.pool.acquire().await?;
         let after = page.after.as_deref();
-        let regions = db::list(&mut connection, parent, after, page.fetch()).await?;
+        let regions = db::list(&mut connection, parent, after, self.today(), page.fetch()).await?;
         let (regions, next_page_token) = page.cut(regions, |region| region.code.clone());
         Ok(ListRegionsResponse {
-            regions: regions.into_iter().map(to_wire).collect(),
+            regions: regions.into_iter().map(|region| to_wire(region, self.today())).collect(),
             next_page_token,
         })
     }
@@ -68,7 +74,11 @@ impl Regions {
         let mut connection = self.pool.acquire().await?;
         let region = db::find(&mut connection, code.as_str()).await?;
         let region = region.ok_or(Error::RegionNotFound)?;
-        Ok(GetRegionResponse { region: Some(to_wire(region)) })
+        let successors = db::names(&mut connection, &region.successors).await?;
+        let mut region = to_wire(region, self.today());
+        region.successors =
+            successors.into_iter().map(|(code, name)| RegionSuccessor { code, name }).collect();
+        Ok(GetRegionResponse { region: Some(region) })
     }
 }
 
@@ -77,7 +87,8 @@ fn parse(field: &str, text: &str) -> Result<RegionCode> {
     fields.take(field, RegionCode::parse(text)).ok_or_else(|| fields.into_error().into())
 }
 
-fn to_wire(region: Region) -> WireRegion {
+fn to_wire(region: Region, today: Date) -> WireRegion {
+    let abolished = region.is_abolished(today);
     let level = match region.level {
         Level::Province => RegionLevel::Province,
         Level::City => RegionLevel::City,
@@ -89,12 +100,19 @@ fn to_wire(region: Region) -> WireRegion {
         level: level.into(),
         parent_code: region.parent_code.unwrap_or_default(),
         leaf: region.leaf,
+        abolish_date: region.abolished_on.map(|day| day.to_string()).unwrap_or_default(),
+        abolished,
+        successors: Vec::new(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use time::macros::date;
+
     use super::*;
+
+    const TODAY: Date = date!(2026 - 12 - 01);
 
     #[test]
     fn the_numbers_in_the_database_are_those_of_the_contract() {
@@ -105,8 +123,10 @@ mod tests {
                 level,
                 parent_code: None,
                 leaf: false,
+                abolished_on: None,
+                successors: Vec::new(),
             };
-            assert_eq!(to_wire(region).level, i32::from(level.number()));
+            assert_eq!(to_wire(region, TODAY).level, i32::from(level.number()));
             assert_eq!(Level::of_number(level.number()), Some(level));
         }
         assert_eq!(Level::of_number(0), None);

@@ -1,15 +1,20 @@
 //! Loads the regions that come with the product.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Deserialize;
 use sqlx::{Connection as _, PgConnection};
+use time::Date;
+use time::format_description::StaticFormatDescription;
+use time::macros::format_description;
 use zhiyuan_domain::RegionCode;
 
 use super::{Level, Region, db};
 
 /// 民政部 国家地名信息库; the source is told beside the file.
 const COUNTRY: &str = include_str!("../../data/regions.csv");
+
+const DAY: StaticFormatDescription = format_description!("[year]-[month]-[day]");
 
 /// Why the regions could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -37,13 +42,26 @@ struct Record {
     name: String,
     level: String,
     parent_code: String,
+    #[serde(default)]
+    abolished_on: String,
+    #[serde(default)]
+    successors: String,
 }
 
-/// Inserts the regions that are new and updates those that differ; deletes none, for
-/// people live in regions that were dissolved since. Returns how many rows changed.
-pub(crate) async fn load(connection: &mut PgConnection) -> Result<u64, DataError> {
-    let regions = read(COUNTRY)?;
+/// Loads the regions of a file, or those that come with the product: inserts those that are new
+/// and updates those that differ; deletes none, for people are said to live in regions that were
+/// abolished since. Returns how many rows changed.
+pub(crate) async fn load(
+    connection: &mut PgConnection,
+    file: Option<&str>,
+) -> Result<u64, DataError> {
+    let regions = read(file.unwrap_or(COUNTRY))?;
     let mut tx = connection.begin().await?;
+    let missing = db::missing(&mut tx, &regions).await?;
+    // A binary of before may know less; a file that forgets one should say what became of it.
+    if let Some(first) = missing.first() {
+        tracing::warn!(count = missing.len(), %first, "regions are known that the file lacks");
+    }
     let changed = db::upsert(&mut tx, &regions).await?;
     if changed > 0 {
         db::analyze(&mut tx).await?;
@@ -70,15 +88,49 @@ fn read(text: &str) -> Result<Vec<Region>, DataError> {
             return Err(DataError::Line { line, fault: "the code occurs twice" });
         }
     }
-    let parents: HashSet<String> =
-        regions.iter().filter_map(|region| region.parent_code.clone()).collect();
+    let parents: HashSet<String> = regions
+        .iter()
+        .filter(|region| region.abolished_on.is_none())
+        .filter_map(|region| region.parent_code.clone())
+        .collect();
+    let successions: HashMap<String, Vec<String>> = regions
+        .iter()
+        .filter(|region| region.abolished_on.is_some())
+        .map(|region| (region.code.clone(), region.successors.clone()))
+        .collect();
     for (region, line) in regions.iter_mut().zip(lines) {
         if region.parent_code.as_ref().is_some_and(|parent| !codes.contains(parent)) {
             return Err(DataError::Line { line, fault: "the parent does not exist" });
         }
+        if region.successors.iter().any(|successor| !codes.contains(successor)) {
+            return Err(DataError::Line { line, fault: "a successor does not exist" });
+        }
         region.leaf = !parents.contains(&region.code);
+        region.successors = today(&successions, &region.code)
+            .ok_or(DataError::Line { line, fault: "the region succeeds itself" })?;
     }
     Ok(regions)
+}
+
+/// What is there today of a region that was abolished, as its successors may have been too; `None`
+/// if one of them is succeeded by itself.
+fn today(successions: &HashMap<String, Vec<String>>, code: &str) -> Option<Vec<String>> {
+    let mut found = BTreeSet::new();
+    let mut open = vec![vec![code.to_owned()]];
+    while let Some(way) = open.pop() {
+        let here = way.last()?;
+        for next in successions.get(here).into_iter().flatten() {
+            if way.contains(next) {
+                return None;
+            }
+            if successions.contains_key(next) {
+                open.push(way.iter().chain([next]).cloned().collect());
+            } else {
+                found.insert(next.clone());
+            }
+        }
+    }
+    Some(found.into_iter().collect())
 }
 
 fn region(record: Record) -> Result<Region, &'static str> {
@@ -96,11 +148,30 @@ fn region(record: Record) -> Result<Region, &'static str> {
     if record.name.trim().is_empty() {
         return Err("the name is empty");
     }
-    Ok(Region { code: code(&record.code)?, name: record.name, level, parent_code, leaf: true })
+    let abolished_on = match record.abolished_on.trim() {
+        "" => None,
+        day => Some(Date::parse(day, DAY).map_err(|_form| "abolished_on is no date")?),
+    };
+    let successors: Vec<String> =
+        record.successors.split_whitespace().map(code).collect::<Result<_, _>>()?;
+    if abolished_on.is_none() && !successors.is_empty() {
+        return Err("successors need the day on which it was abolished");
+    }
+    Ok(Region {
+        code: code(&record.code)?,
+        name: record.name,
+        level,
+        parent_code,
+        leaf: true,
+        abolished_on,
+        successors,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use time::macros::date;
+
     use super::*;
 
     #[test]
@@ -135,6 +206,56 @@ mod tests {
             ("120101,x,county,120000", "line 3: the parent does not exist"),
         ] {
             let text = format!("code,name,level,parent_code\n110000,北京市,province,\n{lines}\n");
+            assert_eq!(read(&text).unwrap_err().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_region_that_was_abolished_is_followed_to_those_of_today() {
+        let text = "code,name,level,parent_code,abolished_on,successors
+            340000,安徽省,province,,,
+            341800,宣城市,city,340000,,
+            341822,广德县,county,341800,2019-08-10,341882
+            341882,广德市,county,341800,,
+            340100,合肥市,city,340000,2030-01-01,341800
+            341401,居巢区,county,341800,2011-08-22,341822 340181
+            340181,巢湖市,county,340000,,
+            341421,庐江县,county,341800,2011-08-22,
+            "
+        .replace("\n            ", "\n");
+        let regions = read(&text).unwrap();
+        let find = |code: &str| regions.iter().find(|region| region.code == code).unwrap();
+        assert_eq!(find("341822").successors, ["341882"]);
+        assert_eq!(find("341401").successors, ["340181", "341882"], "by way of another");
+        assert!(find("341421").successors.is_empty());
+        assert!(find("341822").is_abolished(date!(2019 - 08 - 10)));
+        assert!(!find("341822").is_abolished(date!(2019 - 08 - 09)));
+        assert!(!find("340100").is_abolished(date!(2029 - 12 - 31)));
+        assert!(find("340100").leaf, "nothing of today is below it");
+    }
+
+    #[test]
+    fn names_the_line_whose_end_is_wrong() {
+        for (lines, expected) in [
+            ("341822,x,county,340000,gone,", "line 3: abolished_on is no date"),
+            ("341822,x,county,340000,2019-02-30,", "line 3: abolished_on is no date"),
+            (
+                "341822,x,county,340000,,341882",
+                "line 3: successors need the day on which it was abolished",
+            ),
+            ("341822,x,county,340000,2019-08-10,341882", "line 3: a successor does not exist"),
+            ("341822,x,county,340000,2019-08-10,3418", "line 3: a code is invalid"),
+            ("341822,x,county,340000,2019-08-10,341822", "line 3: the region succeeds itself"),
+            (
+                "341822,x,county,340000,2019-08-10,341823\n\
+                 341823,x,county,340000,2019-08-10,341822",
+                "line 3: the region succeeds itself",
+            ),
+        ] {
+            let text = format!(
+                "code,name,level,parent_code,abolished_on,successors\n\
+                 340000,安徽省,province,,,\n{lines}\n"
+            );
             assert_eq!(read(&text).unwrap_err().to_string(), expected);
         }
     }

@@ -11,6 +11,8 @@ pub(crate) use db::codes;
 pub(crate) use grpc::Regions;
 pub(crate) use load::load;
 
+use time::Date;
+
 /// The level of a region. The numbers are those of the contract and of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
@@ -53,4 +55,15 @@ pub(crate) struct Region {
     /// Whether nothing lies below it: only a leaf is a region of residence. Counties
     /// are, and so are cities without counties, Hong Kong, Macao and Taiwan.
     pub(crate) leaf: bool,
+    /// The first day on which it is no more.
+    pub(crate) abolished_on: Option<Date>,
+    /// What is there instead, where somebody has said; regions that nobody has abolished.
+    pub(crate) successors: Vec<String>,
+}
+
+impl Region {
+    /// Whether it is no more on a day.
+    pub(crate) fn is_abolished(&self, today: Date) -> bool {
+        self.abolished_on.is_some_and(|day| day <= today)
+    }
 }

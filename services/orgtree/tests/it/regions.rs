@@ -1,9 +1,18 @@
 use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
 
+use time::macros::datetime;
 use tonic::Code;
-use zhiyuan_contracts::orgtree::v1::{GetRegionRequest, ListRegionsRequest, Region, RegionLevel};
+use zhiyuan_contracts::orgtree::v1::{
+    GetRegionRequest, ListRegionsRequest, Region, RegionLevel, RegionSuccessor,
+};
+use zhiyuan_domain::ManualClock;
+use zhiyuan_orgtree::{Config, Seed};
+use zhiyuan_testkit::TestDatabase;
 
-use crate::harness::{Service, assert_field, assert_refused};
+use crate::harness::{Service, assert_field, assert_refused, config, empty};
 
 fn below(parent_code: &str, page_size: i32, page_token: &str) -> ListRegionsRequest {
     let (parent_code, page_token) = (parent_code.to_owned(), page_token.to_owned());
@@ -99,9 +108,57 @@ async fn gets_a_region_however_its_code_is_typed() {
             level: RegionLevel::County.into(),
             parent_code: "341800".into(),
             leaf: true,
+            ..Default::default()
         };
         assert_eq!(answer.region, Some(expected));
     }
+    service.stop().await;
+}
+
+/// Migrates with a file of regions.
+async fn load(database: &TestDatabase, lines: &str) -> Result<(), zhiyuan_orgtree::MigrateError> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let text = format!("code,name,level,parent_code,abolished_on,successors\n{lines}");
+    file.write_all(text.as_bytes()).unwrap();
+    let regions_file = Some(file.path().to_owned());
+    zhiyuan_orgtree::migrate(&Config { regions_file, ..config(database, Seed::None) }).await
+}
+
+#[tokio::test]
+async fn a_region_that_is_abolished_is_left_out_from_that_day_on_and_tells_what_is_there() {
+    let database = empty().await;
+    let before = "340000,安徽省,province,,,\n341800,宣城市,city,340000,,\n\
+                  341822,广德县,county,341800,,\n341823,泾县,county,341800,,\n";
+    load(&database, before).await.unwrap();
+    // A file with a fault changes nothing.
+    let wrong = format!("{before}341882,广德市,county,341800,,341822\n");
+    load(&database, &wrong).await.unwrap_err();
+    let clock = Arc::new(ManualClock::new(datetime!(2026-11-23 15:59:59 UTC)));
+    let service =
+        Service::start_with(config(&database, Seed::None), Arc::<ManualClock>::clone(&clock)).await;
+    let get = async |code: &str| {
+        let request = GetRegionRequest { code: code.into() };
+        service.regions().get_region(request).await.unwrap().into_inner().region.unwrap()
+    };
+    assert_eq!(codes(&walk(&service, "341800", 0).await), ["341822", "341823"]);
+    assert_eq!(get("341822").await.abolish_date, "");
+
+    // It is told before, and counts from the first moment of its day in China on.
+    let after = "340000,安徽省,province,,,\n341800,宣城市,city,340000,,\n\
+                 341822,广德县,county,341800,2026-11-24,341882\n\
+                 341882,广德市,county,341800,,\n";
+    load(&database, after).await.unwrap();
+    let today = walk(&service, "341800", 0).await;
+    assert_eq!(codes(&today), ["341822", "341823", "341882"], "what a file lacks stays");
+    let region = get("341822").await;
+    assert_eq!((&*region.abolish_date, region.abolished), ("2026-11-24", false));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(codes(&walk(&service, "341800", 0).await), ["341823", "341882"]);
+    assert_eq!(codes(&walk(&service, "341800", 1).await), ["341823", "341882"]);
+    let region = get("341822").await;
+    assert!(region.abolished);
+    let successor = RegionSuccessor { code: "341882".into(), name: "广德市".into() };
+    assert_eq!(region.successors, [successor]);
     service.stop().await;
 }
 

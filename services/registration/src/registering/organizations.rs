@@ -3,7 +3,7 @@
 use zhiyuan_contracts::orgtree::v1::organization_service_client::OrganizationServiceClient;
 use zhiyuan_contracts::orgtree::v1::region_service_client::RegionServiceClient;
 use zhiyuan_contracts::orgtree::v1::{
-    ErrorReason, GetOrganizationRequest, GetRegionRequest, OrganizationState,
+    ErrorReason, GetOrganizationRequest, GetRegionRequest, OrganizationState, Region,
 };
 use zhiyuan_domain::{OrganizationCode, RegionCode};
 use zhiyuan_rpc::{Fields, Remote, SuiteChannel};
@@ -52,24 +52,57 @@ impl Organizations {
     /// today's regions.
     ///
     /// # Errors
-    /// `INVALID_FIELDS` with `REGION_UNKNOWN` or `REGION_NOT_LEAF`.
+    /// `INVALID_FIELDS` with `REGION_UNKNOWN`, `REGION_ABOLISHED` or `REGION_NOT_LEAF`.
     pub(crate) async fn check_residence(&self, field: &str, region: RegionCode) -> Result<()> {
         let request = GetRegionRequest { code: region.as_str().to_owned() };
         let (reason, message) = match self.regions.clone().get_region(request).await {
             Ok(answer) => {
                 let region = answer.into_inner().region.ok_or(Error::Contract("region"))?;
-                if region.leaf {
+                if region.abolished {
+                    ("REGION_ABOLISHED", abolished(&region))
+                } else if region.leaf {
                     return Ok(());
+                } else {
+                    ("REGION_NOT_LEAF", "请选择到最下一级的所属地区（县、市、区）".to_owned())
                 }
-                ("REGION_NOT_LEAF", "请选择到最下一级的所属地区（县、市、区）")
             }
             Err(status) => {
                 Remote::from(status).unless(ErrorReason::RegionNotFound)?;
-                ("REGION_UNKNOWN", "没有这个地区，请重新选择所属地区")
+                ("REGION_UNKNOWN", "没有这个地区，请重新选择所属地区".to_owned())
             }
         };
         let mut fields = Fields::new();
         fields.refuse(field, reason, message);
         Err(fields.into_error().into())
+    }
+}
+
+/// What to choose instead of a region that is no more.
+fn abolished(region: &Region) -> String {
+    let (name, day) = (&region.name, &region.abolish_date);
+    let names: Vec<&str> = region.successors.iter().map(|one| one.name.as_str()).collect();
+    if names.is_empty() {
+        return format!("{name}已于 {day} 撤销，请重新选择所属地区");
+    }
+    format!("{name}已于 {day} 撤销，请改选{}", names.join("或"))
+}
+
+#[cfg(test)]
+mod tests {
+    use zhiyuan_contracts::orgtree::v1::RegionSuccessor;
+
+    use super::*;
+
+    #[test]
+    fn who_chose_a_region_that_is_no_more_is_told_what_is_there_today() {
+        let successor = |name: &str| RegionSuccessor { name: name.into(), ..Default::default() };
+        let mut region = Region {
+            name: "广德县".into(),
+            abolish_date: "2019-08-10".into(),
+            ..Default::default()
+        };
+        assert_eq!(abolished(&region), "广德县已于 2019-08-10 撤销，请重新选择所属地区");
+        region.successors = vec![successor("广德市"), successor("宣州区")];
+        assert_eq!(abolished(&region), "广德县已于 2019-08-10 撤销，请改选广德市或宣州区");
     }
 }

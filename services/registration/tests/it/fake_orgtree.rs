@@ -20,6 +20,8 @@ pub(crate) const COUNTY: &str = "AH-341800-341822";
 pub(crate) const RESIDENCE: &str = "341822";
 pub(crate) const OTHER_RESIDENCE: &str = "340102";
 pub(crate) const CITY: &str = "341800";
+/// It is no more.
+pub(crate) const ABOLISHED: &str = "341421";
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -47,8 +49,9 @@ impl Default for FakeOrgtree {
         };
         let organizations = [(TOWNSHIP, true), (OTHER_TOWNSHIP, true), (COUNTY, false)]
             .map(|(code, takes)| (code.to_owned(), organization(code, takes)));
-        let regions = [(RESIDENCE, true), (OTHER_RESIDENCE, true), (CITY, false)]
-            .map(|(code, leaf)| (code.to_owned(), leaf));
+        let regions =
+            [(RESIDENCE, true), (OTHER_RESIDENCE, true), (CITY, false), (ABOLISHED, true)]
+                .map(|(code, leaf)| (code.to_owned(), leaf));
         Self(Arc::new(Mutex::new(State {
             organizations: organizations.into(),
             regions: regions.into(),
@@ -137,7 +140,8 @@ impl RegionService for FakeOrgtree {
         let code = request.into_inner().code;
         let find = |state: &mut State| state.regions.get(&code).copied();
         let leaf = self.call(find, ErrorReason::RegionNotFound)?;
-        let region = Some(Region { code, leaf, ..Default::default() });
+        let abolished = code == ABOLISHED;
+        let region = Some(Region { code, leaf, abolished, ..Default::default() });
         Ok(Response::new(GetRegionResponse { region }))
     }
 }

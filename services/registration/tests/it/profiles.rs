@@ -13,7 +13,7 @@ use zhiyuan_contracts::registration::v1::{
 };
 
 use crate::fake_accounts::{NAME, PHONE};
-use crate::fake_orgtree::{CITY, OTHER_RESIDENCE, RESIDENCE, TOWNSHIP};
+use crate::fake_orgtree::{ABOLISHED, CITY, OTHER_RESIDENCE, RESIDENCE, TOWNSHIP};
 use crate::harness::{Recovery, Service, form, reason};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -249,7 +249,9 @@ async fn of_many_changes_at_once_one_is_made() {
 async fn a_region_is_checked_where_it_is_changed_and_nowhere_else() {
     let service = Service::start(Recovery::Off).await;
     let volunteer = Volunteer::register(&service, 1).await;
-    for (region, expected) in [("340999", "REGION_UNKNOWN"), (CITY, "REGION_NOT_LEAF")] {
+    for (region, expected) in
+        [("340999", "REGION_UNKNOWN"), (CITY, "REGION_NOT_LEAF"), (ABOLISHED, "REGION_ABOLISHED")]
+    {
         let moved = ProfileDetails { region_code: region.into(), ..Default::default() };
         let status = volunteer.update(&change(&["region_code"], moved)).await.unwrap_err();
         let details = status.get_error_details();

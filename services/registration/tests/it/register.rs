@@ -9,7 +9,9 @@ use zhiyuan_contracts::registration::v1::{
 use zhiyuan_domain::VolunteerNumber;
 use zhiyuan_testkit::minor;
 
-use crate::fake_orgtree::{CITY, COUNTY, OTHER_RESIDENCE, OTHER_TOWNSHIP, RESIDENCE, TOWNSHIP};
+use crate::fake_orgtree::{
+    ABOLISHED, CITY, COUNTY, OTHER_RESIDENCE, OTHER_TOWNSHIP, RESIDENCE, TOWNSHIP,
+};
 use crate::harness::{Recovery, Service, form, guardian, metadata, reason};
 
 #[tokio::test]
@@ -88,7 +90,9 @@ async fn what_stands_against_organization_or_region_is_told_before_identity_is_c
     let status = refused(COUNTY, RESIDENCE).await;
     assert_eq!(status.code(), Code::FailedPrecondition);
     assert_eq!(reason(&status), "ORGANIZATION_TAKES_NO_REGISTRATIONS");
-    for (region, expected) in [("340999", "REGION_UNKNOWN"), (CITY, "REGION_NOT_LEAF")] {
+    for (region, expected) in
+        [("340999", "REGION_UNKNOWN"), (CITY, "REGION_NOT_LEAF"), (ABOLISHED, "REGION_ABOLISHED")]
+    {
         let status = refused(TOWNSHIP, region).await;
         assert_eq!(reason(&status), "INVALID_FIELDS");
         let details = status.get_error_details();

@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_audit::{Record, Trail};
 use zhiyuan_contracts::orgtree::v1::Organization as WireOrganization;
-use zhiyuan_domain::SharedClock;
+use zhiyuan_domain::{RegionCode, SharedClock, shanghai_date};
 use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::Fields;
@@ -258,9 +258,15 @@ async fn check_place(
     Ok(())
 }
 
-async fn check_region(transaction: &mut PgConnection, code: Option<String>) -> Result<()> {
-    match code {
-        Some(code) if !db::is_region(transaction, &code).await? => Err(Error::RegionNotFound),
+async fn check_region(
+    transaction: &mut PgConnection,
+    region: Option<&RegionCode>,
+    now: OffsetDateTime,
+) -> Result<()> {
+    match region {
+        Some(code) if !db::is_region(transaction, code.as_str(), shanghai_date(now)).await? => {
+            Err(Error::RegionNotFound)
+        }
         _ => Ok(()),
     }
 }
@@ -275,7 +281,7 @@ async fn create(
     let held = allowed_at(transaction, caller, above, now).await?;
     let parent = node(transaction, above).await?;
     parent.open()?;
-    check_region(transaction, new.region.as_ref().map(ToString::to_string)).await?;
+    check_region(transaction, new.region.as_ref(), now).await?;
     if let Some(taken) = db::find(transaction, code).await? {
         return Err(Error::OrganizationCodeTaken { closed: taken.open().is_err() });
     }
@@ -302,7 +308,7 @@ async fn update(
     node.open()?;
     node.seen(new.revision)?;
     let region = details.region.as_ref().and_then(Option::as_ref);
-    check_region(transaction, region.map(ToString::to_string)).await?;
+    check_region(transaction, region, now).await?;
     if let Some(name) = &details.name {
         let (folded, parent) = (search::fold(name.as_str()), node.parent_code.as_deref());
         if db::is_named(transaction, parent, &folded, code).await? {

@@ -1,6 +1,7 @@
 //! The SQL of changing the tree; for who is alone with it.
 
 use sqlx::PgConnection;
+use time::Date;
 
 use super::{NewDetails, NewOrganization, Node, Size};
 use crate::error::{Error, Result};
@@ -65,12 +66,19 @@ pub(super) async fn is_named(
     .await?)
 }
 
-/// Whether there is such a region.
+/// Whether there is such a region on a day.
 #[tracing::instrument(name = "db.region.exists", skip_all)]
-pub(super) async fn is_region(transaction: &mut PgConnection, code: &str) -> Result<bool> {
+pub(super) async fn is_region(
+    transaction: &mut PgConnection,
+    code: &str,
+    today: Date,
+) -> Result<bool> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM orgtree.region WHERE code = $1) AS "there!""#,
+        r#"SELECT EXISTS (SELECT FROM orgtree.region
+                          WHERE code = $1 AND (abolished_on IS NULL OR abolished_on > $2))
+                  AS "there!""#,
         code,
+        today,
     )
     .fetch_one(transaction)
     .await?)

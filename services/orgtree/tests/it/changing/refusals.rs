@@ -227,6 +227,25 @@ async fn a_region_has_to_be_one() {
     let status =
         update(&mut admin, updates(&seen, &["region_code"], within("340299"))).await.unwrap_err();
     assert_refused(&status, Code::NotFound, "REGION_NOT_FOUND");
+    // Nor is one that is no more, whose day is today.
+    let owner = sqlx::PgPool::connect(&suite.database.owner_url()).await.unwrap();
+    for (day, there) in [("2026-11-23", false), ("2026-11-24", true)] {
+        sqlx::query("UPDATE orgtree.region SET abolished_on = $1::date WHERE code = '340122'")
+            .bind(day)
+            .execute(&owner)
+            .await
+            .unwrap();
+        let seen = get(&suite, "A-1-1").await;
+        let tried = update(&mut admin, updates(&seen, &["region_code"], within("340122"))).await;
+        match tried {
+            Ok(_) => assert!(there, "{day}"),
+            Err(status) => {
+                assert!(!there, "{day}");
+                assert_refused(&status, Code::NotFound, "REGION_NOT_FOUND");
+            }
+        }
+    }
+    let seen = get(&suite, "A-1-1").await;
     let seen =
         update(&mut admin, updates(&seen, &["region_code"], within("340122"))).await.unwrap();
     assert_eq!(seen.region_code, "340122");
