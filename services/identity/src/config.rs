@@ -16,6 +16,7 @@ use zhiyuan_settings::Secret;
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::challenges::Rules;
+use crate::claims::Limits;
 use crate::recoveries::Times;
 use crate::sessions::Lifetimes;
 use crate::vendors::{CaptchaConfig, RealNameConfig, SmsVendorConfig};
@@ -52,6 +53,8 @@ pub struct Config {
     pub look_ups: LookUpsConfig,
     /// Accounts whose phone is lost.
     pub recoveries: RecoveriesConfig,
+    /// Claims on ID numbers that somebody else holds.
+    pub claims: ClaimsConfig,
     /// Beginning with the default password.
     pub default_password: DefaultPasswordConfig,
     /// Background work.
@@ -240,6 +243,28 @@ impl RecoveriesConfig {
             delay: time::Duration::seconds(self.delay_seconds.get().into()),
             open: time::Duration::days(self.open_days.get().into()),
         }
+    }
+}
+
+/// Claims on ID numbers that somebody else holds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimsConfig {
+    /// Between the second acceptance and what it leads to.
+    pub delay_seconds: NonZeroU32,
+    /// Claims on one number in 30 days.
+    pub per_number: NonZeroU16,
+    /// Claims from one phone in 30 days.
+    pub per_phone: NonZeroU16,
+}
+
+impl ClaimsConfig {
+    pub(crate) fn delay(&self) -> time::Duration {
+        time::Duration::seconds(self.delay_seconds.get().into())
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { per_number: self.per_number.get().into(), per_phone: self.per_phone.get().into() }
     }
 }
 

@@ -10,6 +10,7 @@ use zhiyuan_postgres::{DatabaseFault, classify, lost};
 use zhiyuan_rpc::{Code, Error as RpcError};
 
 use crate::challenges::{ALGORITHM, Fault};
+use crate::claims;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -138,6 +139,9 @@ pub(crate) enum Error {
     /// Another piece of the roster is there.
     #[error("another piece of the roster is there")]
     RosterPieceDiffers,
+    /// What of claims is refused.
+    #[error(transparent)]
+    Claim(#[from] claims::Fault),
     /// No key signs just now.
     #[error("no key signs access tokens just now")]
     NoSigningKey,
@@ -222,6 +226,7 @@ impl Error {
             | Self::RecoveryNeedsTwo
             | Self::RecoveryOver
             | Self::RecoveryTooEarly { .. }
+            | Self::Claim(_)
             | Self::RosterFileNotFound
             | Self::RosterPieceDiffers
             | Self::Hashing(_)
@@ -400,6 +405,7 @@ impl From<Error> for RpcError {
             Error::VolunteerNotFound => {
                 Self::new(Code::NotFound, Reason::VolunteerNotFound, "没有这位志愿者，请核对编号")
             }
+            Error::Claim(fault) => fault.into(),
             Error::RecoveryNotFound => Self::new(
                 Code::NotFound,
                 Reason::RecoveryNotFound,

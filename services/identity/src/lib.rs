@@ -4,6 +4,7 @@ mod accounts;
 mod activations;
 mod audit;
 mod challenges;
+mod claims;
 mod clock;
 mod closing;
 mod config;
@@ -28,8 +29,8 @@ mod sms_codes;
 mod vendors;
 
 pub use config::{
-    AgeReached, ChallengeBitsError, ChallengeConfig, Config, DefaultPasswordConfig, HashingConfig,
-    JobsConfig, KeysConfig, KeysError, LookUpsConfig, RecoveriesConfig, RulesConfig,
+    AgeReached, ChallengeBitsError, ChallengeConfig, ClaimsConfig, Config, DefaultPasswordConfig,
+    HashingConfig, JobsConfig, KeysConfig, KeysError, LookUpsConfig, RecoveriesConfig, RulesConfig,
     SessionsConfig, SmsConfig,
 };
 pub use run::{Deps, Program, RunError, key_migrator, migrate, operate, run};

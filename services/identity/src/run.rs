@@ -20,6 +20,9 @@ use zhiyuan_contracts::identity::v1::activation_service_server::{
 use zhiyuan_contracts::identity::v1::audit_service_server::{
     AuditServiceServer, SERVICE_NAME as AUDIT,
 };
+use zhiyuan_contracts::identity::v1::claim_service_server::{
+    ClaimServiceServer, SERVICE_NAME as CLAIMS,
+};
 use zhiyuan_contracts::identity::v1::consent_service_server::{
     ConsentServiceServer, SERVICE_NAME as CONSENTS,
 };
@@ -69,6 +72,7 @@ use crate::accounts::AccountRpc;
 use crate::activations::{ActivationRpc, Activations};
 use crate::audit::AuditRpc;
 use crate::challenges::Challenges;
+use crate::claims::{ClaimRpc, Claims};
 use crate::clock::AgreedClock;
 use crate::closing::Closing;
 use crate::config::{ChallengeBitsError, Config, KeysError};
@@ -337,6 +341,7 @@ fn enrolments_of(
             age_rule: config.rules.age.into(),
             failed_checks_per_phone: config.rules.failed_checks_per_phone,
             failed_checks_per_number: config.rules.failed_checks_per_number,
+            claims: config.claims.limits(),
         },
         trail: Trail::new(NAME, deps.clock.clone()),
     })
@@ -427,6 +432,7 @@ async fn routes(
         NOTICES,
         LOOK_UPS,
         PHONE_RECOVERIES,
+        CLAIMS,
         ROSTERS,
         FEED,
     ];
@@ -437,6 +443,11 @@ async fn routes(
     let credentials = Credentials { sign_in: sign_in.clone() };
     let recoveries =
         Recoveries { credentials: credentials.clone(), times: config.recoveries.times() };
+    let claims = Claims {
+        enrolments: enrolments.clone(),
+        agreed: sign_in.issuer.keys.agreed.clone(),
+        delay: config.claims.delay(),
+    };
     let ledger = Ledger {
         pool: publisher.pool().clone(),
         clock: deps.clock.clone(),
@@ -469,6 +480,7 @@ async fn routes(
         .add_service(NoticeServiceServer::new(NoticeRpc::new(publisher.pool().clone())))
         .add_service(LookUpServiceServer::new(LookUpRpc::new(look_ups)))
         .add_service(PhoneRecoveryServiceServer::new(RecoveryRpc::new(recoveries)))
+        .add_service(ClaimServiceServer::new(ClaimRpc::new(claims)))
         .add_service(RosterServiceServer::new(RosterRpc::new(rosters)))
         .add_service(SessionServiceServer::new(SessionRpc::new(sign_in.issuer.clone())))
         .add_service(SignInServiceServer::new(SignInRpc::new(sign_in)))

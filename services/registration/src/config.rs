@@ -45,6 +45,8 @@ pub struct Config {
     pub recovery: RecoveryConfig,
     /// Lost phones.
     pub phone_recoveries: PhoneRecoveriesConfig,
+    /// Claims on ID numbers that somebody else holds.
+    pub claims: ClaimsConfig,
     /// Rosters.
     pub rosters: RostersConfig,
     /// The feed of volunteers.
@@ -113,6 +115,21 @@ pub struct PhoneRecoveriesConfig {
     /// Days for which an administrator has held the grant by which one is started or
     /// approved, unless the operator gave it.
     pub grant_age_days: u16,
+}
+
+/// Claims on ID numbers that somebody else holds.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClaimsConfig {
+    /// Days for which an administrator has held the grants by which a claim is accepted, unless
+    /// the operator gave them.
+    pub grant_age_days: u16,
+}
+
+impl ClaimsConfig {
+    pub(crate) fn grant_age(&self) -> time::Duration {
+        time::Duration::days(self.grant_age_days.into())
+    }
 }
 
 /// Rosters.

@@ -6,7 +6,7 @@ use zhiyuan_postgres::{DatabaseFault, classify, constraint_of, lost};
 use zhiyuan_rpc::{Code, Error as RpcError, Remote};
 
 use crate::registering::Refusal;
-use crate::{phone_recoveries, rosters};
+use crate::{claims, phone_recoveries, rosters};
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +44,9 @@ pub(crate) enum Error {
     /// What of rosters is refused.
     #[error(transparent)]
     Roster(#[from] rosters::Fault),
+    /// What of claims is refused.
+    #[error(transparent)]
+    Claim(#[from] claims::Fault),
     /// Another service did not do what it was asked.
     #[error("another service failed")]
     Remote(#[from] Remote),
@@ -89,6 +92,7 @@ impl Error {
             | Self::Refused(_)
             | Self::PhoneRecovery(_)
             | Self::Roster(_)
+            | Self::Claim(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
             | Self::DigestKey(_) => false,
@@ -114,6 +118,7 @@ impl Error {
             | Self::Refused(_)
             | Self::PhoneRecovery(_)
             | Self::Roster(_)
+            | Self::Claim(_)
             | Self::Contract(_)
             | Self::Inconsistent(_)
             | Self::DigestKey(_) => false,
@@ -182,6 +187,7 @@ impl From<Error> for RpcError {
             Error::Refused(refusal) => refusal.into(),
             Error::PhoneRecovery(fault) => fault.into(),
             Error::Roster(fault) => fault.into(),
+            Error::Claim(fault) => fault.into(),
             Error::Remote(remote) => remote.into_error(),
             Error::Collision(source) => Self::conflict(source),
             Error::Database(source) => match classify(&source) {
@@ -228,6 +234,7 @@ mod tests {
         ]);
         used.extend(rosters::Fault::ALL.map(|fault| RpcError::from(fault).reason()));
         used.extend(phone_recoveries::Fault::ALL.map(|fault| RpcError::from(fault).reason()));
+        used.extend(claims::Fault::ALL.map(|fault| RpcError::from(fault).reason()));
         for reason in (1..200).filter_map(|number| Reason::try_from(number).ok()) {
             assert!(used.contains(&reason.wire()), "{}", reason.wire());
         }

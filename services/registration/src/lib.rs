@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod claims;
 mod config;
 mod error;
 mod following;
@@ -14,8 +15,8 @@ mod run;
 mod volunteers;
 
 pub use config::{
-    AgeReached, Config, ConfigError, DigestsConfig, PhoneRecoveriesConfig, RecoveryConfig,
-    RostersConfig, RulesConfig,
+    AgeReached, ClaimsConfig, Config, ConfigError, DigestsConfig, PhoneRecoveriesConfig,
+    RecoveryConfig, RostersConfig, RulesConfig,
 };
 pub use run::{Deps, Program, RunError, migrate, run};
 

@@ -10,6 +10,9 @@ use tokio_util::sync::CancellationToken;
 use zhiyuan_audit::{InvalidKeys, Sealer, Trail};
 use zhiyuan_auth::{Sessions, TrustedCallers};
 use zhiyuan_contracts::policy::Policies;
+use zhiyuan_contracts::registration::v1::claim_service_server::{
+    ClaimServiceServer, SERVICE_NAME as CLAIMS,
+};
 use zhiyuan_contracts::registration::v1::feed_service_server::{
     FeedServiceServer, SERVICE_NAME as FEED,
 };
@@ -39,6 +42,8 @@ use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
+use crate::claims::grpc::ClaimRpc;
+use crate::claims::{self, Claims, Deciders, Sides};
 use crate::config::{Config, ConfigError};
 use crate::following::{FEED as FROM_IDENTITY, FromIdentity};
 use crate::look_ups::VolunteerRpc;
@@ -176,16 +181,32 @@ pub async fn run(
         digests: registrar.digests.clone(),
         trail: Trail::new(NAME, deps.clock.clone()),
         accounts: phone_recoveries::Accounts::new(deps.identity.clone()),
-        administrators: Administrators::new(authority, deps.orgtree),
+        administrators: Administrators::new(authority.clone(), deps.orgtree.clone()),
         limits: config.phone_recoveries.limits(),
     };
-    let names = [REGISTRATIONS, PROFILES, REVIEWS, VOLUNTEERS, PHONE_RECOVERIES, ROSTERS, FEED];
+    let claims = Claims {
+        pool: pool.clone(),
+        clock: deps.clock.clone(),
+        sides: Sides::new(deps.identity.clone()),
+        deciders: Deciders {
+            authority,
+            organizations: registrar.organizations.clone(),
+            administrators: recoveries.administrators.clone(),
+        },
+        digests: registrar.digests.clone(),
+        trail: Trail::new(NAME, deps.clock.clone()),
+        grant_age: config.claims.grant_age(),
+        due: Arc::clone(&registrar.due),
+    };
+    let names =
+        [REGISTRATIONS, PROFILES, REVIEWS, CLAIMS, VOLUNTEERS, PHONE_RECOVERIES, ROSTERS, FEED];
     let routes = server::standard_routes(&names)
         .await
         .map_err(|error| RunError::Reflection(error.to_string()))?
         .add_service(RegistrationServiceServer::new(Registrations::new(registrar.clone())))
         .add_service(ProfileServiceServer::new(ProfileRpc::new(profiles)))
         .add_service(ReviewServiceServer::new(ReviewRpc::new(reviews)))
+        .add_service(ClaimServiceServer::new(ClaimRpc::new(claims.clone())))
         .add_service(VolunteerServiceServer::new(VolunteerRpc::new(
             pool.clone(),
             deps.clock.clone(),
@@ -216,6 +237,7 @@ pub async fn run(
         "recoveries of phones",
         phone_recoveries::job::tell(recoveries, every(recovery.interval_ms), stop.soft()),
     );
+    tasks.start("claims", claims::job::carry_on(claims, every(recovery.interval_ms), stop.soft()));
     tasks.start(
         "rosters",
         rosters::job::run(rosters, every(config.rosters.interval_ms), stop.soft()),

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 48] = [
+const PERSONAL: [&str; 55] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -58,6 +58,13 @@ const PERSONAL: [&str; 48] = [
     ".zhiyuan.registration.v1.GetRejectedRosterRowsRequest",
     ".zhiyuan.registration.v1.GetRejectedRosterRowsResponse",
     ".zhiyuan.registration.v1.RosterMember",
+    ".zhiyuan.identity.v1.MyClaim",
+    ".zhiyuan.identity.v1.RespondToClaimRequest",
+    ".zhiyuan.identity.v1.ShowClaimRequest",
+    ".zhiyuan.identity.v1.ShowClaimResponse",
+    ".zhiyuan.registration.v1.RevealClaimRequest",
+    ".zhiyuan.registration.v1.RevealClaimResponse",
+    ".zhiyuan.registration.v1.DecideClaimRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

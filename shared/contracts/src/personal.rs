@@ -7,11 +7,12 @@ use crate::identity::v1::{
     BeginEnrolmentRequest, BeginPhoneRecoveryRequest, ChangePasswordRequest, ChangePhoneRequest,
     CloseMyAccountRequest, CompleteActivationRequest, CompleteActivationResponse,
     CompletePhoneRecoveryRequest, GetRosterPieceRequest, GetRosterPieceResponse, Guardian,
-    GuardianConsent, LookUpVolunteerRequest, ObjectToPhoneRecoveryByCodeRequest,
+    GuardianConsent, LookUpVolunteerRequest, MyClaim, ObjectToPhoneRecoveryByCodeRequest,
     ObjectToPhoneRecoveryByNoticeRequest, PhoneProof, PutRosterPieceRequest, RefreshSessionRequest,
-    ResetPasswordRequest, RevealApplicantRequest, RevealApplicantResponse, RosterPerson, RosterRow,
-    SendRegistrationCodeRequest, SendSmsCodeRequest, SignInRequest, SignInResponse, SignOutRequest,
-    StartActivationRequest, Tokens,
+    ResetPasswordRequest, RespondToClaimRequest, RevealApplicantRequest, RevealApplicantResponse,
+    RosterPerson, RosterRow, SendRegistrationCodeRequest, SendSmsCodeRequest, ShowClaimRequest,
+    ShowClaimResponse, SignInRequest, SignInResponse, SignOutRequest, StartActivationRequest,
+    Tokens,
 };
 use crate::orgtree::v1::{
     AcceptInvitationRequest, AcceptInvitationResponse, ConfirmInvitationRequest,
@@ -19,9 +20,10 @@ use crate::orgtree::v1::{
     CreateInvitationResponse, HandOverRequest, Invitation,
 };
 use crate::registration::v1::{
-    DecideReviewRequest, GetRejectedRosterRowsRequest, GetRejectedRosterRowsResponse,
-    RegisterRequest, RevealReviewRequest, RevealReviewResponse, RosterMember,
-    StartPhoneRecoveryRequest, UploadRosterPieceRequest,
+    DecideClaimRequest, DecideReviewRequest, GetRejectedRosterRowsRequest,
+    GetRejectedRosterRowsResponse, RegisterRequest, RevealClaimRequest, RevealClaimResponse,
+    RevealReviewRequest, RevealReviewResponse, RosterMember, StartPhoneRecoveryRequest,
+    UploadRosterPieceRequest,
 };
 
 impl Debug for SendSmsCodeRequest {
@@ -92,13 +94,26 @@ silent!(
     GetRosterPieceResponse,
     StartActivationRequest,
     CompleteActivationRequest,
-    CompleteActivationResponse
+    CompleteActivationResponse,
+    RespondToClaimRequest,
+    ShowClaimRequest,
+    ShowClaimResponse,
+    RevealClaimRequest,
+    RevealClaimResponse,
+    DecideClaimRequest
 );
 
 /// What is noted about an invitation often names somebody.
 impl Debug for Invitation {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.debug_struct("Invitation").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// What is said to a claim tells who says it.
+impl Debug for MyClaim {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("MyClaim").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -247,6 +262,12 @@ mod tests {
         let shown = format!("{invitation:?} {made:?} {accept:?} {hand_over:?}");
         assert!(!shown.contains("canary"), "{shown}");
         let shown = format!("{start:?} {begin:?} {complete:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+        let mine = MyClaim { statement: "canary".into(), ..Default::default() };
+        let respond = RespondToClaimRequest { statement: "canary".into(), ..Default::default() };
+        let seen = ShowClaimResponse { statement: "canary".into(), ..Default::default() };
+        let revealed = RevealClaimResponse { name: "canary".into(), ..Default::default() };
+        let shown = format!("{mine:?} {respond:?} {seen:?} {revealed:?}");
         assert!(!shown.contains("canary"), "{shown}");
         let row = RosterRow {
             name: "canary".into(),

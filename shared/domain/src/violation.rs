@@ -3,7 +3,7 @@
 use crate::{
     InvalidGuardian, InvalidId, InvalidIdNumber, InvalidMobile, InvalidOrganizationCode,
     InvalidOrganizationName, InvalidPassword, InvalidPersonName, InvalidRegionCode, InvalidRemark,
-    InvalidVolunteerNumber,
+    InvalidStatement, InvalidVolunteerNumber,
 };
 
 /// A broken rule of one field.
@@ -36,6 +36,7 @@ told!(
     InvalidPersonName,
     InvalidRegionCode,
     InvalidRemark,
+    InvalidStatement,
     InvalidVolunteerNumber,
 );
 

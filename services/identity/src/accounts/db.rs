@@ -181,6 +181,19 @@ pub(crate) async fn lock_active(tx: &mut PgConnection, account_id: Uuid) -> Resu
     Ok(state.is_some_and(|state| state == "ACTIVE"))
 }
 
+/// Locks an account that somebody can be signed in to, and tells its level.
+#[tracing::instrument(name = "db.account.lock_level", skip_all)]
+pub(crate) async fn lock_level(tx: &mut PgConnection, account_id: Uuid) -> Result<Option<i16>> {
+    Ok(sqlx::query_scalar!(
+        "SELECT level FROM identity.account
+         WHERE partition = $1 AND account_id = $2 AND state = 'ACTIVE' FOR NO KEY UPDATE",
+        Partition::of(account_id).get(),
+        account_id,
+    )
+    .fetch_optional(tx)
+    .await?)
+}
+
 /// What of an account is needed to see whether somebody is who owns it.
 #[derive(Debug, Clone)]
 pub(crate) struct Owner {

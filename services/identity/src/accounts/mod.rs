@@ -14,6 +14,8 @@ use uuid::Uuid;
 pub(crate) const LEVEL_REGISTER: i16 = 1;
 /// And a roster lists the same phone.
 pub(crate) const LEVEL_ROSTER: i16 = 2;
+/// There is a proof of the person: two administrators have seen the card.
+pub(crate) const LEVEL_PROVEN: i16 = 3;
 
 /// What became of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

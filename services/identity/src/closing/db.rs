@@ -25,6 +25,9 @@ pub(super) async fn close(
              DELETE FROM identity.guardian_consent WHERE partition = $1 AND account_id = $2
          ), recovery AS (
              DELETE FROM identity.phone_recovery WHERE partition = $1 AND account_id = $2
+         ), claim AS (
+             UPDATE identity.claim SET answer = NULL
+             WHERE partition = $1 AND holder_id = $2 AND answer IS NOT NULL
          )
          UPDATE identity.enrolment SET phone_index = NULL WHERE account_id = $2",
         partition,

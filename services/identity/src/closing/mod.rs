@@ -6,8 +6,11 @@
 
 mod db;
 
+use sqlx::PgConnection;
+use time::OffsetDateTime;
 use uuid::Uuid;
 use zeroize::Zeroizing;
+use zhiyuan_audit::{Record, Trail};
 use zhiyuan_auth::SignedIn;
 use zhiyuan_contracts::identity::v1::SmsPurpose;
 use zhiyuan_domain::Mobile;
@@ -17,6 +20,7 @@ use zhiyuan_rpc::chain;
 
 use crate::accounts::{self, db::Owner};
 use crate::audit;
+use crate::claims;
 use crate::delays::{self, db::Reservation};
 use crate::error::{Error, Result};
 use crate::feed;
@@ -107,14 +111,28 @@ impl Closing {
         }
         self.sign_in.use_code(&mut tx, code, seen, &owner).await?;
         delays::db::succeed(&mut tx, reserved).await?;
-        let ended = sessions::db::end(&mut tx, id, Which::All).await?;
-        let (revision, level) = db::close(&mut tx, id, now).await?;
-        let closed = feed::account_closed(id, revision, level);
-        self.outbox.append(&mut tx, &[closed]).await?;
+        let told = (&self.outbox, &self.sign_in.issuer.trail);
         let record = audit::by_owner(id, "identity.account.closed");
-        self.sign_in.issuer.trail.append(&mut tx, &record).await?;
+        let ended = end_account(&mut tx, id, now, told, &record).await?;
+        claims::release(&mut tx, &self.outbox, id, now).await?;
         notices::db::queue(&mut tx, notice, now).await?;
         tx.commit().await?;
         Ok(ended)
     }
+}
+
+/// Ends an account, whose row is locked, in every respect: nothing is left of it that tells who it
+/// was. The sessions that ended; the data key is for the caller to destroy after the commit.
+pub(crate) async fn end_account(
+    tx: &mut PgConnection,
+    id: Uuid,
+    now: OffsetDateTime,
+    (outbox, trail): (&Outbox, &Trail),
+    record: &Record,
+) -> Result<Vec<Uuid>> {
+    let ended = sessions::db::end(tx, id, Which::All).await?;
+    let (revision, level) = db::close(tx, id, now).await?;
+    outbox.append(tx, &[feed::account_closed(id, revision, level)]).await?;
+    trail.append(tx, record).await?;
+    Ok(ended)
 }

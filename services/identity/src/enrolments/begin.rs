@@ -13,8 +13,8 @@ use zhiyuan_crypto::digest;
 use zhiyuan_crypto::keys::KeyStoreError;
 use zhiyuan_crypto::password::PasswordHasher;
 use zhiyuan_domain::{
-    AgeClass, AgeRule, EnrolmentId, IdNumber, Mobile, Password, PersonName, SharedClock, new_id,
-    registration_age,
+    AgeClass, AgeRule, EnrolmentId, IdNumber, Mobile, Password, PersonName, SharedClock, Statement,
+    new_id, registration_age,
 };
 use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::again;
@@ -23,10 +23,12 @@ use super::db::guardians;
 use super::guardian::Guardian;
 use super::{DECIDE_WITHIN, Enrolment, LEASE, Refusal, State, db};
 use crate::activations::{self, Activated, Proof};
+use crate::claims;
 use crate::consents::{Given, Lack, Texts};
 use crate::error::{Error, Result};
 use crate::feed;
 use crate::keys::{Column, Vault};
+use crate::notices::{self, Notice, Template};
 use crate::sms_codes::{self, Code, Outcome};
 use crate::vendors::RealNameRegister;
 
@@ -45,6 +47,8 @@ pub(crate) struct Application {
     /// Looked at only if the person is too young to register alone.
     pub(crate) guardian: Option<Guardian>,
     pub(crate) own_income: bool,
+    /// If the number is another one's, it is claimed, and this is said to it.
+    pub(crate) claim: Option<Statement>,
 }
 
 /// What proves the phone of who applies.
@@ -93,6 +97,7 @@ pub(crate) struct Rules {
     pub(crate) failed_checks_per_phone: i32,
     /// Failed checks a day for an ID number. High, since strangers can use them up.
     pub(crate) failed_checks_per_number: i32,
+    pub(crate) claims: claims::Limits,
 }
 
 impl Enrolments {
@@ -118,7 +123,8 @@ impl Enrolments {
         }
     }
 
-    /// Ends an enrolment whose row is locked, and tells of it in the same transaction.
+    /// Ends an enrolment whose row is locked, and tells of it in the same transaction; also whose
+    /// number was claimed, unless that came to something.
     pub(crate) async fn end(
         &self,
         tx: &mut sqlx::PgConnection,
@@ -126,7 +132,14 @@ impl Enrolments {
         state: State,
         refusal: Option<Refusal>,
     ) -> Result<()> {
-        let revision = db::end(tx, id, state, refusal, self.clock.now()).await?;
+        let now = self.clock.now();
+        let revision = db::end(tx, id, state, refusal, now).await?;
+        let ends = claims::State::after(state, refusal);
+        if let Some(holder) = claims::db::end(tx, id, ends, now).await? {
+            let clock = self.clock.as_ref();
+            let notice = Notice::claim_to_account(clock, Template::ClaimEnded, id, holder);
+            notices::db::queue(tx, &notice, now).await?;
+        }
         let changed = feed::enrolment_changed(id, revision, state);
         Ok(self.outbox.append(tx, &[changed]).await?)
     }
@@ -319,6 +332,13 @@ impl Enrolments {
             )?,
             password_hash,
             guardian,
+            claim_statement: match &application.claim {
+                Some(statement) => {
+                    let column = Column::ClaimStatement;
+                    Some(self.vault.seal(&key, column, id, statement.as_str())?)
+                }
+                None => None,
+            },
         };
         let now = self.clock.now();
         let mut conn = self.pool.acquire().await?;

@@ -14,6 +14,7 @@ use super::reviewing::{DECIDED, REVEALED};
 use super::verdict::Opened;
 use super::{Enrolments, Refusal, State, db};
 use crate::accounts::{self, Claim};
+use crate::claims::{Displacing, Opening};
 use crate::consents::Purpose;
 use crate::error::{Error, Result};
 use crate::feed;
@@ -61,26 +62,42 @@ impl Enrolments {
         day: Date,
     ) -> Result<bool> {
         for _ in 0..PATIENCE {
-            match self.try_claim(id, pending, opened, day).await? {
+            match self.try_claim(id, pending, opened, (day, None)).await? {
                 Attempt::Over => return Ok(false),
                 Attempt::TakenBy(owner) => {
-                    return self.already_registered(id, pending, owner).await;
+                    if let Some(failed) = self.taken(id, pending, opened, owner).await? {
+                        return Ok(failed);
+                    }
                 }
-                Attempt::InTheWay => tokio::time::sleep(PAUSE).await,
+                Attempt::InTheWay => {}
             }
+            tokio::time::sleep(PAUSE).await;
         }
         self.postpone(id, pending).await?;
         Ok(false)
     }
 
+    /// Carries a claim out against somebody: their account ends, and the number is claimed, as one
+    /// that two administrators have proved. Tells whether it was done.
+    pub(crate) async fn displace(
+        &self,
+        id: Uuid,
+        pending: &db::Pending,
+        opened: &Opened,
+        displacing: &Displacing,
+    ) -> Result<bool> {
+        let how = (self.today(), Some(displacing));
+        Ok(matches!(self.try_claim(id, pending, opened, how).await?, Attempt::Over))
+    }
+
     /// Claims the number for an inactive account, in one transaction with the end of
-    /// the applicant and of the code.
+    /// the applicant and of the code, and of the account that is displaced.
     async fn try_claim(
         &self,
         id: Uuid,
         pending: &db::Pending,
         opened: &Opened,
-        day: Date,
+        (day, displacing): (Date, Option<&Displacing>),
     ) -> Result<Attempt> {
         let on_roster = match self.on_roster(opened).await {
             Ok(found) => found,
@@ -108,10 +125,9 @@ impl Enrolments {
         let now = self.clock.now();
 
         let mut tx = self.pool.begin().await?;
-        let Some(enrolment) = db::lock(&mut tx, id).await? else { return Ok(Attempt::Over) };
-        if enrolment.state != State::Pending {
+        if !self.may_claim(&mut tx, id, displacing).await? {
             // Discarded, or decided by another process meanwhile.
-            return Ok(Attempt::Over);
+            return Ok(if displacing.is_some() { Attempt::InTheWay } else { Attempt::Over });
         }
         let indexes = keys::db::lock_active_index_keys(&mut tx)
             .await?
@@ -126,9 +142,10 @@ impl Enrolments {
         let new = accounts::db::NewAccount {
             account_id,
             enrolment_id: id,
-            level: match adopted {
-                Some(person) if person.same_phone => accounts::LEVEL_ROSTER,
-                _ => accounts::LEVEL_REGISTER,
+            level: match (displacing, adopted) {
+                (Some(_), _) => accounts::LEVEL_PROVEN,
+                (None, Some(person)) if person.same_phone => accounts::LEVEL_ROSTER,
+                (None, _) => accounts::LEVEL_REGISTER,
             },
             name: &name,
             id_number: &id_number,
@@ -186,6 +203,29 @@ impl Enrolments {
             }
         }
         Ok(Attempt::Over)
+    }
+
+    /// Locks an enrolment that claims the number now, after whom it displaces, whose account ends.
+    async fn may_claim(
+        &self,
+        tx: &mut PgConnection,
+        id: Uuid,
+        displacing: Option<&Displacing>,
+    ) -> Result<bool> {
+        if let Some(displacing) = displacing
+            && !displacing.lock(tx).await?
+        {
+            return Ok(false);
+        }
+        let expected = if displacing.is_some() { State::Review } else { State::Pending };
+        let enrolment = db::lock(tx, id).await?;
+        if enrolment.is_none_or(|enrolment| enrolment.state != expected) {
+            return Ok(false);
+        }
+        match displacing {
+            Some(displacing) => displacing.end(tx, self).await,
+            None => Ok(true),
+        }
     }
 
     /// Who is on a roster with the number of an applicant, and nothing else.
@@ -251,41 +291,54 @@ impl Enrolments {
         Ok(())
     }
 
-    /// The number is an active account's. The owner is told, at most once a day; the
-    /// applicant learns which account it is only with the phone of that very account.
-    /// Tells whether the check counts as failed: for everybody but the owner, or one
-    /// could ask about others without end.
-    async fn already_registered(
+    /// The number is an active account's. Who claims it waits for people to decide; everybody
+    /// else is refused. The owner is told, of attempts at most once a day; the applicant learns
+    /// which account it is only with the phone of that very account. Tells whether the check
+    /// counts as failed: for everybody but the owner, or one could ask about others without end;
+    /// nothing, if the account is gone this very moment.
+    async fn taken(
         &self,
         id: Uuid,
         pending: &db::Pending,
+        opened: &Opened,
         owner: Uuid,
-    ) -> Result<bool> {
-        let refusal = Refusal::AlreadyRegistered;
+    ) -> Result<Option<bool>> {
         let holder = accounts::db::find(&mut *self.pool.acquire().await?, owner).await?;
         let is_owner = holder.is_some_and(|holder| {
             holder.index_version == pending.index_version
                 && digest::equal(&holder.phone_index, &pending.phone_index)
         });
         if is_owner {
-            self.refuse_and(id, refusal, Some(owner), None).await?;
-            return Ok(false);
+            self.refuse_and(id, Refusal::AlreadyRegistered, Some(owner), None).await?;
+            return Ok(Some(false));
         }
+        let refusal = if pending.applicant.claim_statement.is_some() {
+            match self.open_claim(id, pending, opened, owner).await? {
+                Opening::Open => return Ok(Some(true)),
+                Opening::HolderGone => return Ok(None),
+                Opening::Refused(refusal) => refusal,
+            }
+        } else {
+            Refusal::AlreadyRegistered
+        };
         let now = self.clock.now();
         let clock = self.clock.as_ref();
         let notice = Notice::attempt_on_account(clock, owner, shanghai_date(now), now);
         self.refuse_and(id, refusal, None, Some(notice)).await?;
-        Ok(true)
+        Ok(Some(true))
     }
 }
 
 /// Marks the codes of an application as used; a refusal, if two applications shared one, and the
-/// other one was first.
-async fn spend_codes(
+/// other one was first. A claim has used them up when it was opened.
+pub(crate) async fn spend_codes(
     tx: &mut PgConnection,
     pending: &db::Pending,
     now: OffsetDateTime,
 ) -> Result<Option<Refusal>> {
+    if pending.codes_used {
+        return Ok(None);
+    }
     if !sms_codes::db::mark_used(&mut *tx, pending.challenge_id, now).await? {
         return Ok(Some(Refusal::SmsCodeUsed));
     }

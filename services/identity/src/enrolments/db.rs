@@ -24,6 +24,7 @@ struct Row {
     decide_by: Option<OffsetDateTime>,
     waited: bool,
     created_at: OffsetDateTime,
+    claim_against: Option<Uuid>,
 }
 
 impl TryFrom<Row> for Enrolment {
@@ -47,6 +48,7 @@ impl TryFrom<Row> for Enrolment {
             decide_by: row.decide_by,
             waited: row.waited,
             created_at: row.created_at,
+            claim_against: row.claim_against,
         })
     }
 }
@@ -57,7 +59,9 @@ pub(crate) async fn find(conn: &mut PgConnection, enrolment_id: Uuid) -> Result<
     sqlx::query_as!(
         Row,
         "SELECT enrolment_id, state, refusal, account_id, phone_index, index_version,
-                guardian_phone_index, next_check_at, decide_by, waited, created_at
+                guardian_phone_index, next_check_at, decide_by, waited, created_at,
+                (SELECT holder_id FROM identity.claim
+                 WHERE claim_id = enrolment_id AND ended_at IS NULL) AS claim_against
          FROM identity.enrolment WHERE enrolment_id = $1",
         enrolment_id,
     )
@@ -73,7 +77,9 @@ pub(crate) async fn lock(tx: &mut PgConnection, enrolment_id: Uuid) -> Result<Op
     sqlx::query_as!(
         Row,
         "SELECT enrolment_id, state, refusal, account_id, phone_index, index_version,
-                guardian_phone_index, next_check_at, decide_by, waited, created_at
+                guardian_phone_index, next_check_at, decide_by, waited, created_at,
+                (SELECT holder_id FROM identity.claim
+                 WHERE claim_id = enrolment_id AND ended_at IS NULL) AS claim_against
          FROM identity.enrolment WHERE enrolment_id = $1 FOR UPDATE",
         enrolment_id,
     )
@@ -140,6 +146,7 @@ pub(crate) struct Applicant {
     pub(crate) phone: Vec<u8>,
     pub(crate) password_hash: String,
     pub(crate) guardian: Option<Vec<u8>>,
+    pub(crate) claim_statement: Option<Vec<u8>>,
 }
 
 /// Keeps the applicant of an accepted enrolment and takes the lease on asking the
@@ -156,7 +163,8 @@ pub(crate) async fn keep_applicant(
     let done = sqlx::query!(
         "UPDATE identity.enrolment
          SET state = 'PENDING', name = $2, id_number = $3, phone = $4, password_hash = $5,
-             attempts = 1, next_check_at = $6, decide_by = $7, updated_at = $8, guardian = $9
+             attempts = 1, next_check_at = $6, decide_by = $7, updated_at = $8, guardian = $9,
+             claim_statement = $10
          WHERE enrolment_id = $1 AND state = 'ACCEPTED'",
         enrolment_id,
         applicant.name,
@@ -167,6 +175,7 @@ pub(crate) async fn keep_applicant(
         decide_by,
         now,
         applicant.guardian,
+        applicant.claim_statement,
     )
     .execute(conn)
     .await?;
@@ -211,13 +220,16 @@ pub(crate) struct Pending {
     pub(crate) decide_by: OffsetDateTime,
     /// What a person decided, as the register could not tell.
     pub(crate) decision: Option<Decision>,
+    /// The codes were used up when a claim was opened.
+    pub(crate) codes_used: bool,
 }
 
-/// The applicant of a pending enrolment; `None` once there is a verdict.
+/// The applicant of an enrolment in this state; `None` once it is in another one.
 #[tracing::instrument(name = "db.enrolment.pending", skip_all)]
 pub(crate) async fn pending(
     conn: &mut PgConnection,
     enrolment_id: Uuid,
+    state: State,
 ) -> Result<Option<Pending>> {
     let row = sqlx::query!(
         r#"SELECT account_id AS "account_id!", challenge_id AS "challenge_id!",
@@ -225,9 +237,13 @@ pub(crate) async fn pending(
                   consents AS "consents: Json<Vec<Given>>", name AS "name!",
                   id_number AS "id_number!", phone AS "phone!",
                   password_hash AS "password_hash!", attempts, decide_by AS "decide_by!",
-                  guardian, guardian_relation, guardian_challenge_id, own_income, decision
-           FROM identity.enrolment WHERE enrolment_id = $1 AND state = 'PENDING'"#,
+                  guardian, guardian_relation, guardian_challenge_id, own_income, decision,
+                  claim_statement,
+                  EXISTS (SELECT FROM identity.claim WHERE claim_id = enrolment_id)
+                      AS "codes_used!"
+           FROM identity.enrolment WHERE enrolment_id = $1 AND state = $2"#,
         enrolment_id,
+        state.as_column(),
     )
     .fetch_optional(conn)
     .await?;
@@ -248,11 +264,13 @@ pub(crate) async fn pending(
                 phone: row.phone,
                 password_hash: row.password_hash,
                 guardian: row.guardian,
+                claim_statement: row.claim_statement,
             },
             ground: guardians::Ground::from_columns(sealed, row.own_income)?,
             attempts: row.attempts,
             decide_by: row.decide_by,
             decision: decision.transpose()?,
+            codes_used: row.codes_used,
         })
     })
     .transpose()
@@ -278,22 +296,24 @@ pub(crate) async fn postpone(
     Ok(())
 }
 
-/// The register could not tell: a person decides. The new revision, unless there is a
-/// verdict already.
+/// People decide: the register could not tell, or it is a claim, which is to be decided by then.
+/// The new revision, unless there is a verdict already.
 #[tracing::instrument(name = "db.enrolment.review", skip_all)]
 pub(crate) async fn send_to_review(
     tx: &mut PgConnection,
     enrolment_id: Uuid,
+    decide_by: Option<OffsetDateTime>,
     now: OffsetDateTime,
 ) -> Result<Option<i64>> {
     Ok(sqlx::query_scalar!(
         "UPDATE identity.enrolment
          SET state = 'REVIEW', next_check_at = NULL, waited = true, updated_at = $2,
-             revision = revision + 1
+             decide_by = coalesce($3, decide_by), revision = revision + 1
          WHERE enrolment_id = $1 AND state = 'PENDING'
          RETURNING revision",
         enrolment_id,
         now,
+        decide_by,
     )
     .fetch_optional(tx)
     .await?)
@@ -312,6 +332,7 @@ pub(crate) async fn end(
         "UPDATE identity.enrolment
          SET state = $2, refusal = $3, name = NULL, id_number = NULL, phone = NULL,
              password_hash = NULL, guardian = NULL, guardian_phone_index = NULL,
+             claim_statement = NULL,
              next_check_at = NULL, updated_at = $4,
              claimed_at = CASE WHEN $2 = 'CLAIMED' THEN $4 ELSE claimed_at END,
              revision = revision + 1
@@ -402,21 +423,25 @@ pub(crate) async fn due(
     .await?)
 }
 
-/// Reviews that nobody decided in time.
+/// Reviews that nobody decided in time, each with whether it is a claim.
 #[tracing::instrument(name = "db.enrolment.overdue", skip_all)]
 pub(crate) async fn overdue_reviews(
     conn: &mut PgConnection,
     now: OffsetDateTime,
     limit: i64,
-) -> Result<Vec<Uuid>> {
-    Ok(sqlx::query_scalar!(
-        "SELECT enrolment_id FROM identity.enrolment
-         WHERE state = 'REVIEW' AND decide_by <= $1 ORDER BY decide_by LIMIT $2",
+) -> Result<Vec<(Uuid, bool)>> {
+    let rows = sqlx::query!(
+        r#"SELECT enrolment_id,
+                  EXISTS (SELECT FROM identity.claim
+                          WHERE claim_id = enrolment_id AND ended_at IS NULL) AS "claim!"
+           FROM identity.enrolment
+           WHERE state = 'REVIEW' AND decide_by <= $1 ORDER BY decide_by LIMIT $2"#,
         now,
         limit,
     )
     .fetch_all(conn)
-    .await?)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.enrolment_id, row.claim)).collect())
 }
 
 /// A page of claimed enrolments, oldest first, with the time of the claim.

@@ -3,7 +3,8 @@ use uuid::Uuid;
 use zhiyuan_contracts::identity::v1 as wire;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentService;
 use zhiyuan_domain::{
-    AccountId, EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails, Remark, Ward,
+    AccountId, EnrolmentId, IdNumber, Mobile, Password, PersonName, PersonalDetails, Remark,
+    Statement, Ward,
 };
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::page::Page;
@@ -53,6 +54,11 @@ impl EnrolmentRpc {
             account_id: account_id.map(|id| id.to_string()).unwrap_or_default(),
             masked_name,
             refusal: enrolment.refusal.map_or(0, |refusal| refusal.to_wire().into()),
+            claim_against: enrolment
+                .claim_against
+                .filter(|_| enrolment.state == State::Review)
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
         })
     }
 
@@ -155,6 +161,14 @@ impl EnrolmentRpc {
                 ),
             }
         }
+        let claim = match &*request.claim_statement {
+            "" => None,
+            text => fields.take("claim_statement", Statement::parse(text)),
+        };
+        if claim.is_some() && via.is_some() {
+            let message = "身份认领只能在本平台页面上提出";
+            fields.refuse("claim_statement", "CLAIM_ELSEWHERE", message);
+        }
         let ward = Ward { id_number: number.as_ref(), phone: phone.as_ref() };
         let ages = (today, self.enrolments.rules.age_rule);
         let guardian = request.guardian.as_ref();
@@ -180,6 +194,7 @@ impl EnrolmentRpc {
                     via,
                     guardian,
                     own_income: request.own_income,
+                    claim,
                 })
             }
             _ => Err(fields.into_error()),
@@ -201,6 +216,7 @@ fn parse_proof(
         ("sms_challenge_id", &request.sms_challenge_id),
         ("sms_code", &request.sms_code),
         ("registered_via", &request.registered_via),
+        ("claim_statement", &request.claim_statement),
     ] {
         if !value.is_empty() {
             fields.refuse(field, "ACTIVATION_PROOF_ALONE", "使用激活凭证时请勿填写此项");

@@ -11,7 +11,7 @@ use zhiyuan_rpc::chain;
 use super::{Enrolments, LEASE, LONGEST_WAIT, Refusal, db};
 use crate::clock::AgreedClock;
 use crate::error::Result;
-use crate::{activations, challenges, delays, devices, recoveries, sms_codes};
+use crate::{activations, challenges, claims, delays, devices, recoveries, sms_codes};
 
 const BATCH: i64 = 32;
 const PURGE_EVERY: StdDuration = StdDuration::from_secs(600);
@@ -41,8 +41,9 @@ async fn pass(enrolments: &Enrolments) -> Result<()> {
     let due = db::due(&mut conn, now, BATCH).await?;
     let overdue = db::overdue_reviews(&mut conn, now, BATCH).await?;
     drop(conn);
-    for id in overdue {
-        if let Err(error) = enrolments.refuse(id, Refusal::IdCheckExpired).await {
+    for (id, claim) in overdue {
+        let refusal = if claim { Refusal::ClaimExpired } else { Refusal::IdCheckExpired };
+        if let Err(error) = enrolments.refuse(id, refusal).await {
             tracing::warn!(enrolment.id = %id, error = chain(&error), "a review could not end");
         }
     }
@@ -86,6 +87,7 @@ async fn purge_once(enrolments: &Enrolments, clock: &AgreedClock) -> Result<()> 
     delays::db::purge(&mut conn, now).await?;
     devices::db::purge(&mut conn, now).await?;
     challenges::db::purge(&mut conn, now).await?;
+    claims::db::purge(&mut conn, now).await?;
     recoveries::db::expire(&mut conn, now).await?;
     recoveries::db::purge(&mut conn, now - recoveries::KEPT).await?;
     let yesterday = enrolments.today().previous_day().unwrap_or(time::Date::MIN);

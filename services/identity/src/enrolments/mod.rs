@@ -13,8 +13,11 @@ mod reviewing;
 mod verdict;
 
 pub(crate) use begin::Enrolments;
-pub(crate) use db::guardians;
+pub(crate) use claiming::spend_codes;
+pub(crate) use db::{Pending, guardians};
 pub(crate) use grpc::EnrolmentRpc;
+pub(crate) use reviewing::Waiter;
+pub(crate) use verdict::Opened;
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
@@ -105,10 +108,15 @@ pub(crate) enum Refusal {
     GuardianSmsCodeTriesExhausted,
     GuardianIdMismatch,
     ActivationProofOver,
+    ClaimOpen,
+    ClaimsExhausted,
+    ClaimAgainstProven,
+    ClaimRejected,
+    ClaimExpired,
 }
 
 impl Refusal {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 24] = [
         Self::SmsCodeWrong,
         Self::SmsCodeExpired,
         Self::SmsCodeUsed,
@@ -128,6 +136,11 @@ impl Refusal {
         Self::GuardianSmsCodeTriesExhausted,
         Self::GuardianIdMismatch,
         Self::ActivationProofOver,
+        Self::ClaimOpen,
+        Self::ClaimsExhausted,
+        Self::ClaimAgainstProven,
+        Self::ClaimRejected,
+        Self::ClaimExpired,
     ];
 
     /// Those that say nothing of a person, and that anybody can bring about.
@@ -164,6 +177,11 @@ impl Refusal {
             Self::GuardianSmsCodeTriesExhausted => EnrolmentRefusal::GuardianSmsCodeTriesExhausted,
             Self::GuardianIdMismatch => EnrolmentRefusal::GuardianIdMismatch,
             Self::ActivationProofOver => EnrolmentRefusal::ActivationProofOver,
+            Self::ClaimOpen => EnrolmentRefusal::ClaimOpen,
+            Self::ClaimsExhausted => EnrolmentRefusal::ClaimsExhausted,
+            Self::ClaimAgainstProven => EnrolmentRefusal::ClaimAgainstProven,
+            Self::ClaimRejected => EnrolmentRefusal::ClaimRejected,
+            Self::ClaimExpired => EnrolmentRefusal::ClaimExpired,
         }
     }
 
@@ -250,6 +268,8 @@ pub(crate) struct Enrolment {
     pub(crate) decide_by: Option<OffsetDateTime>,
     pub(crate) waited: bool,
     pub(crate) created_at: OffsetDateTime,
+    /// Whose number is claimed, while people decide about that.
+    pub(crate) claim_against: Option<Uuid>,
 }
 
 /// How long to wait before the register is asked again: 2, 4, 8 … seconds, 15

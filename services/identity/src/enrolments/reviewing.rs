@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 
+use time::OffsetDateTime;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 use zhiyuan_audit::{Actor, Record};
 use zhiyuan_crypto::digest;
 use zhiyuan_domain::{AccountId, IdNumber, Mobile, Remark};
@@ -15,6 +17,7 @@ use super::db::review::{self, Decided, Viewer, Waiting};
 use super::verdict::Opened;
 use super::{DECIDE_WITHIN, Decision, Enrolment, Enrolments, LEASE, State};
 use crate::error::{Error, Result};
+use crate::keys::Column;
 
 /// What is recorded of a look at an applicant.
 pub(super) const REVEALED: &str = "identity.applicant.revealed";
@@ -29,16 +32,38 @@ pub(crate) struct Applicant {
     pub(crate) own: bool,
 }
 
+/// Somebody who waits for a decision, opened.
+pub(crate) struct Waiter {
+    pub(crate) enrolment_id: Uuid,
+    pub(crate) opened: Opened,
+    /// What is said to a claim.
+    pub(crate) statement: Option<Zeroizing<String>>,
+    pub(crate) decide_by: OffsetDateTime,
+}
+
 impl Enrolments {
     /// Those of the enrolments that wait for a decision, in the order of the question.
     pub(crate) async fn applicants(&self, viewer: Uuid, ids: &[Uuid]) -> Result<Vec<Applicant>> {
-        let mut conn = self.pool.acquire().await?;
-        let viewer = review::viewer(&mut conn, viewer).await?;
-        let waiting = review::waiting(&mut conn, ids).await?;
-        drop(conn);
+        let viewer = review::viewer(&mut *self.pool.acquire().await?, viewer).await?;
+        let waiters = self.waiters(ids, false).await?;
+        let applicants = waiters.into_iter().map(|Waiter { enrolment_id, opened, .. }| {
+            let guardian = opened.guardian.as_ref();
+            let people: Vec<_> = std::iter::once((&opened.id_number, &opened.phone))
+                .chain(guardian.map(|guardian| (&guardian.id_number, &guardian.phone)))
+                .collect();
+            let own = self.has_one_of(&viewer, &people);
+            Applicant { enrolment_id, opened, own }
+        });
+        Ok(applicants.collect())
+    }
+
+    /// Those of the enrolments that wait for a decision, in the order of the question: on claims,
+    /// or on what the register could not tell.
+    pub(crate) async fn waiters(&self, ids: &[Uuid], claims: bool) -> Result<Vec<Waiter>> {
+        let waiting = review::waiting(&mut *self.pool.acquire().await?, ids, claims).await?;
         let mut found: HashMap<Uuid, Waiting> =
             waiting.into_iter().map(|waiting| (waiting.enrolment_id, waiting)).collect();
-        let mut applicants = Vec::new();
+        let mut waiters = Vec::new();
         for waiting in ids.iter().filter_map(|id| found.remove(id)) {
             let id = waiting.enrolment_id;
             let sealed = [&*waiting.name, &waiting.id_number, &waiting.phone];
@@ -51,17 +76,31 @@ impl Enrolments {
                 Err(_) if self.load(id).await?.state != State::Review => continue,
                 Err(error) => return Err(error),
             };
-            let own = self.is_own(&viewer, &opened);
-            applicants.push(Applicant { enrolment_id: id, opened, own });
+            let statement = match &waiting.claim_statement {
+                Some(sealed) => {
+                    let key = self.vault.key(waiting.account_id).await?;
+                    Some(self.vault.open(&key, Column::ClaimStatement, id, sealed)?)
+                }
+                None => None,
+            };
+            let decide_by = waiting.decide_by;
+            waiters.push(Waiter { enrolment_id: id, opened, statement, decide_by });
         }
-        Ok(applicants)
+        Ok(waiters)
+    }
+
+    /// Whether somebody has the ID number or the phone of one of these people.
+    pub(crate) async fn is_one_of(
+        &self,
+        viewer: Uuid,
+        people: &[(&IdNumber, &Mobile)],
+    ) -> Result<bool> {
+        let viewer = review::viewer(&mut *self.pool.acquire().await?, viewer).await?;
+        Ok(self.has_one_of(&viewer, people))
     }
 
     /// Under an index key that this process no longer has, nothing is equal.
-    fn is_own(&self, viewer: &Viewer, opened: &Opened) -> bool {
-        let guardian = opened.guardian.as_ref();
-        let people = std::iter::once((&opened.id_number, &opened.phone))
-            .chain(guardian.map(|guardian| (&guardian.id_number, &guardian.phone)));
+    fn has_one_of(&self, viewer: &Viewer, people: &[(&IdNumber, &Mobile)]) -> bool {
         let own = |(id_number, of_phone): (&IdNumber, &Mobile)| {
             let number = viewer.numbers.iter().any(|(version, index)| {
                 let theirs = self.vault.number_index(*version, id_number);
@@ -73,7 +112,7 @@ impl Enrolments {
             });
             number || phone
         };
-        people.into_iter().any(own)
+        people.iter().copied().any(own)
     }
 
     /// The applicant, if a person may look and decide.
@@ -147,8 +186,15 @@ impl Enrolments {
 fn may_be_decided(known: Option<Decided>, decision: Decision) -> Result<bool> {
     match known {
         None => Err(Error::EnrolmentNotFound),
+        // It was accepted, and is a claim now: two decide on that.
+        Some(Decided { claim: true, decision: Some(before), .. }) if before == decision => {
+            Ok(false)
+        }
+        Some(Decided { claim: true, .. }) => Err(Error::EnrolmentNotInReview),
         // A binary of before asked the register again, and put it back.
-        Some(Decided { state: State::Review, decision: Some(before) }) if before == decision => {
+        Some(Decided { state: State::Review, decision: Some(before), .. })
+            if before == decision =>
+        {
             Ok(true)
         }
         Some(Decided { decision: Some(before), .. }) if before == decision => Ok(false),
@@ -170,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_waits_is_decided_once_and_the_same_decision_is_no_fault() {
-        let decided = |state, decision| Some(Decided { state, decision });
+        let decided = |state, decision| Some(Decided { state, decision, claim: false });
         let accept = Decision::Accept;
         assert!(may_be_decided(decided(State::Review, None), accept).unwrap());
         for state in [State::Pending, State::Claimed, State::Active, State::Refused] {
@@ -182,5 +228,9 @@ mod tests {
         }
         assert!(may_be_decided(decided(State::Review, Some(accept)), accept).unwrap());
         assert!(matches!(may_be_decided(None, accept), Err(Error::EnrolmentNotFound)));
+        let claim = |decision| Some(Decided { state: State::Review, decision, claim: true });
+        let one_alone = may_be_decided(claim(None), accept);
+        assert!(matches!(one_alone, Err(Error::EnrolmentNotInReview)), "two decide on a claim");
+        assert!(!may_be_decided(claim(Some(accept)), accept).unwrap());
     }
 }

@@ -37,7 +37,9 @@ impl Enrolments {
     /// Asks the register about an enrolment on which the caller holds the lease, unless a
     /// person has decided, and stores what follows. Nothing if there is a verdict already.
     pub(crate) async fn check(&self, id: Uuid) -> Result<()> {
-        let Some(pending) = db::pending(&mut *self.pool.acquire().await?, id).await? else {
+        let Some(pending) =
+            db::pending(&mut *self.pool.acquire().await?, id, State::Pending).await?
+        else {
             return Ok(());
         };
         if pending.decide_by <= self.clock.now() {
@@ -111,7 +113,7 @@ impl Enrolments {
 
     async fn send_to_review(&self, id: Uuid) -> Result<()> {
         let mut tx = self.pool.begin().await?;
-        if let Some(revision) = db::send_to_review(&mut tx, id, self.clock.now()).await? {
+        if let Some(revision) = db::send_to_review(&mut tx, id, None, self.clock.now()).await? {
             let changed = feed::enrolment_changed(id, revision, State::Review);
             self.outbox.append(&mut tx, &[changed]).await?;
         }
@@ -187,7 +189,7 @@ impl Enrolments {
         Ok(indexes)
     }
 
-    async fn open_pending(&self, id: Uuid, pending: &db::Pending) -> Result<Opened> {
+    pub(crate) async fn open_pending(&self, id: Uuid, pending: &db::Pending) -> Result<Opened> {
         let sealed = &pending.applicant;
         let applicant = [&*sealed.name, &sealed.id_number, &sealed.phone];
         self.open(id, pending.account_id, applicant, sealed.guardian.as_deref()).await

@@ -53,10 +53,20 @@ pub(crate) enum Template {
     RecoveryCompleted,
     /// Whoever a roster lists with this phone has registered with another one.
     OnRoster,
+    /// Somebody claims the ID number of an account.
+    ClaimOpened,
+    /// Two administrators have accepted the claim; goes to whoever holds the number.
+    ClaimAccepted,
+    /// The same, to the claimant.
+    ClaimAcceptedNew,
+    /// The claim has ended without effect; goes to whoever holds the number.
+    ClaimEnded,
+    /// The account has ended, as another one has proved the number; goes to the phone that it had.
+    Displaced,
 }
 
 impl Template {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 19] = [
         Self::Registered,
         Self::Refused,
         Self::AttemptOnAccount,
@@ -71,6 +81,11 @@ impl Template {
         Self::RecoveryEnded,
         Self::RecoveryCompleted,
         Self::OnRoster,
+        Self::ClaimOpened,
+        Self::ClaimAccepted,
+        Self::ClaimAcceptedNew,
+        Self::ClaimEnded,
+        Self::Displaced,
     ];
 
     /// As in the column `template`.
@@ -90,6 +105,11 @@ impl Template {
             Self::RecoveryEnded => "RECOVERY_ENDED",
             Self::RecoveryCompleted => "RECOVERY_COMPLETED",
             Self::OnRoster => "ON_ROSTER",
+            Self::ClaimOpened => "CLAIM_OPENED",
+            Self::ClaimAccepted => "CLAIM_ACCEPTED",
+            Self::ClaimAcceptedNew => "CLAIM_ACCEPTED_NEW",
+            Self::ClaimEnded => "CLAIM_ENDED",
+            Self::Displaced => "DISPLACED",
         }
     }
 
@@ -144,6 +164,19 @@ impl Template {
             }
             Self::OnRoster => {
                 "团员名册中登记为本手机号的团员已用另一手机号注册志愿者。如非本人注册，请立即联系所在团组织。"
+            }
+            Self::ClaimOpened => {
+                "有人提出认领您志愿者账号所用的身份证号码，将由上级团组织的两位管理员核对证件后核定。您的账号目前不受影响，请登录后查看并作出说明。"
+            }
+            Self::ClaimAccepted => {
+                "对您志愿者账号所用身份证号码的认领申请已核定属实，等待期过后您的账号将终止。如有异议，请立即登录作出说明，并持身份证联系上级团组织。"
+            }
+            Self::ClaimAcceptedNew => {
+                "您的身份认领申请已核定属实，等待期过后即可完成注册，届时另行通知。"
+            }
+            Self::ClaimEnded => "对您志愿者账号所用身份证号码的认领申请已终止，您的账号未作变更。",
+            Self::Displaced => {
+                "您的志愿者账号所用身份证号码经两位管理员核对证件后已由他人认领，该账号已终止。如有异议，请持身份证联系上级团组织。"
             }
         }
     }
@@ -385,6 +418,45 @@ impl Notice {
     ) -> Result<Self> {
         let once = format!("{RECOVERY}{recovery_id}/{}/phone", template.as_column());
         Self::to_phone(vault, clock, template, once, phone, clock.now()).await
+    }
+
+    /// A step of a claim, told to whoever holds the number, once.
+    pub(crate) fn claim_to_account(
+        clock: &dyn Clock,
+        template: Template,
+        claim_id: Uuid,
+        holder_id: Uuid,
+    ) -> Self {
+        Self {
+            notice_id: new_id(clock),
+            once: format!("claim/{claim_id}/{holder_id}/{}", template.as_column()),
+            template,
+            recipient: Recipient::Account(holder_id),
+            at: clock.now(),
+        }
+    }
+
+    /// A claim is accepted, told to the claimant; makes the key that the phone is sealed with.
+    pub(crate) async fn claim_to_phone(
+        vault: &Vault,
+        clock: &dyn Clock,
+        claim_id: Uuid,
+        phone: &str,
+    ) -> Result<Self> {
+        let once = format!("claim/{claim_id}/accepted");
+        Self::to_phone(vault, clock, Template::ClaimAcceptedNew, once, phone, clock.now()).await
+    }
+
+    /// A claim was carried out against an account, told to the phone that it had; makes the key
+    /// that this one is sealed with, as the account's is destroyed.
+    pub(crate) async fn displaced(
+        vault: &Vault,
+        clock: &dyn Clock,
+        claim_id: Uuid,
+        phone: &str,
+    ) -> Result<Self> {
+        let once = format!("claim/{claim_id}/displaced");
+        Self::to_phone(vault, clock, Template::Displaced, once, phone, clock.now()).await
     }
 
     /// An account is closed, told to the phone that it had; makes the key that this one is

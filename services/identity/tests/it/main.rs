@@ -13,6 +13,7 @@ mod accounts;
 mod activation;
 mod audit;
 mod challenges;
+mod claims;
 mod closing;
 mod codes;
 mod consents;

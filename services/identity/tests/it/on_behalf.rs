@@ -119,7 +119,7 @@ async fn a_guardian_consents_to_the_platform_that_the_text_names_and_to_no_other
         registered_via: "platform".into(),
         guardian: Some(guardian.clone()),
         own_income: false,
-        activation_proof: String::new(),
+        ..BeginEnrolmentRequest::default()
     };
     let refused = identity.begin(&apply(&own)).await;
     assert_eq!(refused.refusal(), EnrolmentRefusal::GuardianSmsCodeWrong);

@@ -24,16 +24,16 @@ pub(crate) struct Administrators {
 
 /// What a grant has to be, to act on somebody's account by it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ground {
+pub(crate) struct Ground {
     /// The other one of the two administrators, who has not given it.
-    pub(super) other: Option<Uuid>,
+    pub(crate) other: Option<Uuid>,
     /// It was given by then.
-    pub(super) given_by: Option<OffsetDateTime>,
+    pub(crate) given_by: Option<OffsetDateTime>,
 }
 
 /// Why an administrator does not act on somebody's account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unfit {
+pub(crate) enum Unfit {
     /// No grant reaches the volunteer.
     OutOfScope,
     /// One does, without the permission.
@@ -60,7 +60,8 @@ impl Unfit {
 }
 
 impl Ground {
-    fn refuses(self, lease: &Lease) -> Option<Unfit> {
+    /// Why the grant of a lease is none to act by.
+    pub(crate) fn refuses(self, lease: &Lease) -> Option<Unfit> {
         self.refuses_grant(lease.granted_by, lease.granted_at)
     }
 
@@ -177,7 +178,7 @@ impl Administrators {
     }
 
     /// Where an account holds grants.
-    async fn places_of(&self, account_id: Uuid) -> Result<Vec<OrganizationCode>> {
+    pub(crate) async fn places_of(&self, account_id: Uuid) -> Result<Vec<OrganizationCode>> {
         let mut places = Vec::new();
         let mut request = ListAccountGrantsRequest {
             account_id: account_id.to_string(),

@@ -184,7 +184,7 @@ pub(crate) async fn update_step(
     now: OffsetDateTime,
 ) -> Result<()> {
     let (retry_at, account, adopted, refusal) = match change {
-        Change::Pending { retry_at } | Change::Review { retry_at } => {
+        Change::Pending { retry_at } | Change::Review { retry_at, .. } => {
             (Some(*retry_at), None, false, None)
         }
         Change::Claimed { account, adopted } => (None, Some(*account), *adopted, None),

@@ -42,6 +42,9 @@ pub(crate) fn digest(form: &Form, keys: &KeyedDigest, version: i16) -> Result<[u
     if let Some(guardian) = &form.guardian {
         builder = guardian.add_to(builder);
     }
+    if let Some(claim) = &form.claim {
+        builder = builder.field("claim_statement", claim.as_str().as_bytes());
+    }
     for (purpose, version) in &form.consents {
         builder = builder
             .field("consents.purpose", purpose.as_str_name().as_bytes())

@@ -14,6 +14,7 @@ use zhiyuan_rpc::{Fields, Remote, SuiteChannel};
 use super::form::{Form, Who};
 use super::guardian::Guardian;
 use super::{Heard, Refusal};
+use crate::claims;
 use crate::error::{Error, Result};
 use crate::reviews::Decision;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
@@ -68,6 +69,7 @@ impl Enrolments {
                 BeginEnrolmentRequest { activation_proof: proof.clone(), ..Default::default() }
             }
         };
+        let claim = form.claim.as_ref().map(|statement| statement.as_str().to_owned());
         let request = BeginEnrolmentRequest {
             enrolment_id: id.to_string(),
             password: form.password.expose().to_owned(),
@@ -75,6 +77,7 @@ impl Enrolments {
             registered_via: form.via.clone().unwrap_or_default(),
             guardian: form.guardian.as_ref().map(Guardian::to_wire),
             own_income: form.own_income,
+            claim_statement: claim.unwrap_or_default(),
             ..who
         };
         match self.client.clone().begin_enrolment(request).await {
@@ -225,7 +228,16 @@ fn told(enrolment: Option<Enrolment>) -> Result<Told> {
         EnrolmentState::Unspecified => return Err(Error::Contract("state")),
         EnrolmentState::Accepted => Heard::Accepted,
         EnrolmentState::Pending => Heard::Pending { retry_at: retry_at()? },
-        EnrolmentState::Review => Heard::Review { retry_at: retry_at()? },
+        EnrolmentState::Review => {
+            let claim = match &*enrolment.claim_against {
+                "" => None,
+                id => {
+                    let id = AccountId::parse(id);
+                    Some(id.map_err(|_| Error::Contract("claim_against"))?)
+                }
+            };
+            Heard::Review { retry_at: retry_at()?, claim }
+        }
         EnrolmentState::Claimed => Heard::Claimed { account: account()? },
         EnrolmentState::Active => Heard::Active { account: account()? },
         EnrolmentState::Discarded => Heard::Discarded,
@@ -262,5 +274,10 @@ fn refusal(wire: EnrolmentRefusal) -> Option<Refusal> {
         EnrolmentRefusal::GuardianSmsCodeTriesExhausted => Refusal::GuardianSmsCodeTriesExhausted,
         EnrolmentRefusal::GuardianIdMismatch => Refusal::GuardianIdMismatch,
         EnrolmentRefusal::ActivationProofOver => Refusal::ActivationProofOver,
+        EnrolmentRefusal::ClaimOpen => Refusal::Claim(claims::Refusal::Open),
+        EnrolmentRefusal::ClaimsExhausted => Refusal::Claim(claims::Refusal::Exhausted),
+        EnrolmentRefusal::ClaimAgainstProven => Refusal::Claim(claims::Refusal::AgainstProven),
+        EnrolmentRefusal::ClaimRejected => Refusal::Claim(claims::Refusal::Rejected),
+        EnrolmentRefusal::ClaimExpired => Refusal::Claim(claims::Refusal::Expired),
     })
 }

@@ -5,7 +5,8 @@ use zhiyuan_contracts::identity::v1::{Consent, ConsentPurpose};
 use zhiyuan_contracts::registration::v1::{RegisterOnBehalfRequest, RegisterRequest};
 use zhiyuan_domain::{
     AgeClass, AgeRule, ChallengeId, IdNumber, InvalidPassword, Mobile, OrganizationCode, Password,
-    PersonName, PersonalDetails, RegionCode, RequestId, Ward, registration_age, shanghai_date,
+    PersonName, PersonalDetails, RegionCode, RequestId, Statement, Ward, registration_age,
+    shanghai_date,
 };
 use zhiyuan_rpc::Fields;
 
@@ -65,6 +66,8 @@ pub(crate) struct Form {
     pub(crate) guardian: Option<Guardian>,
     /// Whether somebody of 16 or 17 lives on own income, by own statement.
     pub(crate) own_income: bool,
+    /// If the ID number is somebody else's, it is claimed, and this is said to it.
+    pub(crate) claim: Option<Statement>,
 }
 
 impl std::fmt::Debug for Form {
@@ -101,6 +104,10 @@ impl Form {
         if !form.activation_proof.is_empty() {
             let message = "激活凭证只能在本平台页面上使用，请填写姓名和身份证号码注册";
             fields.refuse("activation_proof", "ACTIVATION_PROOF_ELSEWHERE", message);
+        }
+        if !form.claim_statement.is_empty() {
+            let message = "身份认领只能在本平台页面上提出";
+            fields.refuse("claim_statement", "CLAIM_ELSEWHERE", message);
         }
         let form = Self::parse_fields(&form, fields, (now, rule))?;
         Ok(Self { via: Some(platform), ..form })
@@ -139,6 +146,10 @@ impl Form {
         let ward = Ward { id_number: id_number.as_ref(), phone: phone.as_ref() };
         let guardian = request.guardian.as_ref();
         let guardian = guardian.and_then(|g| Guardian::parse(&mut fields, g, ward, (now, rule)));
+        let claim = match &*request.claim_statement {
+            "" => None,
+            text => fields.take("claim_statement", Statement::parse(text)),
+        };
         let who = match (proof, name, id_number, phone, code) {
             (Some(proof), ..) => Some(Who::Activated(proof)),
             (None, Some(name), Some(id_number), Some(phone), Some((challenge, sms_code))) => {
@@ -167,6 +178,7 @@ impl Form {
                     via: None,
                     guardian,
                     own_income: request.own_income,
+                    claim,
                 })
             }
             _ => Err(fields.into_error().into()),
@@ -200,6 +212,7 @@ fn activated_field(fields: &mut Fields, request: &RegisterRequest) -> Option<Str
         ("phone", &request.phone),
         ("sms_challenge_id", &request.sms_challenge_id),
         ("sms_code", &request.sms_code),
+        ("claim_statement", &request.claim_statement),
     ] {
         if !value.is_empty() {
             fields.refuse(field, "ACTIVATION_PROOF_ALONE", "使用激活凭证时请勿填写此项");

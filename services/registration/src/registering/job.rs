@@ -11,6 +11,7 @@ use zhiyuan_rpc::chain;
 
 use super::saga::Registrar;
 use super::{Refusal, Saga, Step, db, schedule};
+use crate::claims;
 use crate::error::{Error, Result};
 use crate::look_ups;
 use crate::phone_recoveries;
@@ -235,6 +236,7 @@ async fn purge(registrar: &Registrar) -> Result<()> {
     while db::delete_finished(pool, now - schedule::KEPT, PURGE).await? >= full {}
     let before = now - phone_recoveries::KEPT;
     while phone_recoveries::db::delete_old(pool, before, PURGE).await? >= full {}
+    while claims::db::delete_old(pool, now - claims::KEPT, PURGE).await? >= full {}
     while requests::db::delete_old(pool, now - requests::KEPT, PURGE).await? >= full {}
     let uploads = rosters::db::expire_uploads(pool, now - rosters::FILE_KEPT, now).await?;
     if uploads > 0 {

@@ -99,7 +99,11 @@ pub(crate) enum Heard {
     /// The register has not answered; identity knows more at `retry_at`.
     Pending { retry_at: OffsetDateTime },
     /// A person decides until `retry_at`.
-    Review { retry_at: OffsetDateTime },
+    Review {
+        retry_at: OffsetDateTime,
+        /// Two do, whether the number is the applicant's, which this account holds.
+        claim: Option<AccountId>,
+    },
     /// The account owns the ID number.
     Claimed { account: AccountId },
     /// The account is active.
@@ -124,7 +128,7 @@ pub(crate) enum Change {
     /// To `Pending`, or a later `retry_at` for it.
     Pending { retry_at: OffsetDateTime },
     /// To `Review`, or a later `retry_at` for it.
-    Review { retry_at: OffsetDateTime },
+    Review { retry_at: OffsetDateTime, claim: Option<AccountId> },
     /// To `Claimed`. `adopted`: the account was there before.
     Claimed { account: AccountId, adopted: bool },
     /// To `Registered`, with the volunteer and the number.
@@ -198,7 +202,9 @@ pub(crate) fn follow(step: Step, heard: &Heard) -> Option<Change> {
 fn of_applicant(heard: &Heard) -> Option<Change> {
     match heard {
         Heard::Pending { retry_at } => Some(Change::Pending { retry_at: *retry_at }),
-        Heard::Review { retry_at } => Some(Change::Review { retry_at: *retry_at }),
+        Heard::Review { retry_at, claim } => {
+            Some(Change::Review { retry_at: *retry_at, claim: *claim })
+        }
         Heard::Claimed { account } | Heard::Active { account } => {
             Some(Change::Claimed { account: *account, adopted: false })
         }

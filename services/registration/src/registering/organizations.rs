@@ -48,6 +48,25 @@ impl Organizations {
         })
     }
 
+    /// The organization above one; `None` of a root, and of one that there is not.
+    pub(crate) async fn parent(&self, code: &OrganizationCode) -> Result<Option<OrganizationCode>> {
+        let request = GetOrganizationRequest { code: code.as_str().to_owned(), as_of_time: None };
+        let organization = match self.organizations.clone().get_organization(request).await {
+            Ok(answer) => answer.into_inner().organization,
+            Err(status) => {
+                Remote::from(status).unless(ErrorReason::OrganizationNotFound)?;
+                return Ok(None);
+            }
+        };
+        match &*organization.ok_or(Error::Contract("organization"))?.parent_code {
+            "" => Ok(None),
+            parent => {
+                let parent = OrganizationCode::parse(parent);
+                parent.map(Some).map_err(|_invalid| Error::Contract("organization.parent_code"))
+            }
+        }
+    }
+
     /// Checks that somebody can live in a region, which stands in this field: a leaf of
     /// today's regions.
     ///

@@ -2,6 +2,8 @@
 
 use zhiyuan_domain::OrganizationCode;
 
+use crate::claims;
+
 /// Why a registration was refused; each is one reason of the contract.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -29,6 +31,8 @@ pub(crate) enum Refusal {
     IdCheckLimit,
     IdCheckExpired,
     AlreadyRegistered,
+    /// Of a claim on somebody else's number.
+    Claim(claims::Refusal),
     /// `REGISTRATION_EXPIRED`.
     Expired,
 }
@@ -59,6 +63,7 @@ impl Refusal {
             Self::IdCheckLimit => "ID_CHECK_LIMIT",
             Self::IdCheckExpired => "ID_CHECK_EXPIRED",
             Self::AlreadyRegistered => "ALREADY_REGISTERED",
+            Self::Claim(refusal) => refusal.as_column(),
             Self::Expired => "REGISTRATION_EXPIRED",
         }
     }
@@ -104,12 +109,13 @@ impl Refusal {
             | Self::IdCheckLimit
             | Self::IdCheckExpired
             | Self::AlreadyRegistered
+            | Self::Claim(_)
             | Self::Expired => false,
         }
     }
 
     /// Every refusal, the closed organization with this successor.
-    pub(crate) fn all(successor: Option<OrganizationCode>) -> [Self; 23] {
+    pub(crate) fn all(successor: Option<OrganizationCode>) -> [Self; 28] {
         [
             Self::OrganizationNotFound,
             Self::OrganizationClosed { successor },
@@ -133,6 +139,11 @@ impl Refusal {
             Self::IdCheckLimit,
             Self::IdCheckExpired,
             Self::AlreadyRegistered,
+            Self::Claim(claims::Refusal::Open),
+            Self::Claim(claims::Refusal::Exhausted),
+            Self::Claim(claims::Refusal::AgainstProven),
+            Self::Claim(claims::Refusal::Rejected),
+            Self::Claim(claims::Refusal::Expired),
             Self::Expired,
         ]
     }

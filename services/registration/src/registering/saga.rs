@@ -13,6 +13,7 @@ use super::enrolments::{Enrolments, Told};
 use super::form::Form;
 use super::organizations::Organizations;
 use super::{Change, Heard, Refusal, Saga, Step, db, follow, schedule};
+use crate::claims;
 use crate::error::{Error, Result};
 use crate::reviews;
 use crate::volunteers::{self, NewVolunteer};
@@ -181,6 +182,7 @@ impl Registrar {
             return Ok(locked);
         }
         let change = self.effect(&mut transaction, &locked, change).await?;
+        self.keep_claim(&mut transaction, &locked, &change, now).await?;
         let next_step_at = schedule::after(&change, now);
         db::update_step(&mut transaction, seen.request_id, &change, next_step_at, now).await?;
         let saga = db::lock(&mut transaction, seen.request_id).await?;
@@ -200,6 +202,25 @@ impl Registrar {
             );
         }
         Ok(saga)
+    }
+
+    /// What a change does to the claim that a registration may be, in its transaction.
+    async fn keep_claim(
+        &self,
+        transaction: &mut sqlx::PgConnection,
+        saga: &Saga,
+        change: &Change,
+        now: time::OffsetDateTime,
+    ) -> Result<()> {
+        let id = saga.enrolment_id;
+        match change {
+            Change::Review { claim: Some(holder), .. } => {
+                let whom = (&saga.organization, holder.as_uuid());
+                claims::db::open(transaction, id, whom, now).await
+            }
+            _ if saga.step == Step::Review => claims::db::close(transaction, id).await,
+            _ => Ok(()),
+        }
     }
 
     /// What a change does to the volunteer, in its transaction. Returns the change

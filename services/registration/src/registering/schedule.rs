@@ -31,7 +31,7 @@ const AFTER_IDENTITY: Duration = Duration::seconds(1);
 pub(crate) fn after(change: &Change, now: OffsetDateTime) -> Option<OffsetDateTime> {
     match change {
         // A reviewer may decide long before the review ends.
-        Change::Pending { retry_at } | Change::Review { retry_at } => Some(
+        Change::Pending { retry_at } | Change::Review { retry_at, .. } => Some(
             retry_at.saturating_add(AFTER_IDENTITY).clamp(now + AFTER_IDENTITY, now + LONGEST_WAIT),
         ),
         // Who made the change carries on.
@@ -79,7 +79,10 @@ mod tests {
     #[test]
     fn looks_within_a_quarter_of_an_hour_whatever_identity_says() {
         for retry_at in [NOW + Duration::days(7), NOW + Duration::days(400_000)] {
-            assert_eq!(after(&Change::Review { retry_at }, NOW), Some(NOW + LONGEST_WAIT));
+            assert_eq!(
+                after(&Change::Review { retry_at, claim: None }, NOW),
+                Some(NOW + LONGEST_WAIT)
+            );
         }
         let past = NOW - Duration::days(1);
         assert_eq!(after(&Change::Pending { retry_at: past }, NOW), Some(NOW + AFTER_IDENTITY));

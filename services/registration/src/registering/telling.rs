@@ -131,8 +131,9 @@ fn told(refusal: &Refusal) -> (Code, Reason, &'static str) {
         Refusal::AlreadyRegistered => (
             AlreadyExists,
             Reason::AlreadyRegistered,
-            "该身份证号码已经注册为志愿者，无需重复注册；如不是本人注册，请联系所在的团组织",
+            "该身份证号码已经注册为志愿者，无需重复注册；如不是本人注册，可提出身份认领，或联系所在的团组织",
         ),
+        Refusal::Claim(refusal) => refusal.told(),
         Refusal::Expired => (
             Precondition,
             Reason::RegistrationExpired,

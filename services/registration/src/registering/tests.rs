@@ -23,7 +23,7 @@ fn any_heard() -> impl Strategy<Value = Heard> {
         Just(Heard::Unknown),
         Just(Heard::Accepted),
         at.clone().prop_map(|retry_at| Heard::Pending { retry_at }),
-        at.prop_map(|retry_at| Heard::Review { retry_at }),
+        at.prop_map(|retry_at| Heard::Review { retry_at, claim: None }),
         (0..3_u8).prop_map(|n| Heard::Claimed { account: account(n) }),
         (0..3_u8).prop_map(|n| Heard::Active { account: account(n) }),
         Just(Heard::Refused { refusal: Refusal::IdNameMismatch }),

@@ -24,6 +24,8 @@ pub(crate) async fn waiting(
                   created_at AS submitted_at, retry_at AS "expires_at!"
            FROM registration.registration
            WHERE step = 'REVIEW' AND decision IS NULL AND enrolment_id > $1
+             AND NOT EXISTS (SELECT FROM registration.claim c
+                             WHERE c.claim_id = enrolment_id AND c.step <> 'OVER')
            ORDER BY enrolment_id LIMIT $2"#,
         after.as_uuid(),
         limit,
@@ -56,14 +58,17 @@ impl TryFrom<Row> for Review {
     }
 }
 
-/// Finds a registration by the id of its review.
+/// Finds a registration by the id of its review; not one that is a claim, on which two decide.
 #[tracing::instrument(name = "db.review.find", skip_all)]
 pub(crate) async fn find(executor: impl PgExecutor<'_>, id: EnrolmentId) -> Result<Option<Review>> {
     sqlx::query_as!(
         Row,
         r#"SELECT enrolment_id, request_id, organization_code, step,
                   decision IS NOT NULL AS "decided!", review_seen_by AS seen_by
-           FROM registration.registration WHERE enrolment_id = $1"#,
+           FROM registration.registration
+           WHERE enrolment_id = $1
+             AND NOT EXISTS (SELECT FROM registration.claim c
+                             WHERE c.claim_id = enrolment_id AND c.step <> 'OVER')"#,
         id.as_uuid(),
     )
     .fetch_optional(executor)
@@ -82,7 +87,11 @@ pub(crate) async fn lock(
         Row,
         r#"SELECT enrolment_id, request_id, organization_code, step,
                   decision IS NOT NULL AS "decided!", review_seen_by AS seen_by
-           FROM registration.registration WHERE enrolment_id = $1 FOR UPDATE"#,
+           FROM registration.registration
+           WHERE enrolment_id = $1
+             AND NOT EXISTS (SELECT FROM registration.claim c
+                             WHERE c.claim_id = enrolment_id AND c.step <> 'OVER')
+           FOR UPDATE"#,
         id.as_uuid(),
     )
     .fetch_optional(transaction)

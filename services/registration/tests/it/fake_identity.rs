@@ -25,6 +25,8 @@ pub(crate) enum Verdict {
     Claimed,
     Pending(OffsetDateTime),
     Review(OffsetDateTime),
+    /// On the number of this account.
+    Claim(OffsetDateTime, Uuid),
     Accepted,
     Refused(EnrolmentRefusal),
     /// `ALREADY_REGISTERED`, with the phone of that account.
@@ -153,6 +155,11 @@ pub(crate) fn judged(id: &str, verdict: &Verdict) -> Enrolment {
         }
         Verdict::Review(at) => {
             wait(at);
+            EnrolmentState::Review
+        }
+        Verdict::Claim(at, holder) => {
+            wait(at);
+            enrolment.claim_against = holder.to_string();
             EnrolmentState::Review
         }
         Verdict::Accepted => EnrolmentState::Accepted,

@@ -43,6 +43,7 @@ impl Default for FakeOrgtree {
     fn default() -> Self {
         let organization = |code: &str, takes_registrations| Organization {
             code: code.into(),
+            parent_code: code.rsplit_once('-').map_or("", |(parent, _)| parent).into(),
             state: OrganizationState::Active.into(),
             takes_registrations,
             ..Default::default()

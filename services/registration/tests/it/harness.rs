@@ -14,6 +14,7 @@ use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use zhiyuan_auth::CallerConfig;
 use zhiyuan_contracts::identity::v1::account_service_server::AccountServiceServer;
+use zhiyuan_contracts::identity::v1::claim_service_server::ClaimServiceServer;
 use zhiyuan_contracts::identity::v1::enrolment_service_server::EnrolmentServiceServer;
 use zhiyuan_contracts::identity::v1::feed_service_server::FeedServiceServer;
 use zhiyuan_contracts::identity::v1::phone_recovery_service_server::PhoneRecoveryServiceServer;
@@ -36,6 +37,7 @@ use zhiyuan_testkit::{TestDatabase, person};
 
 use crate::fake_accounts::FakeAccounts;
 use crate::fake_authority::FakeAuthority;
+use crate::fake_claims::FakeClaims;
 use crate::fake_feed::FakeFeed;
 use crate::fake_identity::FakeIdentity;
 use crate::fake_orgtree::{FakeOrgtree, RESIDENCE, TOWNSHIP};
@@ -62,6 +64,7 @@ pub(crate) struct Service {
     pub(crate) orgtree: FakeOrgtree,
     pub(crate) authority: FakeAuthority,
     pub(crate) recoveries: FakeRecoveries,
+    pub(crate) claims: FakeClaims,
     pub(crate) rosters: FakeRosters,
     pub(crate) feed: FakeFeed,
     pub(crate) clock: Arc<ManualClock>,
@@ -91,6 +94,7 @@ impl Service {
         let (identity, orgtree) = (FakeIdentity::default(), FakeOrgtree::default());
         let accounts = FakeAccounts::default();
         let (authority, recoveries) = (FakeAuthority::default(), FakeRecoveries::default());
+        let claims = FakeClaims::default();
         let (rosters, feed) = (FakeRosters::default(), FakeFeed::default());
         let clock = Arc::new(ManualClock::new(START));
 
@@ -101,6 +105,7 @@ impl Service {
             .add_service(AccountServiceServer::new(accounts.clone()))
             .add_service(SessionServiceServer::new(accounts.clone()))
             .add_service(PhoneRecoveryServiceServer::new(recoveries.clone()))
+            .add_service(ClaimServiceServer::new(claims.clone()))
             .add_service(RosterServiceServer::new(rosters.clone()))
             .add_service(FeedServiceServer::new(feed.clone()))
             .add_service(AuthorityServiceServer::new(authority.clone()))
@@ -128,6 +133,7 @@ impl Service {
             orgtree,
             authority,
             recoveries,
+            claims,
             rosters,
             feed,
             clock,

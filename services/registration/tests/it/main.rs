@@ -10,9 +10,11 @@
 
 mod activation;
 mod audit;
+mod claims;
 mod end;
 mod fake_accounts;
 mod fake_authority;
+mod fake_claims;
 mod fake_feed;
 mod fake_identity;
 mod fake_orgtree;

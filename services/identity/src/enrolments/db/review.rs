@@ -18,20 +18,29 @@ pub(in crate::enrolments) struct Waiting {
     pub(in crate::enrolments) id_number: Vec<u8>,
     pub(in crate::enrolments) phone: Vec<u8>,
     pub(in crate::enrolments) guardian: Option<Vec<u8>>,
+    pub(in crate::enrolments) claim_statement: Option<Vec<u8>>,
+    pub(in crate::enrolments) decide_by: OffsetDateTime,
 }
 
-/// Those of the enrolments that wait for a decision, in no order.
+/// Those of the enrolments that wait for a decision, in no order: on claims, or on what the
+/// register could not tell.
 #[tracing::instrument(name = "db.enrolment.waiting", skip_all)]
 pub(in crate::enrolments) async fn waiting(
     conn: &mut PgConnection,
     ids: &[Uuid],
+    claims: bool,
 ) -> Result<Vec<Waiting>> {
     Ok(sqlx::query_as!(
         Waiting,
         r#"SELECT enrolment_id, account_id AS "account_id!", name AS "name!",
-                  id_number AS "id_number!", phone AS "phone!", guardian
-           FROM identity.enrolment WHERE enrolment_id = ANY($1) AND state = 'REVIEW'"#,
+                  id_number AS "id_number!", phone AS "phone!", guardian, claim_statement,
+                  decide_by AS "decide_by!"
+           FROM identity.enrolment
+           WHERE enrolment_id = ANY($1) AND state = 'REVIEW'
+             AND EXISTS (SELECT FROM identity.claim
+                         WHERE claim_id = enrolment_id AND ended_at IS NULL) = $2"#,
         ids,
+        claims,
     )
     .fetch_all(conn)
     .await?)
@@ -78,6 +87,8 @@ pub(in crate::enrolments) async fn viewer(
 pub(in crate::enrolments) struct Decided {
     pub(in crate::enrolments) state: State,
     pub(in crate::enrolments) decision: Option<Decision>,
+    /// It is a claim, on which two decide.
+    pub(in crate::enrolments) claim: bool,
 }
 
 /// Locks an enrolment, and tells what was decided.
@@ -87,7 +98,10 @@ pub(in crate::enrolments) async fn lock_decision(
     enrolment_id: Uuid,
 ) -> Result<Option<Decided>> {
     let row = sqlx::query!(
-        "SELECT state, decision FROM identity.enrolment WHERE enrolment_id = $1 FOR UPDATE",
+        r#"SELECT state, decision,
+                  EXISTS (SELECT FROM identity.claim
+                          WHERE claim_id = enrolment_id AND ended_at IS NULL) AS "claim!"
+           FROM identity.enrolment WHERE enrolment_id = $1 FOR UPDATE"#,
         enrolment_id,
     )
     .fetch_optional(tx)
@@ -99,7 +113,7 @@ pub(in crate::enrolments) async fn lock_decision(
             .decision
             .map(|column| Decision::from_column(&column).ok_or_else(inconsistent))
             .transpose()?;
-        Ok(Decided { state, decision })
+        Ok(Decided { state, decision, claim: row.claim })
     })
     .transpose()
 }

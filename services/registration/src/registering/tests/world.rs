@@ -229,7 +229,7 @@ impl World {
             Applicant::Unknown => Heard::Unknown,
             Applicant::Accepted => Heard::Accepted,
             Applicant::Pending => Heard::Pending { retry_at: START },
-            Applicant::Review => Heard::Review { retry_at: START },
+            Applicant::Review => Heard::Review { retry_at: START, claim: None },
             Applicant::Claimed => Heard::Claimed { account },
             Applicant::Active => Heard::Active { account },
             Applicant::Refused => Heard::Refused { refusal: Refusal::IdNameMismatch },
