@@ -126,7 +126,7 @@ fn statistics(site: &Site) -> StatisticsServiceClient<SuiteChannel> {
     StatisticsServiceClient::new(SuiteChannel::new(gateway, "orgtree", Arc::new(signer)))
 }
 
-async fn ask(
+pub(crate) async fn ask(
     site: &Site,
     code: &str,
     cut: Option<OffsetDateTime>,
@@ -138,7 +138,7 @@ async fn ask(
     Ok(statistics(site).get_organization_statistics(request).await?.into_inner())
 }
 
-fn figures(told: Option<OrganizationFigures>) -> Figures {
+pub(crate) fn figures(told: Option<OrganizationFigures>) -> Figures {
     let told = told.unwrap();
     [
         told.volunteers,

@@ -18,6 +18,7 @@ mod architecture;
 mod audit;
 mod bad_inputs;
 mod canary;
+mod claims;
 mod concurrency;
 mod counts;
 mod crash_points;

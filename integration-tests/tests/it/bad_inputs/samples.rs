@@ -30,7 +30,7 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
     for field in desc.fields() {
         // Not with a query, which each sample has; whatever is wrong with it is refused.
         // And not beside what it stands for.
-        if ["as_of_time", "activation_proof"].contains(&field.name()) {
+        if ["as_of_time", "activation_proof", "claim_statement"].contains(&field.name()) {
             continue;
         }
         let value = match field.kind() {
@@ -107,6 +107,9 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "file_name") => "名册.csv".to_owned(),
         (_, "sha256") => "0a".repeat(32),
         (_, "file_id" | "person_ids") => new_id(&SystemClock).to_string(),
+        (_, "claim_id" | "claim_ids" | "rejected_by") => new_id(&SystemClock).to_string(),
+        (_, "first_by" | "second_by") => new_id(&SystemClock).to_string(),
+        (_, "statement") => "这是我的身份证号码。".to_owned(),
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         // Well formed, and of nobody.

@@ -188,6 +188,11 @@ mod tests {
             "Exhausted ID_CHECK_LIMIT",
             "Precondition ID_CHECK_EXPIRED",
             "AlreadyExists ALREADY_REGISTERED",
+            "Precondition CLAIM_OPEN",
+            "Exhausted CLAIMS_EXHAUSTED",
+            "Precondition CLAIM_AGAINST_PROVEN",
+            "Precondition CLAIM_REJECTED",
+            "Precondition CLAIM_EXPIRED",
             "Precondition REGISTRATION_EXPIRED",
         ];
         assert_eq!(table, expected);

@@ -93,6 +93,8 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
         "ListRosterMembers" => {
             vec!["roster_members".to_owned(), text("organization_code"), "uar".to_owned()]
         }
+        "ListMyClaims" => vec!["claims".to_owned()],
+        "ListClaims" => vec!["claims".to_owned(), text("organization_code")],
         "ListReviews" => vec!["reviews".to_owned(), text("organization_code")],
         // These differ by who asks.
         "ListMyGrants" => vec!["my_grants".to_owned(), asker(way).await],

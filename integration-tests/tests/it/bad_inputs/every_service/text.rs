@@ -43,7 +43,11 @@ pub(super) async fn characters(site: &Site) {
         let check = |told: &_, place: &_, way: &str| {
             assert_value_refused(told, place, &format!("{what} in {way}"));
         };
-        each_field(site, &text, |_, _| true, check).await;
+        // What is said to a claim has lines.
+        let takes = |_: &super::Way, place: &super::Place| {
+            what != "a line" || !place.field().name().ends_with("statement")
+        };
+        each_field(site, &text, takes, check).await;
     }
 }
 
@@ -77,8 +81,17 @@ const META: [&str; 8] = [
 ];
 
 /// Fields in which any text means itself.
-const LITERAL: [&str; 7] =
-    ["password", "current_password", "new_password", "client_name", "purpose", "note", "source"];
+const LITERAL: [&str; 9] = [
+    "password",
+    "current_password",
+    "new_password",
+    "client_name",
+    "purpose",
+    "note",
+    "source",
+    "statement",
+    "claim_statement",
+];
 
 /// Taken to the letter in a query, in a password, in the name of a device and in what somebody
 /// says of why, refused everywhere else.
@@ -102,11 +115,16 @@ pub(super) async fn metacharacters(site: &Site) {
                     // It has to be one that can be chosen.
                     further.push(Some((Code::InvalidArgument, "INVALID_FIELDS")));
                 }
-                if ["purpose", "note", "source"].contains(&place.field().name()) {
+                if place.name().ends_with("claim_statement") {
+                    // Not on the page of a platform, which the samples are on.
+                    further.push(Some((Code::InvalidArgument, "INVALID_FIELDS")));
+                }
+                if ["purpose", "note", "source", "statement"].contains(&place.field().name()) {
                     // Nobody applies or imports in the samples, or administers anything.
                     let missing = [
                         "REVIEW_NOT_FOUND",
                         "ENROLMENT_NOT_FOUND",
+                        "CLAIM_NOT_FOUND",
                         "ORGANIZATION_NOT_FOUND",
                         "GRANT_NOT_FOUND",
                         "ROSTER_IMPORT_NOT_FOUND",
