@@ -68,8 +68,10 @@ impl<'a> Caller<'a> {
     }
 
     async fn reveal(&self, claim: &Claim) -> Result<RevealClaimResponse, Refusal> {
-        let request =
-            RevealClaimRequest { claim_id: claim.id.clone(), purpose: "当面核对身份证".into() };
+        let request = RevealClaimRequest {
+            claim_id: claim.id.clone(),
+            purpose: "当面核对身份证".into(),
+        };
         self.call(&format!("{DECIDING}RevealClaim"), &request).await
     }
 
@@ -157,18 +159,26 @@ async fn the_true_person_gets_the_number_back_from_a_classmate() {
     client.wait_for_text(&squatter.mobile, "有人提出认领").await;
 
     let [claim] = first.list(CITY).await.try_into().unwrap();
-    assert_eq!((&*claim.organization_code, &*claim.holder_organization_code), (&*elsewhere, ORGANIZATION));
+    assert_eq!(
+        (&*claim.organization_code, &*claim.holder_organization_code),
+        (&*elsewhere, ORGANIZATION)
+    );
     assert!(inside.list(ORGANIZATION).await.is_empty());
     assert_refused(inside.reveal(&claim).await, Code::NotFound, "CLAIM_NOT_FOUND");
     assert_refused(inside.accept(&claim).await, Code::NotFound, "CLAIM_NOT_FOUND");
     assert_refused(first.accept(&claim).await, Code::FailedPrecondition, "REVIEW_NOT_SEEN");
     // The classmate objects, which alone ends nothing.
-    let respond =
-        RespondToClaimRequest { claim_id: claim.id.clone(), statement: "我才是本人。".into() };
+    let respond = RespondToClaimRequest {
+        claim_id: claim.id.clone(),
+        statement: "我才是本人。".into(),
+    };
     let path = format!("{ANSWERING}RespondToClaim");
     let _kept: RespondToClaimResponse = holder.call(&path, &respond).await.unwrap();
     let shown = first.reveal(&claim).await.unwrap();
-    assert_eq!((&*shown.id_number, &*shown.holder_statement), (&*squatter.id_number, "我才是本人。"));
+    assert_eq!(
+        (&*shown.id_number, &*shown.holder_statement),
+        (&*squatter.id_number, "我才是本人。")
+    );
     assert!(shown.statement.contains("身份证在我手上"));
     first.accept(&claim).await.unwrap();
     assert_refused(first.accept(&claim).await, Code::FailedPrecondition, "CLAIM_NEEDS_ANOTHER");
@@ -207,8 +217,7 @@ async fn the_true_person_gets_the_number_back_from_a_classmate() {
         sqlx::query_scalar(levels).bind(&elsewhere).fetch_one(&mut database).await.unwrap();
     assert_eq!(levels.first(), Some(&3));
     until("one went, and one came", async || {
-        volunteers(site, ORGANIZATION).await == 3
-            && volunteers(site, &elsewhere).await == there + 1
+        volunteers(site, ORGANIZATION).await == 3 && volunteers(site, &elsewhere).await == there + 1
     })
     .await;
     suite.stop().await;
