@@ -14,6 +14,7 @@
 
 mod access;
 mod administrators;
+mod applications;
 mod architecture;
 mod audit;
 mod bad_inputs;

@@ -9,6 +9,7 @@ use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_postgres::{DatabaseFault, classify, lost};
 use zhiyuan_rpc::{Code, Error as RpcError};
 
+use crate::applications::Fault;
 use crate::authority::Permission;
 
 /// What can go wrong.
@@ -111,6 +112,9 @@ pub(crate) enum Error {
     /// An open organization right below the same one has the name.
     #[error("the name is taken")]
     OrganizationNameTaken,
+    /// An open organization has the credit code.
+    #[error("the credit code is taken")]
+    CreditCodeTaken,
     /// An organization would lie below itself.
     #[error("an organization would lie below itself")]
     OrganizationCycle,
@@ -132,6 +136,9 @@ pub(crate) enum Error {
     /// The two are not two.
     #[error("another person is required")]
     AnotherPersonRequired,
+    /// What of applications is refused.
+    #[error(transparent)]
+    Application(#[from] Fault),
     /// The request id was used with another request.
     #[error("the request id was used with another request")]
     RequestIdReused,
@@ -178,6 +185,7 @@ impl Error {
             Self::GrantDelegated => Reason::GrantDelegated.wire(),
             Self::ProposalNotFound => Reason::ProposalNotFound.wire(),
             Self::AnotherPersonRequired => Reason::AnotherPersonRequired.wire(),
+            Self::Application(fault) => return fault.refusal(),
             Self::InvitationNotAccepted
             | Self::InvitationOver
             | Self::InvitationsTooMany
@@ -193,6 +201,7 @@ impl Error {
             | Self::EtagStale
             | Self::OrganizationCodeTaken { .. }
             | Self::OrganizationNameTaken
+            | Self::CreditCodeTaken
             | Self::OrganizationCycle
             | Self::TooManyChildren
             | Self::SecondPersonRequired
@@ -346,6 +355,12 @@ impl From<Error> for RpcError {
                 Reason::OrganizationNameTaken,
                 "同一上级组织下已有同名组织，请换一个名称",
             ),
+            Error::CreditCodeTaken => Self::new(
+                Code::AlreadyExists,
+                Reason::CreditCodeTaken,
+                "该统一社会信用代码已登记在另一个组织名下，请核对；如有误占，请联系上级组织",
+            ),
+            Error::Application(fault) => fault.into(),
             Error::OrganizationCycle => Self::new(
                 Code::Precondition,
                 Reason::OrganizationCycle,
@@ -462,6 +477,8 @@ mod tests {
                 "ORGANIZATION_CODE_TAKEN",
             ),
             (Error::OrganizationNameTaken, Code::AlreadyExists, "ORGANIZATION_NAME_TAKEN"),
+            (Error::CreditCodeTaken, Code::AlreadyExists, "CREDIT_CODE_TAKEN"),
+            (Fault::Own.into(), Code::Forbidden, "APPLICATION_OWN"),
             (Error::OrganizationCycle, Code::Precondition, "ORGANIZATION_CYCLE"),
             (Error::TooManyChildren, Code::Exhausted, "TOO_MANY_CHILDREN"),
             (Error::SecondPersonRequired, Code::Precondition, "SECOND_PERSON_REQUIRED"),

@@ -1,27 +1,29 @@
-//! Forgetting what nobody asks about any more.
+//! Forgetting what nobody asks about any more, and ending what nobody has done anything about.
 
 use std::time::Duration;
 
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
+use zhiyuan_audit::Trail;
 use zhiyuan_domain::SharedClock;
 use zhiyuan_rpc::chain;
 
 use crate::error::Result;
-use crate::{authority, invitations, requests};
+use crate::{applications, authority, invitations, requests};
 
 /// How often.
 const EVERY: Duration = Duration::from_hours(1);
 /// Rows deleted in one statement.
 pub(crate) const ROWS: i64 = 1_000;
 
-/// Deletes what is old at once and every hour, until `stop`.
+/// Deletes what is old, and ends what has waited too long, at once and every hour, until `stop`.
 ///
 /// # Errors
 /// Never: what fails is tried again, and keeps nothing else from being forgotten.
 pub(crate) async fn forget(
     pool: PgPool,
     clock: SharedClock,
+    trail: Trail,
     stop: CancellationToken,
 ) -> Result<()> {
     loop {
@@ -30,6 +32,7 @@ pub(crate) async fn forget(
             ("requests", requests::job::forget(&pool, now).await),
             ("refusals", authority::refusals::job::forget(&pool, now).await),
             ("invitations", invitations::job::forget(&pool, now).await),
+            ("applications", applications::job::forget(&pool, &trail, now).await),
         ] {
             if let Err(error) = forgotten {
                 tracing::warn!(error = chain(&error), what, "failed to delete what is old");

@@ -21,6 +21,9 @@ use zhiyuan_contracts::orgtree::v1::invitation_service_server::{
 use zhiyuan_contracts::orgtree::v1::organization_admin_service_server::{
     OrganizationAdminServiceServer, SERVICE_NAME as ORGANIZATION_ADMIN,
 };
+use zhiyuan_contracts::orgtree::v1::organization_application_service_server::{
+    OrganizationApplicationServiceServer, SERVICE_NAME as APPLICATIONS,
+};
 use zhiyuan_contracts::orgtree::v1::organization_service_server::{
     OrganizationServiceServer, SERVICE_NAME as ORGANIZATIONS,
 };
@@ -38,6 +41,7 @@ use zhiyuan_rpc::limits::ClassLimits;
 use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
+use crate::applications::Applications;
 use crate::authority::ending::Endings;
 use crate::authority::refusals::Refusals;
 use crate::authority::{self, Authority};
@@ -163,14 +167,24 @@ pub async fn run(
         },
         endings: endings.clone(),
     };
-    let served =
-        [REGIONS, ORGANIZATIONS, ORGANIZATION_ADMIN, STATISTICS, AUTHORITY, INVITATIONS, FEED];
+    let served = [
+        REGIONS,
+        ORGANIZATIONS,
+        ORGANIZATION_ADMIN,
+        APPLICATIONS,
+        STATISTICS,
+        AUTHORITY,
+        INVITATIONS,
+        FEED,
+    ];
+    let applications = OrganizationApplicationServiceServer::new(Applications(changing.clone()));
     let routes = server::standard_routes(&served)
         .await
         .map_err(|error| RunError::Serve(error.into()))?
         .add_service(RegionServiceServer::new(Regions::new(pool.clone(), deps.clock.clone())))
         .add_service(OrganizationServiceServer::new(Organizations::new(pool.clone())))
         .add_service(OrganizationAdminServiceServer::new(OrganizationAdmin(changing)))
+        .add_service(applications)
         .add_service(StatisticsServiceServer::new(Statistics::new(
             pool.clone(),
             deps.clock.clone(),
@@ -186,7 +200,7 @@ pub async fn run(
         .add_service(InvitationServiceServer::new(Invitations::new(
             pool.clone(),
             deps.clock.clone(),
-            trail,
+            trail.clone(),
             codes,
             endings,
         )))
@@ -209,7 +223,7 @@ pub async fn run(
     tasks.start("revocations", revocations::watch(ended, sessions, while_served.clone()));
     sealer.start(&tasks);
     start_counts(&tasks, &config, &deps, &pool, fold);
-    let old = forgetting::forget(pool.clone(), deps.clock.clone(), stop.soft());
+    let old = forgetting::forget(pool.clone(), deps.clock.clone(), trail, stop.soft());
     tasks.start("forgetting", old);
     ready.ready();
     server::serve(listener, service, &config.server, &stop).await;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 55] = [
+const PERSONAL: [&str; 59] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -65,6 +65,10 @@ const PERSONAL: [&str; 55] = [
     ".zhiyuan.registration.v1.RevealClaimRequest",
     ".zhiyuan.registration.v1.RevealClaimResponse",
     ".zhiyuan.registration.v1.DecideClaimRequest",
+    ".zhiyuan.orgtree.v1.OrganizationApplication",
+    ".zhiyuan.orgtree.v1.SubmitApplicationRequest",
+    ".zhiyuan.orgtree.v1.UpdateApplicationRequest",
+    ".zhiyuan.orgtree.v1.DecideApplicationRequest",
 ];
 
 fn main() -> Result<(), Box<dyn Error>> {

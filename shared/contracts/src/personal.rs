@@ -17,7 +17,8 @@ use crate::identity::v1::{
 use crate::orgtree::v1::{
     AcceptInvitationRequest, AcceptInvitationResponse, ConfirmInvitationRequest,
     CreateDelegationRequest, CreateDelegationResponse, CreateInvitationRequest,
-    CreateInvitationResponse, HandOverRequest, Invitation,
+    CreateInvitationResponse, DecideApplicationRequest, HandOverRequest, Invitation,
+    OrganizationApplication, SubmitApplicationRequest, UpdateApplicationRequest,
 };
 use crate::registration::v1::{
     DecideClaimRequest, DecideReviewRequest, GetRejectedRosterRowsRequest,
@@ -90,6 +91,9 @@ silent!(
     AcceptInvitationResponse,
     ConfirmInvitationRequest,
     HandOverRequest,
+    SubmitApplicationRequest,
+    UpdateApplicationRequest,
+    DecideApplicationRequest,
     GetRosterPieceRequest,
     GetRosterPieceResponse,
     StartActivationRequest,
@@ -114,6 +118,17 @@ impl Debug for Invitation {
 impl Debug for MyClaim {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         f.debug_struct("MyClaim").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Whom to ask is often who applies, by a number of their own; and what is written to them names
+/// them.
+impl Debug for OrganizationApplication {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        f.debug_struct("OrganizationApplication")
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -206,6 +221,25 @@ impl Debug for RegisterRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shows_nobody_who_applies() {
+        let contacts = crate::orgtree::v1::OrganizationContacts {
+            phone: "canary".into(),
+            ..Default::default()
+        };
+        let details = crate::orgtree::v1::OrganizationDetails {
+            contacts: Some(contacts),
+            ..Default::default()
+        };
+        let details = Some(details);
+        let submit = SubmitApplicationRequest { details: details.clone(), ..Default::default() };
+        let update = UpdateApplicationRequest { details: details.clone(), ..Default::default() };
+        let decide = DecideApplicationRequest { note: "canary".into(), ..Default::default() };
+        let one = OrganizationApplication { details, note: "canary".into(), ..Default::default() };
+        let shown = format!("{submit:?} {update:?} {decide:?} {one:?}");
+        assert!(!shown.contains("canary"), "{shown}");
+    }
 
     #[test]
     fn shows_nothing_personal() {

@@ -2,6 +2,7 @@
 
 pub mod age;
 pub mod clock;
+pub mod credit_code;
 pub mod direction;
 pub mod guardian;
 pub mod id_number;
@@ -23,6 +24,7 @@ pub use age::{AgeClass, AgeRule, age_on, league_membership_ends_in, month_of, re
 pub use clock::{
     Clock, ManualClock, SharedClock, SystemClock, next_shanghai_midnight, shanghai_date,
 };
+pub use credit_code::{CreditCode, InvalidCreditCode};
 pub use direction::turns_direction;
 pub use guardian::{InvalidGuardian, Ward};
 pub use id_number::{IdNumber, IdNumberKind, InvalidIdNumber, Sex};

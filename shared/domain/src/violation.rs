@@ -1,9 +1,9 @@
 //! How a broken rule is told to the person who filled in the field.
 
 use crate::{
-    InvalidGuardian, InvalidId, InvalidIdNumber, InvalidMobile, InvalidOrganizationCode,
-    InvalidOrganizationName, InvalidPassword, InvalidPersonName, InvalidRegionCode, InvalidRemark,
-    InvalidStatement, InvalidVolunteerNumber,
+    InvalidCreditCode, InvalidGuardian, InvalidId, InvalidIdNumber, InvalidMobile,
+    InvalidOrganizationCode, InvalidOrganizationName, InvalidPassword, InvalidPersonName,
+    InvalidRegionCode, InvalidRemark, InvalidStatement, InvalidVolunteerNumber,
 };
 
 /// A broken rule of one field.
@@ -26,6 +26,7 @@ macro_rules! told {
 }
 
 told!(
+    InvalidCreditCode,
     InvalidGuardian,
     InvalidId,
     InvalidIdNumber,

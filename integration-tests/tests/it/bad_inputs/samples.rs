@@ -113,7 +113,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         // Well formed, and of nobody.
-        (_, "invitation_id") => Uuid::new_v4().to_string(),
+        (_, "application_id" | "invitation_id") => Uuid::new_v4().to_string(),
         (_, "invitation_code") => "ABCD2345".to_owned(),
         (_, "check_number") => "012345".to_owned(),
         (_, "objection_code") => "0123456789".to_owned(),
@@ -139,6 +139,10 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         // Nothing is changed: there is no such organization.
         ("CreateOrganizationRequest", "code") => format!("AH-N{n}"),
         (_, "target_code") => "AH-340100".to_owned(),
+        // Nobody applies in the samples.
+        (_, "superior_code") => "AH-NOWHERE".to_owned(),
+        // Made by the rules of GB 32100, and of nobody.
+        (_, "credit_code") => "51340000MJ0000034F".to_owned(),
         ("CreateOrganizationRequest" | "MoveOrganizationRequest", "parent_code")
         | (
             "UpdateOrganizationRequest"

@@ -48,6 +48,11 @@ pub(crate) async fn alone(transaction: &mut PgConnection) -> Result<()> {
     db::lock(transaction).await
 }
 
+/// Alone with the grants, for who is alone with the tree already.
+pub(crate) async fn alone_on_own_tree(transaction: &mut PgConnection) -> Result<()> {
+    db::lock(transaction).await
+}
+
 /// What somebody who may give roles at an organization holds there.
 #[derive(Debug)]
 pub(crate) struct Held {

@@ -26,6 +26,7 @@ struct Row {
     contact_phone: String,
     contact_group_number: String,
     contact_note: String,
+    credit_code: Option<String>,
     /// `None` of one as it was.
     revision: Option<i64>,
     ancestor_names: Vec<String>,
@@ -54,6 +55,7 @@ impl TryFrom<Row> for Organization {
                 group_number: row.contact_group_number,
                 note: row.contact_note,
             },
+            credit_code: row.credit_code,
             revision: row.revision,
             ancestor_names: row.ancestor_names,
         })
@@ -67,7 +69,7 @@ macro_rules! select {
             Row,
             "SELECT o.code, o.name, o.kind, o.state, o.parent_code, o.region_code,
                  o.successor_code, o.leaf, o.contact_phone, o.contact_group_number,
-                 o.contact_note, o.revision AS \"revision?\",
+                 o.contact_note, o.credit_code, o.revision AS \"revision?\",
                  ARRAY(SELECT a.name FROM UNNEST(o.ancestors) WITH ORDINALITY AS above (code, place)
                        JOIN orgtree.organization a ON a.code = above.code
                        ORDER BY above.place) AS \"ancestor_names!\"
@@ -147,7 +149,7 @@ pub(super) async fn search(
 
 /// An organization.
 #[tracing::instrument(name = "db.organization.find", skip_all)]
-pub(super) async fn find(
+pub(crate) async fn find(
     connection: &mut PgConnection,
     code: &str,
 ) -> Result<Option<Organization>> {
@@ -176,6 +178,8 @@ pub(super) struct Existing {
     pub(super) revision: i64,
     /// Whether an administrator has made or changed it.
     pub(super) by_call: bool,
+    /// Of an open one.
+    pub(super) credit_code: Option<String>,
 }
 
 /// Makes a second loader wait, and no reader; and gives the loader the time it needs:
@@ -221,7 +225,10 @@ pub(super) async fn existing(
 ) -> std::result::Result<Vec<Existing>, sqlx::Error> {
     sqlx::query_as!(
         Existing,
-        "SELECT code, parent_code, ancestors, leaf, revision, by_call FROM orgtree.organization",
+        "SELECT code, parent_code, ancestors, leaf, revision, by_call,
+                CASE WHEN state = $1 THEN credit_code END AS credit_code
+         FROM orgtree.organization",
+        State::Active.number(),
     )
     .fetch_all(connection)
     .await
@@ -259,16 +266,17 @@ pub(super) async fn upsert(
         Written,
         "INSERT INTO orgtree.organization AS old
              (code, name, kind, state, parent_code, region_code, successor_code, contact_phone,
-              contact_group_number, contact_note, leaf, folded_name, ancestors, grams)
+              contact_group_number, contact_note, leaf, folded_name, ancestors, grams,
+              credit_code)
          SELECT code, name, kind, state, parent_code, region_code, successor_code, contact_phone,
                 contact_group_number, contact_note, leaf, folded_name,
-                string_to_array(ancestors, $15), string_to_array(grams, $15)
+                string_to_array(ancestors, $15), string_to_array(grams, $15), credit_code
          FROM UNNEST($1::text[], $2::text[], $3::smallint[], $4::smallint[], $5::text[],
                      $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-                     $11::boolean[], $12::text[], $13::text[], $14::text[])
+                     $11::boolean[], $12::text[], $13::text[], $14::text[], $16::text[])
              AS new (code, name, kind, state, parent_code, region_code, successor_code,
                      contact_phone, contact_group_number, contact_note, leaf, folded_name,
-                     ancestors, grams)
+                     ancestors, grams, credit_code)
          ON CONFLICT (code) DO UPDATE
          SET name = excluded.name, kind = excluded.kind, state = excluded.state,
              parent_code = excluded.parent_code, region_code = excluded.region_code,
@@ -276,23 +284,25 @@ pub(super) async fn upsert(
              contact_group_number = excluded.contact_group_number,
              contact_note = excluded.contact_note, leaf = excluded.leaf,
              folded_name = excluded.folded_name, ancestors = excluded.ancestors,
-             grams = excluded.grams,
+             grams = excluded.grams, credit_code = excluded.credit_code,
              revision = old.revision
                  + ((old.name, old.kind, old.state, old.parent_code, old.region_code,
                      old.successor_code, old.contact_phone, old.contact_group_number,
-                     old.contact_note)
+                     old.contact_note, old.credit_code)
                     IS DISTINCT FROM
                     (excluded.name, excluded.kind, excluded.state, excluded.parent_code,
                      excluded.region_code, excluded.successor_code, excluded.contact_phone,
-                     excluded.contact_group_number, excluded.contact_note))::integer
+                     excluded.contact_group_number, excluded.contact_note,
+                     excluded.credit_code))::integer
          WHERE (old.name, old.kind, old.state, old.parent_code, old.region_code,
                 old.successor_code, old.contact_phone, old.contact_group_number,
-                old.contact_note, old.leaf, old.folded_name, old.ancestors, old.grams)
+                old.contact_note, old.leaf, old.folded_name, old.ancestors, old.grams,
+                old.credit_code)
              IS DISTINCT FROM
                (excluded.name, excluded.kind, excluded.state, excluded.parent_code,
                 excluded.region_code, excluded.successor_code, excluded.contact_phone,
                 excluded.contact_group_number, excluded.contact_note, excluded.leaf,
-                excluded.folded_name, excluded.ancestors, excluded.grams)
+                excluded.folded_name, excluded.ancestors, excluded.grams, excluded.credit_code)
          RETURNING code, revision",
         &column(rows, |entry| entry.code.as_str()) as &[&str],
         &column(rows, |entry| entry.name.as_str()) as &[&str],
@@ -309,6 +319,7 @@ pub(super) async fn upsert(
         &ancestors,
         &grams,
         SEPARATOR,
+        &column(rows, |entry| entry.credit_code.as_deref()) as &[Option<&str>],
     )
     .fetch_all(connection)
     .await

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io::Read;
 
 use serde::Deserialize;
-use zhiyuan_domain::{OrganizationCode, RegionCode};
+use zhiyuan_domain::{CreditCode, OrganizationCode, RegionCode};
 
 use super::{Contacts, Kind, State};
 
@@ -52,6 +52,9 @@ pub enum Problem {
     /// An organization at work has no successor.
     #[error("successor_code is given for an organization that is not closed")]
     Successor,
+    /// Another open organization, of the file or of the database, has it.
+    #[error("credit_code is that of another open organization")]
+    CreditCodeTaken,
     /// What a code refers to is neither in the file nor in the database.
     #[error("{0} refers to nothing that exists")]
     Unknown(&'static str),
@@ -75,6 +78,7 @@ pub(super) struct Entry {
     pub(super) state: State,
     pub(super) successor_code: Option<String>,
     pub(super) contacts: Contacts,
+    pub(super) credit_code: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -95,6 +99,8 @@ struct Record {
     contact_group_number: String,
     #[serde(default)]
     contact_note: String,
+    #[serde(default)]
+    credit_code: String,
 }
 
 /// Reads a file, in any order of lines. The faults are of single lines; whether
@@ -191,6 +197,12 @@ fn entry(line: u64, record: Record) -> Result<Entry, Problem> {
             group_number: text("contact_group_number", &record.contact_group_number, MAX_NUMBER)?,
             note: text("contact_note", &record.contact_note, MAX_TEXT)?,
         },
+        credit_code: match record.credit_code.as_str() {
+            "" => None,
+            code => {
+                Some(CreditCode::parse(code).map_err(|_| Problem::Code("credit_code"))?.to_string())
+            }
+        },
     })
 }
 
@@ -216,10 +228,10 @@ mod tests {
     use super::*;
 
     const HEADER: &str = "code,name,kind,parent_code,region_code,state,successor_code,\
-                          contact_phone,contact_group_number,contact_note";
+                          contact_phone,contact_group_number,contact_note,credit_code";
 
     fn problem(line: &str) -> Problem {
-        let text = format!("{HEADER}\nAH,团省委,PROVINCIAL,,340000,,,,,\n{line}\n");
+        let text = format!("{HEADER}\nAH,团省委,PROVINCIAL,,340000,,,,,,\n{line}\n");
         let (entries, faults) = read(text.as_bytes()).unwrap();
         assert_eq!((entries.len(), faults.len()), (1, 1), "{line}");
         assert_eq!(faults[0].line, 3, "{line}");
@@ -239,24 +251,25 @@ mod tests {
     #[test]
     fn tells_what_is_wrong_with_a_line() {
         for (line, expected) in [
-            ("A B,团委,TOWNSHIP,AH,,,,,,", Problem::Code("code")),
-            (",团委,TOWNSHIP,AH,,,,,,", Problem::Code("code")),
-            ("B,团委,TOWNSHIP,A_H,,,,,,", Problem::Code("parent_code")),
-            ("B,团委,TOWNSHIP,AH,34,,,,,", Problem::Code("region_code")),
-            ("B,团委,TOWNSHIP,AH,,CLOSED,-,,,", Problem::Code("successor_code")),
-            ("AH,团委,TOWNSHIP,,,,,,,", Problem::Duplicate),
-            ("B, ,TOWNSHIP,AH,,,,,,", Problem::Text("name")),
-            ("B,团\u{0}委,TOWNSHIP,AH,,,,,,", Problem::Text("name")),
-            ("B,团委,township,AH,,,,,,", Problem::Kind),
-            ("B,团委,TOWNSHIP,AH,,OPEN,,,,", Problem::State),
-            ("B,团委,TOWNSHIP,AH,,,AH,,,", Problem::Successor),
-            ("B,团委,TOWNSHIP,AH,,,,1\t2,,", Problem::Text("contact_phone")),
+            ("A B,团委,TOWNSHIP,AH,,,,,,,", Problem::Code("code")),
+            (",团委,TOWNSHIP,AH,,,,,,,", Problem::Code("code")),
+            ("B,团委,TOWNSHIP,A_H,,,,,,,", Problem::Code("parent_code")),
+            ("B,团委,TOWNSHIP,AH,34,,,,,,", Problem::Code("region_code")),
+            ("B,团委,TOWNSHIP,AH,,CLOSED,-,,,,", Problem::Code("successor_code")),
+            ("AH,团委,TOWNSHIP,,,,,,,,", Problem::Duplicate),
+            ("B, ,TOWNSHIP,AH,,,,,,,", Problem::Text("name")),
+            ("B,团\u{0}委,TOWNSHIP,AH,,,,,,,", Problem::Text("name")),
+            ("B,团委,township,AH,,,,,,,", Problem::Kind),
+            ("B,团委,TOWNSHIP,AH,,OPEN,,,,,", Problem::State),
+            ("B,团委,TOWNSHIP,AH,,,AH,,,,", Problem::Successor),
+            ("B,团委,TOWNSHIP,AH,,,,1\t2,,,", Problem::Text("contact_phone")),
+            ("B,团委,TOWNSHIP,AH,,,,,,,51340000MJ0000034G", Problem::Code("credit_code")),
             ("B,团委,TOWNSHIP", Problem::Malformed),
         ] {
             assert_eq!(problem(line), expected, "{line}");
         }
         assert_eq!(
-            problem(&format!("B,{},TOWNSHIP,AH,,,,,,", "团".repeat(201))),
+            problem(&format!("B,{},TOWNSHIP,AH,,,,,,,", "团".repeat(201))),
             Problem::Text("name")
         );
     }
@@ -264,7 +277,7 @@ mod tests {
     #[test]
     fn a_line_that_is_no_utf8_is_malformed() {
         let mut bytes = format!("{HEADER}\nAH,").into_bytes();
-        bytes.extend_from_slice(b"\xff\xfe,PROVINCIAL,,,,,,,\n");
+        bytes.extend_from_slice(b"\xff\xfe,PROVINCIAL,,,,,,,,\n");
         let (_, faults) = read(bytes.as_slice()).unwrap();
         assert_eq!(faults, [Fault { line: 2, problem: Problem::Malformed }]);
     }

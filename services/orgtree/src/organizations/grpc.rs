@@ -171,6 +171,7 @@ pub(crate) fn to_wire(organization: Organization) -> WireOrganization {
         }),
         ancestor_names: organization.ancestor_names,
         etag: organization.revision.map(|revision| revision.to_string()).unwrap_or_default(),
+        credit_code: organization.credit_code.unwrap_or_default(),
     }
 }
 
@@ -184,6 +185,7 @@ fn kind_to_wire(kind: Kind) -> OrganizationKind {
         Kind::University => OrganizationKind::University,
         Kind::Enterprise => OrganizationKind::Enterprise,
         Kind::WorkCommittee => OrganizationKind::WorkCommittee,
+        Kind::VolunteerGroup => OrganizationKind::VolunteerGroup,
     }
 }
 

@@ -9,11 +9,12 @@ use zhiyuan_audit::{Record, Trail};
 use zhiyuan_domain::Partition;
 use zhiyuan_feed::Outbox;
 
+use super::State;
 use super::db::{self, Existing, Moved, Written};
 use super::feed;
 use super::file::{self, Entry, Fault, Problem};
 use super::tree::{self, Link, Place};
-use crate::{counts, regions};
+use crate::{applications, counts, regions};
 
 /// Rows of one statement.
 const BATCH: usize = 2_000;
@@ -124,6 +125,7 @@ pub(crate) async fn load(
 
     let links = links(&existing, &entries);
     faults.extend(unknown(&entries, &links, &regions));
+    faults.extend(taken(&existing, &entries));
     let places = match tree::places(&links) {
         Ok(places) if faults.is_empty() => places,
         Ok(_) => return Err(LoadError::Faults(in_order(faults))),
@@ -147,6 +149,7 @@ pub(crate) async fn load(
         changed += db::relocate(&mut tx, batch).await?;
     }
     if changed > 0 {
+        applications::follow(&mut tx, None).await?;
         counts::db::refold(&mut tx).await?;
         db::analyze(&mut tx).await?;
         let act = Record::done(zhiyuan_audit::operator(&mut tx).await?, LOADED)
@@ -228,6 +231,17 @@ fn unknown(
         }
     }
     faults
+}
+
+/// Credit codes that two open organizations would have.
+fn taken(existing: &[Existing], entries: &[Entry]) -> Vec<Fault> {
+    let named: HashSet<&str> = entries.iter().map(|entry| entry.code.as_str()).collect();
+    let stays = existing.iter().filter(|old| !named.contains(old.code.as_str()));
+    let mut held: HashSet<&str> = stays.filter_map(|old| old.credit_code.as_deref()).collect();
+    let open = entries.iter().filter(|entry| entry.state == State::Active);
+    open.filter(|entry| entry.credit_code.as_deref().is_some_and(|code| !held.insert(code)))
+        .map(|entry| Fault { line: entry.line, problem: Problem::CreditCodeTaken })
+        .collect()
 }
 
 fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {

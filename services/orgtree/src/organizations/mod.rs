@@ -12,10 +12,9 @@ mod tree;
 pub use file::{Fault, Problem};
 pub use load::{LoadError, Loaded};
 
-pub(crate) use db::alone;
-use db::find;
+pub(crate) use db::{alone, find};
 pub(crate) use feed::Feed;
-pub(crate) use grpc::Organizations;
+pub(crate) use grpc::{Organizations, to_wire};
 pub(crate) use load::{Told, load};
 
 /// The demonstration province; the source is told beside the file.
@@ -33,10 +32,11 @@ pub(crate) enum Kind {
     University = 6,
     Enterprise = 7,
     WorkCommittee = 8,
+    VolunteerGroup = 9,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Provincial,
         Self::Municipal,
         Self::County,
@@ -45,6 +45,7 @@ impl Kind {
         Self::University,
         Self::Enterprise,
         Self::WorkCommittee,
+        Self::VolunteerGroup,
     ];
 
     /// The name in files.
@@ -58,6 +59,7 @@ impl Kind {
             Self::University => "UNIVERSITY",
             Self::Enterprise => "ENTERPRISE",
             Self::WorkCommittee => "WORK_COMMITTEE",
+            Self::VolunteerGroup => "VOLUNTEER_GROUP",
         }
     }
 
@@ -77,7 +79,11 @@ impl Kind {
     /// above lead others, and have no members of their own.
     pub(crate) fn takes_registrations(self) -> bool {
         match self {
-            Self::Township | Self::University | Self::Enterprise | Self::WorkCommittee => true,
+            Self::Township
+            | Self::University
+            | Self::Enterprise
+            | Self::WorkCommittee
+            | Self::VolunteerGroup => true,
             Self::Provincial | Self::Municipal | Self::County | Self::DirectCounty => false,
         }
     }
@@ -142,6 +148,8 @@ pub(crate) struct Organization {
     pub(crate) successor_code: Option<String>,
     pub(crate) leaf: bool,
     pub(crate) contacts: Contacts,
+    /// Of GB 32100; `None` also of one as it was.
+    pub(crate) credit_code: Option<String>,
     /// Goes up with each change; `None` of one as it was.
     pub(crate) revision: Option<i64>,
     /// From the root down.
@@ -169,16 +177,16 @@ mod tests {
             assert_eq!(State::parse(state.name()), Some(state));
             assert_eq!(State::of_number(state.number()), Some(state));
         }
-        assert_eq!((Kind::parse("township"), Kind::of_number(9)), (None, None));
+        assert_eq!((Kind::parse("township"), Kind::of_number(10)), (None, None));
         assert_eq!((State::parse(""), State::of_number(0)), (None, None));
     }
 
     #[test]
-    fn only_open_organizations_of_four_kinds_take_registrations() {
+    fn only_open_organizations_of_five_kinds_take_registrations() {
         let taking: Vec<Kind> =
             Kind::ALL.into_iter().filter(|kind| kind.takes_registrations()).collect();
-        use Kind::{Enterprise, Township, University, WorkCommittee};
-        assert_eq!(taking, [Township, University, Enterprise, WorkCommittee]);
+        use Kind::{Enterprise, Township, University, VolunteerGroup, WorkCommittee};
+        assert_eq!(taking, [Township, University, Enterprise, WorkCommittee, VolunteerGroup]);
         let mut organization = Organization {
             code: "AH-U001".into(),
             name: "共青团中国科学技术大学委员会".into(),
@@ -189,6 +197,7 @@ mod tests {
             successor_code: None,
             leaf: true,
             contacts: Contacts::default(),
+            credit_code: None,
             revision: Some(1),
             ancestor_names: Vec::new(),
         };

@@ -249,6 +249,7 @@ async fn the_snapshot_is_the_table_and_what_everybody_may_read() {
             state: public.state,
             successor_code: public.successor_code,
             contacts: public.contacts,
+            credit_code: public.credit_code,
         };
         assert_eq!(state(record.payload.as_ref()), expected);
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "whatever fails here fails the test")]
 
+mod applying;
 mod audit;
 mod authority;
 mod changing;

@@ -60,6 +60,7 @@ async fn gets_the_root_with_its_contacts() {
         }),
         ancestor_names: Vec::new(),
         etag: "1".into(),
+        credit_code: String::new(),
     };
     assert_eq!(get(&service, "AH").await, expected);
     assert_eq!(get(&service, " ａｈ ").await, expected);

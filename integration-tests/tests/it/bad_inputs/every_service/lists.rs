@@ -108,6 +108,12 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
             let list = "organization_statistics".to_owned();
             vec![list, asker(way).await, text("organization_code")]
         }
+        "ListMyApplications" => vec!["my_applications".to_owned(), asker(way).await],
+        // All that can be asked for is.
+        "ListApplications" => {
+            let (code, which) = (text("organization_code"), "waiting".to_owned());
+            vec!["applications".to_owned(), asker(way).await, code, which]
+        }
         "ListInvitations" => {
             vec!["invitations".to_owned(), asker(way).await, text("organization_code")]
         }

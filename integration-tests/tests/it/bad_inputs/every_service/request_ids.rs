@@ -14,7 +14,7 @@ const MADE_BY_CALLERS: [&str; 4] = ["request_id", "enrolment_id", "recovery_id",
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 75] = [
+const WITHOUT: [&str; 79] = [
     "AcceptClaim",
     "BatchGetApplicants",
     "BatchGetClaims",
@@ -34,6 +34,7 @@ const WITHOUT: [&str; 75] = [
     "FilterWithin",
     "ForgetRosterPeople",
     "GetAccount",
+    "GetMyApplication",
     "GetMyProfile",
     "GetOrganization",
     "GetOrganizationStatistics",
@@ -43,11 +44,13 @@ const WITHOUT: [&str; 75] = [
     "GiveConsent",
     "ImportRosterRows",
     "ListAccountGrants",
+    "ListApplications",
     "ListClaimedEnrolments",
     "ListClaims",
     "ListConsentTexts",
     "ListGrants",
     "ListInvitations",
+    "ListMyApplications",
     "ListMyClaims",
     "ListMyConsentEntries",
     "ListMyConsents",
@@ -67,6 +70,7 @@ const WITHOUT: [&str; 75] = [
     "ListRosterImportRows",
     "ListRosterImports",
     "ListRosterMembers",
+    "ListRosterPeople",
     "ListSessions",
     "ListSigningKeys",
     "LookUpVolunteer",

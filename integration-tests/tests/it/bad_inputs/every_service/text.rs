@@ -126,6 +126,7 @@ pub(super) async fn metacharacters(site: &Site) {
                         "ENROLMENT_NOT_FOUND",
                         "CLAIM_NOT_FOUND",
                         "ORGANIZATION_NOT_FOUND",
+                        "APPLICATION_NOT_FOUND",
                         "GRANT_NOT_FOUND",
                         "ROSTER_IMPORT_NOT_FOUND",
                         "ROSTER_FILE_NOT_FOUND",

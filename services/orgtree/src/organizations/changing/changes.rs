@@ -9,20 +9,21 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_audit::{Record, Trail};
 use zhiyuan_contracts::orgtree::v1::Organization as WireOrganization;
-use zhiyuan_domain::{RegionCode, SharedClock, shanghai_date};
+use zhiyuan_domain::SharedClock;
 use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::Fields;
 
 use super::form::{Close, Move, Update};
+use super::founding::{check_credit_code, check_free, check_region};
 use super::records::Act;
-use super::{MOST_CHILDREN, Mass, NewOrganization, Node, Size, closing, db, proposals};
+use super::{Mass, NewOrganization, Node, Size, closing, db, founding, proposals};
 use crate::authority::ending::Endings;
 use crate::authority::refusals::Refusals;
 use crate::authority::{self, Grant, Permission};
 use crate::counts::{self, db::moving};
 use crate::error::{Error, Result};
-use crate::organizations::{self, feed, grpc, search};
+use crate::organizations::{self, grpc, search};
 use crate::requests::{self, Request};
 
 /// What it takes to change the tree.
@@ -131,9 +132,7 @@ impl Changing {
         let answer = Answer { organization: Some(organization.clone()), ends };
         requests::db::insert(&mut transaction, call, &answer.encode_to_vec(), now).await?;
         self.trail.append(&mut transaction, &record).await?;
-        let told = feed::db::told(&mut transaction, &[&code]).await?;
-        let events: Vec<_> = told.iter().map(feed::changed).collect();
-        self.outbox.append(&mut transaction, &events).await?;
+        founding::tell(&mut transaction, &self.outbox, &code).await?;
         transaction.commit().await?;
         self.outbox.wake();
         tracing::info!(
@@ -153,7 +152,11 @@ impl Changing {
         now: OffsetDateTime,
     ) -> Result<Done> {
         match work {
-            Work::Create(new) => create(transaction, caller, new, now).await,
+            Work::Create(new) => {
+                let what = (new, "parent_code");
+                let record = founding::found(transaction, caller, what, now).await?;
+                Ok(Done { code: new.code.as_str().to_owned(), record, ends: false })
+            }
             Work::Update(new) => update(transaction, caller, new, now).await,
             Work::Move(new) => {
                 let moving = prepare_move(transaction, caller, new, now).await?;
@@ -239,63 +242,6 @@ pub(super) fn too_deep(field: &str) -> Error {
     fields.into_error().into()
 }
 
-/// Whether something so high, of this name, has its place below another organization.
-async fn check_place(
-    transaction: &mut PgConnection,
-    parent: &Node,
-    field: &str,
-    (code, folded_name, height): (&str, &str, i32),
-) -> Result<()> {
-    if !parent.has_levels_for(height) {
-        return Err(too_deep(field));
-    }
-    if db::count_children(transaction, &parent.code).await? >= MOST_CHILDREN {
-        return Err(Error::TooManyChildren);
-    }
-    if db::is_named(transaction, Some(&parent.code), folded_name, code).await? {
-        return Err(Error::OrganizationNameTaken);
-    }
-    Ok(())
-}
-
-async fn check_region(
-    transaction: &mut PgConnection,
-    region: Option<&RegionCode>,
-    now: OffsetDateTime,
-) -> Result<()> {
-    match region {
-        Some(code) if !db::is_region(transaction, code.as_str(), shanghai_date(now)).await? => {
-            Err(Error::RegionNotFound)
-        }
-        _ => Ok(()),
-    }
-}
-
-async fn create(
-    transaction: &mut PgConnection,
-    caller: Uuid,
-    new: &NewOrganization,
-    now: OffsetDateTime,
-) -> Result<Done> {
-    let (code, above) = (new.code.as_str(), new.parent.as_str());
-    let held = allowed_at(transaction, caller, above, now).await?;
-    let parent = node(transaction, above).await?;
-    parent.open()?;
-    check_region(transaction, new.region.as_ref(), now).await?;
-    if let Some(taken) = db::find(transaction, code).await? {
-        return Err(Error::OrganizationCodeTaken { closed: taken.open().is_err() });
-    }
-    let folded = search::fold(new.name.as_str());
-    check_place(transaction, &parent, "parent_code", (code, &folded, 0)).await?;
-    let ancestors = parent.ancestors_below();
-    db::insert(transaction, new, &ancestors).await?;
-    db::set_leaf(transaction, &[above]).await?;
-    // Whoever is said to be there already counts above from now on.
-    moving::move_subtree(transaction, code, &[], &ancestors).await?;
-    let record = Act::Created.done(caller, code, nearest(&held)?).with("parent", above);
-    Ok(Done { code: code.to_owned(), record, ends: false })
-}
-
 async fn update(
     transaction: &mut PgConnection,
     caller: Uuid,
@@ -309,6 +255,8 @@ async fn update(
     node.seen(new.revision)?;
     let region = details.region.as_ref().and_then(Option::as_ref);
     check_region(transaction, region, now).await?;
+    let credit_code = details.credit_code.as_ref().and_then(Option::as_ref);
+    check_credit_code(transaction, credit_code, code).await?;
     if let Some(name) = &details.name {
         let (folded, parent) = (search::fold(name.as_str()), node.parent_code.as_deref());
         if db::is_named(transaction, parent, &folded, code).await? {
@@ -320,6 +268,7 @@ async fn update(
         ("name", details.name.is_some()),
         ("region_code", details.region.is_some()),
         ("contacts", details.contacts.is_some()),
+        ("credit_code", details.credit_code.is_some()),
     ];
     let named: Vec<&str> = named.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
     let record = Act::Updated.done(caller, code, nearest(&held)?).with("fields", named.join(","));
@@ -371,7 +320,7 @@ impl Moving {
         }
         let size = db::size(transaction, &node).await?;
         let what = (node.code.as_str(), node.folded_name.as_str(), size.height);
-        check_place(transaction, &parent, field, what).await?;
+        check_free(transaction, &parent, field, what).await?;
         Ok(Self { node, parent, size, allowed_by })
     }
 

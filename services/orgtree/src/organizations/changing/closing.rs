@@ -11,6 +11,7 @@ use super::changes::{Done, allowed_beside, hang, nearest, node, own_at, too_deep
 use super::form::Close;
 use super::records::Act;
 use super::{Mass, Node, Size, db};
+use crate::applications;
 use crate::counts::statements;
 use crate::error::{Error, Result};
 
@@ -86,7 +87,8 @@ impl Closing {
         db::close(transaction, &node.code, to).await?;
         statements::end_of_closed(transaction, &node.code, now).await?;
         if let Some(successor) = &successor {
-            record = record.with("successor", &successor.code);
+            let followed = applications::follow(transaction, Some(&node.code)).await?;
+            record = record.with("successor", &successor.code).with("applications", followed);
             if node.parent_code.as_deref() != Some(successor.code.as_str()) {
                 ends = hang(transaction, &node, successor, now).await?;
             }

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 use time::Date;
+use zhiyuan_domain::CreditCode;
 
 use super::{NewDetails, NewOrganization, Node, Size};
 use crate::error::{Error, Result};
@@ -84,6 +85,24 @@ pub(super) async fn is_region(
     .await?)
 }
 
+/// Whether an open organization other than `except` has a credit code.
+#[tracing::instrument(name = "db.organization.has_credit_code", skip_all)]
+pub(super) async fn has_credit_code(
+    transaction: &mut PgConnection,
+    credit_code: &str,
+    except: &str,
+) -> Result<bool> {
+    Ok(sqlx::query_scalar!(
+        r#"SELECT EXISTS (SELECT FROM orgtree.organization
+                          WHERE credit_code = $1 AND state = $2 AND code <> $3) AS "has!""#,
+        credit_code,
+        State::Active.number(),
+        except,
+    )
+    .fetch_one(transaction)
+    .await?)
+}
+
 fn grams(folded: &str) -> Vec<String> {
     search::grams(folded).into_iter().collect()
 }
@@ -95,24 +114,27 @@ pub(super) async fn insert(
     new: &NewOrganization,
     ancestors: &[String],
 ) -> Result<()> {
-    let folded = search::fold(new.name.as_str());
+    let details = &new.details;
+    let folded = search::fold(details.name.as_str());
     sqlx::query!(
         "INSERT INTO orgtree.organization
              (code, name, kind, state, parent_code, region_code, contact_phone,
-              contact_group_number, contact_note, leaf, folded_name, ancestors, grams, by_call)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, true, $10, $11, $12, true)",
+              contact_group_number, contact_note, leaf, folded_name, ancestors, grams, by_call,
+              credit_code)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, true, $10, $11, $12, true, $13)",
         new.code.as_str(),
-        new.name.as_str(),
+        details.name.as_str(),
         new.kind.number(),
         State::Active.number(),
         new.parent.as_str(),
-        new.region.as_ref().map(ToString::to_string),
-        new.contacts.phone,
-        new.contacts.group_number,
-        new.contacts.note,
+        details.region.as_ref().map(ToString::to_string),
+        details.contacts.phone,
+        details.contacts.group_number,
+        details.contacts.note,
         folded,
         ancestors,
         &grams(&folded),
+        details.credit_code.as_ref().map(CreditCode::as_str),
     )
     .execute(transaction)
     .await?;
@@ -131,6 +153,7 @@ pub(super) async fn update(
     let grams = folded.as_deref().map(grams);
     let region = new.region.as_ref().map(|region| region.as_ref().map(ToString::to_string));
     let contacts = new.contacts.as_ref();
+    let credit_code = new.credit_code.as_ref().map(|code| code.as_ref().map(CreditCode::as_str));
     let updated = sqlx::query!(
         "UPDATE orgtree.organization
          SET name = coalesce($2, name), folded_name = coalesce($3, folded_name),
@@ -138,8 +161,9 @@ pub(super) async fn update(
              region_code = CASE WHEN $5 THEN $6 ELSE region_code END,
              contact_phone = coalesce($7, contact_phone),
              contact_group_number = coalesce($8, contact_group_number),
-             contact_note = coalesce($9, contact_note), revision = revision + 1,
-             by_call = true
+             contact_note = coalesce($9, contact_note),
+             credit_code = CASE WHEN $10 THEN $11 ELSE credit_code END,
+             revision = revision + 1, by_call = true
          WHERE code = $1",
         code,
         name,
@@ -150,6 +174,8 @@ pub(super) async fn update(
         contacts.map(|contacts| contacts.phone.as_str()),
         contacts.map(|contacts| contacts.group_number.as_str()),
         contacts.map(|contacts| contacts.note.as_str()),
+        credit_code.is_some(),
+        credit_code.flatten(),
     )
     .execute(transaction)
     .await?;

@@ -3,24 +3,20 @@
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::{
     CloseOrganizationRequest, CreateOrganizationRequest, MoveOrganizationRequest,
-    OrganizationContacts, OrganizationDetails, OrganizationKind, ProposeChangeRequest,
-    UpdateOrganizationRequest,
+    OrganizationDetails, ProposeChangeRequest, UpdateOrganizationRequest,
 };
-use zhiyuan_domain::{
-    OrganizationCode, OrganizationName, RegionCode, Remark, RequestId, turns_direction,
-};
+use zhiyuan_domain::{CreditCode, OrganizationCode, Remark, RequestId};
 use zhiyuan_rpc::Fields;
 
+use super::details::{Details, contacts, credit_code, kind, name, region, said};
 use super::proposals::{ChangeKind, NewProposal};
 use super::{NewDetails, NewOrganization};
 use crate::error::Result;
-use crate::organizations::{Contacts, Kind};
 
-/// Longest telephone and group number, and longest note, in characters.
-const MAX_NUMBER: usize = 50;
-const MAX_NOTE: usize = 200;
 /// Paths of a mask that are looked at.
 const MOST_PATHS: usize = 10;
+/// What one can name.
+const CHANGEABLE: [&str; 4] = ["name", "region_code", "contacts", "credit_code"];
 
 impl NewOrganization {
     pub(super) fn parse(request: &CreateOrganizationRequest) -> Result<(RequestId, Self)> {
@@ -28,21 +24,15 @@ impl NewOrganization {
         let id = fields.take("request_id", RequestId::parse(&request.request_id));
         let code = fields.take("code", OrganizationCode::parse(&request.code));
         let parent = fields.take("parent_code", OrganizationCode::parse(&request.parent_code));
-        let kind = kind(request.kind());
-        if kind.is_none() {
-            fields.refuse("kind", "KIND_UNKNOWN", "请选择组织的类型");
-        }
-        let details = request.details.clone().unwrap_or_default();
-        let name = name(&mut fields, &details);
-        let region = region(&mut fields, &details);
-        let contacts = contacts(&mut fields, details.contacts.as_ref());
-        let (Some(id), Some(code), Some(parent), Some(kind), Some(name), Some(region)) =
-            (id, code, parent, kind, name, region)
+        let kind = kind(&mut fields, request.kind());
+        let details = Details::parse(&mut fields, request.details.as_ref());
+        let (Some(id), Some(code), Some(parent), Some(kind), Some(details)) =
+            (id, code, parent, kind, details)
         else {
             return Err(fields.into_error().into());
         };
         fields.finish()?;
-        Ok((id, Self { code, parent, kind, name, region, contacts }))
+        Ok((id, Self { code, parent, kind, details }))
     }
 
     /// What it says in one spelling.
@@ -52,11 +42,7 @@ impl NewOrganization {
             code: self.code.as_str().to_owned(),
             parent_code: self.parent.as_str().to_owned(),
             kind: self.kind.number().into(),
-            details: Some(OrganizationDetails {
-                name: self.name.as_str().to_owned(),
-                region_code: self.region.as_ref().map(ToString::to_string).unwrap_or_default(),
-                contacts: Some(said(&self.contacts)),
-            }),
+            details: Some(self.details.says()),
         }
     }
 }
@@ -84,14 +70,16 @@ impl Update {
     }
 
     pub(super) fn says(&self) -> UpdateOrganizationRequest {
-        let NewDetails { name, region, contacts } = &self.details;
+        let NewDetails { name, region, contacts, credit_code } = &self.details;
         let named = [
             ("name", name.is_some()),
             ("region_code", region.is_some()),
             ("contacts", contacts.is_some()),
+            ("credit_code", credit_code.is_some()),
         ];
         let paths = named.iter().filter(|(_, is)| *is).map(|(path, _)| (*path).to_owned());
         let region = region.as_ref().and_then(Option::as_ref);
+        let credit_code = credit_code.as_ref().and_then(Option::as_ref);
         UpdateOrganizationRequest {
             request_id: String::new(),
             code: self.code.as_str().to_owned(),
@@ -101,6 +89,7 @@ impl Update {
                 name: name.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
                 region_code: region.map(ToString::to_string).unwrap_or_default(),
                 contacts: contacts.as_ref().map(said),
+                credit_code: credit_code.map(CreditCode::to_string).unwrap_or_default(),
             }),
         }
     }
@@ -218,12 +207,8 @@ pub(super) fn decision(request_id: &str, proposal_id: &str) -> Result<(RequestId
     Ok((request_id, id))
 }
 
-fn kind(wire: OrganizationKind) -> Option<Kind> {
-    i16::try_from(wire as i32).ok().and_then(Kind::of_number)
-}
-
 /// As the etag of an organization is rendered; nobody types it, so nothing is trimmed.
-pub(super) fn revision(fields: &mut Fields, etag: &str) -> Option<i64> {
+pub(crate) fn revision(fields: &mut Fields, etag: &str) -> Option<i64> {
     let revision: Option<i64> = etag.parse().ok().filter(|revision| *revision > 0);
     let revision = revision.filter(|revision| revision.to_string() == etag);
     if revision.is_none() {
@@ -244,7 +229,7 @@ fn details(fields: &mut Fields, request: &UpdateOrganizationRequest) -> NewDetai
     }
     let stated = request.details.clone().unwrap_or_default();
     let named = |path: &str| paths.iter().any(|named| named == path);
-    if paths.iter().any(|path| !["name", "region_code", "contacts"].contains(&path.as_str())) {
+    if paths.iter().any(|path| !CHANGEABLE.contains(&path.as_str())) {
         let message = "要修改的项目中有不能修改或不存在的，请刷新页面后重新修改";
         fields.refuse("update_mask", "UPDATE_MASK_UNKNOWN", message);
     }
@@ -258,43 +243,8 @@ fn details(fields: &mut Fields, request: &UpdateOrganizationRequest) -> NewDetai
     if named("contacts") {
         new.contacts = Some(contacts(fields, stated.contacts.as_ref()));
     }
+    if named("credit_code") {
+        new.credit_code = credit_code(fields, &stated);
+    }
     new
-}
-
-fn name(fields: &mut Fields, details: &OrganizationDetails) -> Option<OrganizationName> {
-    fields.take("details.name", OrganizationName::parse(&details.name))
-}
-
-fn region(fields: &mut Fields, details: &OrganizationDetails) -> Option<Option<RegionCode>> {
-    match details.region_code.as_str() {
-        "" => Some(None),
-        code => fields.take("details.region_code", RegionCode::parse(code)).map(Some),
-    }
-}
-
-fn contacts(fields: &mut Fields, contacts: Option<&OrganizationContacts>) -> Contacts {
-    let OrganizationContacts { phone, group_number, note } = contacts.cloned().unwrap_or_default();
-    let (phone, group_number, note) = (phone.trim(), group_number.trim(), note.trim());
-    let dialled = |c: char| c.is_ascii_digit() || " +-()（）/、,，;；转".contains(c);
-    if phone.chars().count() > MAX_NUMBER || !phone.chars().all(dialled) {
-        let message = "联系电话最多 50 个字符，只能包含数字、空格、“+”“-”“/”、括号、顿号和“转”";
-        fields.refuse("details.contacts.phone", "CONTACT_PHONE_FORM", message);
-    }
-    let typed = |c: char| c.is_ascii_alphanumeric() || " -_、,，".contains(c);
-    if group_number.chars().count() > MAX_NUMBER || !group_number.chars().all(typed) {
-        let message = "群号最多 50 个字符，只能包含字母、数字、空格、“-”“_”和顿号";
-        fields.refuse("details.contacts.group_number", "CONTACT_GROUP_FORM", message);
-    }
-    let no_text = |c: char| c.is_control() || turns_direction(c);
-    if note.chars().count() > MAX_NOTE || note.chars().any(no_text) {
-        let message = "联系说明最多 200 个字，不能换行或包含控制字符";
-        fields.refuse("details.contacts.note", "CONTACT_NOTE_FORM", message);
-    }
-    let [phone, group_number, note] = [phone, group_number, note].map(str::to_owned);
-    Contacts { phone, group_number, note }
-}
-
-fn said(contacts: &Contacts) -> OrganizationContacts {
-    let Contacts { phone, group_number, note } = contacts.clone();
-    OrganizationContacts { phone, group_number, note }
 }

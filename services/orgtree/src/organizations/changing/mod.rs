@@ -5,18 +5,23 @@
 mod changes;
 mod closing;
 mod db;
+mod details;
 mod form;
+mod founding;
 mod grpc;
 mod proposals;
 mod records;
 
-use zhiyuan_domain::{OrganizationCode, OrganizationName, RegionCode};
+use zhiyuan_domain::{CreditCode, OrganizationCode, OrganizationName, RegionCode};
 
 use super::tree::LEVELS;
 use super::{Contacts, Kind, State};
 use crate::error::{Error, Result};
 
 pub(crate) use changes::Changing;
+pub(crate) use details::{Details, kind};
+pub(crate) use form::revision;
+pub(crate) use founding::{Place, check_place, found, tell};
 pub(crate) use grpc::OrganizationAdmin;
 
 /// Most organizations right below one.
@@ -98,13 +103,11 @@ impl Node {
 
 /// An organization that is to be.
 #[derive(Debug, Clone)]
-struct NewOrganization {
-    code: OrganizationCode,
-    parent: OrganizationCode,
-    kind: Kind,
-    name: OrganizationName,
-    region: Option<RegionCode>,
-    contacts: Contacts,
+pub(crate) struct NewOrganization {
+    pub(crate) code: OrganizationCode,
+    pub(crate) parent: OrganizationCode,
+    pub(crate) kind: Kind,
+    pub(crate) details: Details,
 }
 
 /// What an organization is to say of itself; `None` stays as it is.
@@ -113,6 +116,7 @@ struct NewDetails {
     name: Option<OrganizationName>,
     region: Option<Option<RegionCode>>,
     contacts: Option<Contacts>,
+    credit_code: Option<Option<CreditCode>>,
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ macro_rules! select_as_of {
                              WHERE b.parent_code = v.code AND b.valid_from <= $1
                                AND (b.valid_to IS NULL OR b.valid_to > $1)) AS \"leaf!\",
                  '' AS \"contact_phone!\", '' AS \"contact_group_number!\",
-                 '' AS \"contact_note!\", NULL::bigint AS revision,
+                 '' AS \"contact_note!\", NULL::text AS credit_code,
+                 NULL::bigint AS revision,
                  ARRAY(SELECT a.name
                        FROM UNNEST(v.ancestors) WITH ORDINALITY AS above (code, place)
                        JOIN orgtree.organization_version a

@@ -11,7 +11,7 @@ pub(in crate::organizations) async fn told(
     sqlx::query_as!(
         Told,
         "SELECT code, revision, name, kind, parent_code, region_code, state, successor_code,
-                contact_phone, contact_group_number, contact_note
+                contact_phone, contact_group_number, contact_note, credit_code
          FROM orgtree.organization WHERE code = ANY($1) ORDER BY partition, code",
         codes as &[&str],
     )
@@ -30,7 +30,7 @@ pub(super) async fn told_after(
     sqlx::query_as!(
         Told,
         "SELECT code, revision, name, kind, parent_code, region_code, state, successor_code,
-                contact_phone, contact_group_number, contact_note
+                contact_phone, contact_group_number, contact_note, credit_code
          FROM orgtree.organization WHERE partition = $1 AND code > $2 ORDER BY code LIMIT $3",
         partition,
         after,

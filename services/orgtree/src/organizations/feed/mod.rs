@@ -22,6 +22,7 @@ pub(super) struct Told {
     contact_phone: String,
     contact_group_number: String,
     contact_note: String,
+    credit_code: Option<String>,
 }
 
 /// An organization whose row is locked has changed.
@@ -51,5 +52,6 @@ fn state(organization: &Told) -> OrganizationChanged {
             group_number: organization.contact_group_number.clone(),
             note: organization.contact_note.clone(),
         }),
+        credit_code: or_empty(&organization.credit_code),
     }
 }

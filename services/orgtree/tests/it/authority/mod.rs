@@ -147,8 +147,13 @@ impl Suite {
         Self::start(database).await
     }
 
-    #[expect(clippy::disallowed_methods, reason = "ended with the suite")]
     pub(crate) async fn start(database: TestDatabase) -> Self {
+        Self::start_at(database, BEGIN).await
+    }
+
+    /// At another time than the others.
+    #[expect(clippy::disallowed_methods, reason = "ended with the suite")]
+    pub(crate) async fn start_at(database: TestDatabase, begin: OffsetDateTime) -> Self {
         let tokens = SigningKey::generate();
         let asking = BTreeMap::from(ASKING.map(|(name, _)| (name, SigningKey::generate())));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -164,7 +169,7 @@ impl Suite {
             let caller = CallerConfig { public_keys, scopes: vec![scope.to_owned()] };
             config.callers.insert(name.to_owned(), caller);
         }
-        let clock = Arc::new(ManualClock::new(BEGIN));
+        let clock = Arc::new(ManualClock::new(begin));
         let service = Service::start_with(config.clone(), clock.clone()).await;
         let suite = Self { database, config, clock, service, tokens, asking, identity: played };
         suite.until_informed(&suite.service).await;

@@ -1,7 +1,8 @@
 //! Organizations are made, changed and moved by who administers them.
 
+mod credit_codes;
 mod moving;
-mod proposals;
+pub(crate) mod proposals;
 mod refusals;
 mod scope;
 mod two_persons;

@@ -25,7 +25,7 @@ fn closes(organization: &Organization) -> CloseOrganizationRequest {
     }
 }
 
-pub(super) fn proposes(
+pub(crate) fn proposes(
     organization: &Organization,
     kind: ChangeKind,
     target: &str,
@@ -47,19 +47,19 @@ async fn close(
     Ok(admin.close_organization(request).await?.into_inner().organization.unwrap())
 }
 
-pub(super) async fn propose(
+pub(crate) async fn propose(
     admin: &mut Admin,
     request: ProposeChangeRequest,
 ) -> Result<Proposal, Status> {
     Ok(admin.propose_change(request).await?.into_inner().proposal.unwrap())
 }
 
-pub(super) fn approves(proposal: &Proposal) -> ApproveProposalRequest {
+pub(crate) fn approves(proposal: &Proposal) -> ApproveProposalRequest {
     let (request_id, proposal_id) = (Uuid::new_v4().to_string(), proposal.id.clone());
     ApproveProposalRequest { request_id, proposal_id }
 }
 
-pub(super) async fn approve(
+pub(crate) async fn approve(
     admin: &mut Admin,
     request: ApproveProposalRequest,
 ) -> Result<Organization, Status> {

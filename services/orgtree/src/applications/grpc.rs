@@ -1,0 +1,192 @@
+//! `zhiyuan.orgtree.v1.OrganizationApplicationService`.
+
+use time::OffsetDateTime;
+use tonic::{Request, Response, Status, async_trait};
+use uuid::Uuid;
+use zhiyuan_contracts::orgtree::v1::organization_application_service_server::OrganizationApplicationService;
+use zhiyuan_contracts::orgtree::v1::{
+    DecideApplicationRequest, DecideApplicationResponse, GetMyApplicationRequest,
+    GetMyApplicationResponse, ListApplicationsRequest, ListApplicationsResponse,
+    ListMyApplicationsRequest, ListMyApplicationsResponse, OrganizationApplication,
+    SubmitApplicationRequest, SubmitApplicationResponse, UpdateApplicationRequest,
+    UpdateApplicationResponse, WithdrawApplicationRequest, WithdrawApplicationResponse,
+};
+use zhiyuan_domain::{OrganizationCode, RequestId};
+use zhiyuan_rpc::page::Page;
+use zhiyuan_rpc::wire::timestamp;
+use zhiyuan_rpc::{Fields, PersonIdentity};
+
+use super::Application;
+use super::db::{self, Listed};
+use super::deciding::said_on_wire;
+use super::form::{Corrected, Decision, New, application, withdrawal};
+use super::submitting::own;
+use crate::authority::grpc::key;
+use crate::authority::{Permission, require};
+use crate::error::Result;
+use crate::organizations::changing::Changing;
+use crate::requests;
+
+/// `OrganizationApplicationService`.
+#[derive(Debug)]
+pub(crate) struct Applications(pub(crate) Changing);
+
+type Answer<T> = std::result::Result<Response<T>, Status>;
+
+/// A call of a person, with what it says in one spelling.
+fn call(
+    caller: Uuid,
+    method: &'static str,
+    request_id: RequestId,
+    says: &impl prost::Message,
+) -> requests::Request {
+    requests::Request::new(caller, method, request_id, &says.encode_to_vec())
+}
+
+#[async_trait]
+impl OrganizationApplicationService for Applications {
+    async fn submit_application(
+        &self,
+        request: Request<SubmitApplicationRequest>,
+    ) -> Answer<SubmitApplicationResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        let (id, new) = New::parse(request.get_ref())?;
+        let call = call(me, "SubmitApplication", id, &new.says());
+        Ok(Response::new(self.submit(&call, &new).await?))
+    }
+
+    async fn get_my_application(
+        &self,
+        request: Request<GetMyApplicationRequest>,
+    ) -> Answer<GetMyApplicationResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        Ok(Response::new(self.get_own(me, request.get_ref()).await?))
+    }
+
+    async fn list_my_applications(
+        &self,
+        request: Request<ListMyApplicationsRequest>,
+    ) -> Answer<ListMyApplicationsResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        Ok(Response::new(self.list_own(me, request.get_ref()).await?))
+    }
+
+    async fn update_application(
+        &self,
+        request: Request<UpdateApplicationRequest>,
+    ) -> Answer<UpdateApplicationResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        let (id, new) = Corrected::parse(request.get_ref())?;
+        let call = call(me, "UpdateApplication", id, &new.says());
+        Ok(Response::new(self.resubmit(&call, &new).await?))
+    }
+
+    async fn withdraw_application(
+        &self,
+        request: Request<WithdrawApplicationRequest>,
+    ) -> Answer<WithdrawApplicationResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        let WithdrawApplicationRequest { request_id, application_id } = request.get_ref();
+        let (request_id, id) = withdrawal(request_id, application_id)?;
+        let call = requests::Request::new(me, "WithdrawApplication", request_id, id.as_bytes());
+        self.withdraw(&call, id).await?;
+        Ok(Response::new(WithdrawApplicationResponse {}))
+    }
+
+    async fn list_applications(
+        &self,
+        request: Request<ListApplicationsRequest>,
+    ) -> Answer<ListApplicationsResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        Ok(Response::new(self.list(me, request.get_ref()).await?))
+    }
+
+    async fn decide_application(
+        &self,
+        request: Request<DecideApplicationRequest>,
+    ) -> Answer<DecideApplicationResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        let (id, decision) = Decision::parse(request.get_ref())?;
+        let call = call(me, "DecideApplication", id, &decision.says());
+        Ok(Response::new(self.decide(&call, &decision).await?))
+    }
+}
+
+impl Applications {
+    async fn get_own(
+        &self,
+        me: Uuid,
+        request: &GetMyApplicationRequest,
+    ) -> Result<GetMyApplicationResponse> {
+        let mut fields = Fields::new();
+        let id = fields.take("application_id", application(&request.application_id));
+        let Some(id) = id else { return Err(fields.into_error().into()) };
+        let found = own(db::find(&self.0.pool, id).await?, me)?;
+        let application = Some(to_wire(&found, self.0.clock.now()));
+        Ok(GetMyApplicationResponse { application })
+    }
+
+    async fn list_own(
+        &self,
+        me: Uuid,
+        request: &ListMyApplicationsRequest,
+    ) -> Result<ListMyApplicationsResponse> {
+        let filter = ["my_applications", &me.to_string()];
+        let page = Page::parse(request.page_size, &request.page_token, &filter)?;
+        let after = page.after_key(key)?;
+        let found = db::list_own(&self.0.pool, me, after, page.fetch()).await?;
+        let (found, next_page_token) = page.cut(found, |one| one.id.to_string());
+        let applications = on_wire(&found, self.0.clock.now());
+        Ok(ListMyApplicationsResponse { applications, next_page_token })
+    }
+
+    async fn list(
+        &self,
+        me: Uuid,
+        request: &ListApplicationsRequest,
+    ) -> Result<ListApplicationsResponse> {
+        let mut fields = Fields::new();
+        let code = OrganizationCode::parse(&request.organization_code);
+        let code = fields.take("organization_code", code);
+        let Some(code) = code else { return Err(fields.into_error().into()) };
+        let which = if request.waiting_only { "waiting" } else { "" };
+        let filter = ["applications", &me.to_string(), code.as_str(), which];
+        let page = Page::parse(request.page_size, &request.page_token, &filter)?;
+        let (after, now) = (page.after_key(key)?, self.0.clock.now());
+        let permission = Permission::ManageOrganization;
+        require(&self.0.pool, me, code.as_str(), permission, now).await?;
+        let listed = Listed {
+            reader: me,
+            below: code.as_str(),
+            waiting_only: request.waiting_only,
+            after,
+            limit: page.fetch(),
+        };
+        let found = db::list(&self.0.pool, listed, now).await?;
+        let (found, next_page_token) = page.cut(found, |one| one.id.to_string());
+        Ok(ListApplicationsResponse { applications: on_wire(&found, now), next_page_token })
+    }
+}
+
+fn on_wire(found: &[Application], now: OffsetDateTime) -> Vec<OrganizationApplication> {
+    found.iter().map(|one| to_wire(one, now)).collect()
+}
+
+fn to_wire(one: &Application, now: OffsetDateTime) -> OrganizationApplication {
+    let code = one.made.as_ref().map(|made| made.organization_code.clone());
+    OrganizationApplication {
+        id: one.id.to_string(),
+        applicant_account_id: one.applicant.to_string(),
+        superior_code: one.superior_code.clone(),
+        kind: one.kind.number().into(),
+        details: Some(said_on_wire(&one.said)),
+        purpose: one.purpose.clone(),
+        state: one.standing(now).number().into(),
+        create_time: Some(timestamp(one.submitted_at)),
+        update_time: Some(timestamp(one.changed_at)),
+        expire_time: Some(timestamp(one.expires_at)),
+        note: one.note.clone(),
+        organization_code: code.unwrap_or_default(),
+        etag: one.revision.to_string(),
+    }
+}

@@ -1,0 +1,126 @@
+//! Making an organization: by a call, or by accepting an application.
+
+use sqlx::PgConnection;
+use time::OffsetDateTime;
+use uuid::Uuid;
+use zhiyuan_audit::Record;
+use zhiyuan_domain::{CreditCode, RegionCode, shanghai_date};
+use zhiyuan_feed::Outbox;
+
+use super::changes::{allowed_at, nearest, node, too_deep};
+use super::records::Act;
+use super::{Details, MOST_CHILDREN, NewOrganization, Node, db};
+use crate::counts::db::moving;
+use crate::error::{Error, Result};
+use crate::organizations::{feed, search};
+
+/// Where an organization is to be; `field` is where the request names the one above.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) parent: &'a str,
+    pub(crate) field: &'a str,
+    /// When.
+    pub(crate) now: OffsetDateTime,
+}
+
+/// Makes an organization right below another one, for who is alone with the tree; `field` is
+/// where the request names that one.
+pub(crate) async fn found(
+    transaction: &mut PgConnection,
+    caller: Uuid,
+    (new, field): (&NewOrganization, &str),
+    now: OffsetDateTime,
+) -> Result<Record> {
+    let (code, above) = (new.code.as_str(), new.parent.as_str());
+    let held = allowed_at(transaction, caller, above, now).await?;
+    let place = Place { parent: above, field, now };
+    let parent = place.check(transaction, &new.details).await?;
+    if let Some(taken) = db::find(transaction, code).await? {
+        return Err(Error::OrganizationCodeTaken { closed: taken.open().is_err() });
+    }
+    let ancestors = parent.ancestors_below();
+    db::insert(transaction, new, &ancestors).await?;
+    db::set_leaf(transaction, &[above]).await?;
+    // Whoever is said to be there already counts above from now on.
+    moving::move_subtree(transaction, code, &[], &ancestors).await?;
+    Ok(Act::Created.done(caller, code, nearest(&held)?).with("parent", above))
+}
+
+/// Whether the tree takes something new that says this of itself.
+pub(crate) async fn check_place(
+    transaction: &mut PgConnection,
+    place: Place<'_>,
+    details: &Details,
+) -> Result<()> {
+    place.check(transaction, details).await.map(drop)
+}
+
+impl Place<'_> {
+    /// Whether the tree takes something new here; the one above.
+    async fn check(self, transaction: &mut PgConnection, details: &Details) -> Result<Node> {
+        let parent = node(transaction, self.parent).await?;
+        parent.open()?;
+        check_region(transaction, details.region.as_ref(), self.now).await?;
+        check_credit_code(transaction, details.credit_code.as_ref(), "").await?;
+        let folded = search::fold(details.name.as_str());
+        check_free(transaction, &parent, self.field, ("", &folded, 0)).await?;
+        Ok(parent)
+    }
+}
+
+/// Tells of an organization as it is now; the last thing to do before the commit.
+pub(crate) async fn tell(
+    transaction: &mut PgConnection,
+    outbox: &Outbox,
+    code: &str,
+) -> Result<()> {
+    let told = feed::db::told(transaction, &[code]).await?;
+    let events: Vec<_> = told.iter().map(feed::changed).collect();
+    Ok(outbox.append(transaction, &events).await?)
+}
+
+/// Whether something so high, of this name, has its place below another organization.
+pub(super) async fn check_free(
+    transaction: &mut PgConnection,
+    parent: &Node,
+    field: &str,
+    (code, folded_name, height): (&str, &str, i32),
+) -> Result<()> {
+    if !parent.has_levels_for(height) {
+        return Err(too_deep(field));
+    }
+    if db::count_children(transaction, &parent.code).await? >= MOST_CHILDREN {
+        return Err(Error::TooManyChildren);
+    }
+    if db::is_named(transaction, Some(&parent.code), folded_name, code).await? {
+        return Err(Error::OrganizationNameTaken);
+    }
+    Ok(())
+}
+
+pub(super) async fn check_region(
+    transaction: &mut PgConnection,
+    region: Option<&RegionCode>,
+    now: OffsetDateTime,
+) -> Result<()> {
+    match region {
+        Some(code) if !db::is_region(transaction, code.as_str(), shanghai_date(now)).await? => {
+            Err(Error::RegionNotFound)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether no open organization other than `except` has a credit code.
+pub(super) async fn check_credit_code(
+    transaction: &mut PgConnection,
+    code: Option<&CreditCode>,
+    except: &str,
+) -> Result<()> {
+    match code {
+        Some(code) if db::has_credit_code(transaction, code.as_str(), except).await? => {
+            Err(Error::CreditCodeTaken)
+        }
+        _ => Ok(()),
+    }
+}
