@@ -19,6 +19,8 @@ const COUNTIES: [&str; 8] =
 
 /// Birthdays from 1990-01-01 to 2006-12-31.
 const ADULT_DAYS: u32 = 6_209;
+/// Birthdays of those who are members.
+const MEMBER_DAYS: u32 = 5_000;
 /// Sequence codes 001 to 999 of one day in one county (GB 11643-1999).
 const SEQUENCES: u32 = 999;
 
@@ -78,6 +80,25 @@ pub fn minor(n: u32, age: u8, today: Date) -> Person {
         .unwrap_or(Date::MIN);
     let birth = years_ago - Duration::days(i64::from(2 + n % 360));
     build(pick(&COUNTIES, n), birth, n, n / 360, 13_900_000_000)
+}
+
+/// Returns the `n`-th person of the age of members of the League on `today`: 14 to 27 completed
+/// years, by any way of counting.
+///
+/// ID numbers are distinct for `n` below 4.9 million and one `today`, and for `n` below 2 million
+/// none is that of a [`person`] below 3 million; mobile numbers differ from those of both others.
+///
+/// # Panics
+///
+/// When the birthday would be before the first year that [`Date`] knows.
+#[must_use]
+pub fn member(n: u32, today: Date) -> Person {
+    // 14 years and 28 years less a day, with whatever leap days there are.
+    let youngest = 14 * 366;
+    let birth = today - Duration::days(i64::from(youngest + n % MEMBER_DAYS));
+    // From the highest sequence codes down.
+    let round = SEQUENCES - 1 - n / MEMBER_DAYS % SEQUENCES;
+    build(pick(&COUNTIES, n), birth, n, round, 13_700_000_000)
 }
 
 fn build(county: &str, birth: Date, n: u32, round: u32, mobiles: u64) -> Person {
@@ -159,6 +180,22 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_member_is_of_the_age_of_members_and_nobody_else() {
+        let mut ids = BTreeSet::new();
+        for today in [TODAY, date!(2028 - 02 - 29), date!(2027 - 01 - 01)] {
+            for n in (0..20_000).chain(4_890_000..4_900_000) {
+                let person = member(n, today);
+                let birth = IdNumber::parse(&person.id_number, today).unwrap().birth_date();
+                for rule in [AgeRule::OnBirthday, AgeRule::DayAfterBirthday] {
+                    assert!((14..28).contains(&age_on(birth, today, rule)), "{n} on {today}");
+                }
+                assert!(today != TODAY || ids.insert(person.id_number), "{n}");
+            }
+        }
+        assert!(Mobile::parse(&member(7, TODAY).mobile).unwrap().segment_known());
     }
 
     #[test]

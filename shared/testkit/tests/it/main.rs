@@ -1,5 +1,6 @@
-//! The `sql-cache` command, on a small workspace of its own.
+//! The country, and the `sql-cache` command on a small workspace of its own.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod country;
 mod sql_cache;
