@@ -12,6 +12,8 @@ mod projection;
 pub(crate) mod statements;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole;
 
 pub(crate) use projection::FromRegistration;
 
