@@ -1,48 +1,28 @@
-//! The figures of organizations, at the root and at a leaf, against a recursive count.
+//! The figures of organizations, at the root, at a city and at a county, against a recursive
+//! count; with few people, and with many.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 use zhiyuan_contracts::orgtree::v1::GetOrganizationStatisticsRequest;
 use zhiyuan_contracts::orgtree::v1::statistics_service_client::StatisticsServiceClient;
 use zhiyuan_rpc::SuiteChannel;
+use zhiyuan_testkit::Country;
 
-use crate::form::ORGANIZATION;
+use crate::country::{self, Loaded};
 use crate::load::percentile;
-use crate::report::{Findings, Goal, Row, millis, say};
+use crate::report::{Findings, Goal, Row, millis};
 use crate::stage::Stage;
 
-const VOLUNTEERS: i64 = 1_000_000;
+/// The small one; the large one is asked for.
+const SMALL: Country = Country { organizations: 500, people: 10_000, levels: LEVELS, seed: 1 };
+/// One level is left for what is moved.
+pub(crate) const LEVELS: u8 = 11;
 /// A count from scratch of all takes long.
-const COUNTS: usize = 7;
-const PATIENCE: Duration = Duration::from_secs(120);
-const POLL: Duration = Duration::from_millis(100);
+const COUNTS: usize = 3;
 
-/// Volunteers of all organizations that are leaves, and the differences that they make.
-const FILL: [&str; 5] = [
-    "CREATE TEMPORARY TABLE leaf AS
-     SELECT code, row_number() OVER (ORDER BY code) - 1 AS place
-     FROM orgtree.organization WHERE leaf",
-    "INSERT INTO orgtree.volunteer
-     SELECT n % 64, ('01a20000-' || lpad(to_hex(n / 65536), 4, '0') || '-7000-8000-'
-                     || lpad(to_hex(n), 12, '0'))::uuid,
-            leaf.code, true, n % 3 <> 0, n % 2 = 0, 1
-     FROM generate_series(1, $1::bigint) n
-     JOIN leaf ON leaf.place = (n * 7919) % (SELECT count(*) FROM leaf)",
-    "INSERT INTO orgtree.count_delta
-         (organization_code, after_cut, volunteers, verified_volunteers, league_members)
-     SELECT organization_code, 0, count(*), count(*) FILTER (WHERE verified),
-            count(*) FILTER (WHERE league_member)
-     FROM orgtree.volunteer WHERE volunteer_id BETWEEN '01a20000-0000-7000-8000-000000000000'
-                                                   AND '01a20000-ffff-7000-8000-ffffffffffff'
-     GROUP BY organization_code",
-    // The services have no use for it; without, a count of a leaf would read all.
-    "CREATE INDEX benchmark_organization ON orgtree.volunteer (organization_code)",
-    "ANALYZE orgtree.volunteer",
-];
-
-const RECURSIVE: &str = "
+pub(crate) const RECURSIVE: &str = "
 WITH RECURSIVE tree (code) AS (
     SELECT code FROM orgtree.organization WHERE code = $1
     UNION ALL
@@ -68,61 +48,76 @@ struct Times {
     recursive: Duration,
 }
 
-pub(crate) async fn measure(stage: &Stage, time: Duration) -> anyhow::Result<Findings> {
-    let mut admin = stage.database("zhiyuan").await?;
-    say(&format!("  making {VOLUNTEERS} volunteers"));
-    fill(&mut admin).await?;
-    let root: String =
-        sqlx::query_scalar("SELECT code FROM orgtree.organization WHERE parent_code IS NULL")
-            .fetch_one(&mut admin)
-            .await?;
-    let mut client = StatisticsServiceClient::new(stage.platform().await?);
-    let of_root = times(&mut admin, &mut client, &root, time / 4).await?;
-    let of_leaf = times(&mut admin, &mut client, ORGANIZATION, time / 4).await?;
-    let row = |what, read: Duration, times: &Times| Row {
+/// Those of one country: of its root, of its largest city and of its largest county.
+struct Read {
+    people: u64,
+    root: Times,
+    city: Times,
+    county: Times,
+}
+
+/// Reads the small country while there is no large one.
+pub(crate) async fn small(stage: &mut Stage, time: Duration) -> anyhow::Result<Small> {
+    let loaded = country::load(stage, &SMALL, 0).await?;
+    Ok(Small(read(stage, &loaded, time).await?))
+}
+
+/// What reading the small country takes.
+pub(crate) struct Small(Read);
+
+pub(crate) async fn measure(
+    stage: &Stage,
+    Small(small): Small,
+    loaded: &Loaded,
+    time: Duration,
+) -> anyhow::Result<Findings> {
+    let large = read(stage, loaded, time).await?;
+    let against = |what, times: &Times, read: Duration| Row {
         what,
         measured: millis(read),
         against: format!("recursive: {}", millis(times.recursive)),
         ratio: Some(times.recursive.as_secs_f64() / read.as_secs_f64()),
         goal: Goal::None,
     };
+    let beside = |what, large: &Times, few: &Times| Row {
+        what,
+        measured: format!("{} people: {}", loaded.people, millis(large.call)),
+        against: format!("{} people: {}", small.people, millis(few.call)),
+        ratio: Some(large.call.as_secs_f64() / few.call.as_secs_f64()),
+        goal: Goal::None,
+    };
     Ok(Findings {
         rows: vec![
-            row("figures of the root, by gRPC", of_root.call, &of_root),
-            row("figures of the root, SQL alone", of_root.look_up, &of_root),
-            row("figures of a leaf, by gRPC", of_leaf.call, &of_leaf),
-            row("figures of a leaf, SQL alone", of_leaf.look_up, &of_leaf),
+            against("figures of the root, by gRPC", &large.root, large.root.call),
+            against("figures of the root, SQL alone", &large.root, large.root.look_up),
+            against("figures of a city, by gRPC", &large.city, large.city.call),
+            against("figures of a county, by gRPC", &large.county, large.county.call),
+            against("few people: of the root, by gRPC", &small.root, small.root.call),
+            against("few people: of a county, by gRPC", &small.county, small.county.call),
+            beside("reading the root, many and few people", &large.root, &small.root),
+            beside("reading a city, many and few people", &large.city, &small.city),
+            beside("reading a county, many and few people", &large.county, &small.county),
         ],
         limits: vec![format!(
-            "round trips: a look-up of a few rows by key takes the same at the root and at a leaf \
-             ({:.2} times as long), gRPC with an assertion adds {}; the recursive count reads every \
-             row below",
-            of_root.look_up.as_secs_f64() / of_leaf.look_up.as_secs_f64(),
-            millis(of_root.call.saturating_sub(of_root.look_up)),
+            "round trips: a look-up of a few rows by key takes the same at the root and at a \
+             county ({:.2} times as long), gRPC with an assertion adds {}; the recursive count \
+             reads every row below",
+            large.root.look_up.as_secs_f64() / large.county.look_up.as_secs_f64(),
+            millis(large.root.call.saturating_sub(large.root.look_up)),
         )],
     })
 }
 
-async fn fill(admin: &mut PgConnection) -> anyhow::Result<()> {
-    let mut transaction = admin.begin().await?;
-    for statement in FILL {
-        let query = sqlx::query(statement);
-        let query = if statement.contains("$1") { query.bind(VOLUNTEERS) } else { query };
-        query.execute(&mut *transaction).await.context("volunteers")?;
-    }
-    transaction.commit().await?;
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let left: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM orgtree.count_delta WHERE folded_at IS NULL")
-                .fetch_one(&mut *admin)
-                .await?;
-        if left == 0 {
-            return Ok(());
-        }
-        anyhow::ensure!(Instant::now() < until, "{left} differences are not folded");
-        tokio::time::sleep(POLL).await;
-    }
+async fn read(stage: &Stage, loaded: &Loaded, time: Duration) -> anyhow::Result<Read> {
+    let mut admin = stage.database("zhiyuan").await?;
+    let mut client = StatisticsServiceClient::new(stage.platform().await?);
+    let mut of = async |code: &str| times(&mut admin, &mut client, code, time / 6).await;
+    Ok(Read {
+        people: loaded.people,
+        root: of(&loaded.root).await?,
+        city: of(&loaded.city).await?,
+        county: of(&loaded.county).await?,
+    })
 }
 
 /// Reads the figures of an organization in all ways, which must agree.

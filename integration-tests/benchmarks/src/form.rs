@@ -18,7 +18,7 @@ use zhiyuan_contracts::identity::v1::{
     Consent, ListConsentTextsRequest, SendSmsCodeRequest, SmsPurpose,
 };
 use zhiyuan_contracts::registration::v1::RegisterRequest;
-use zhiyuan_testkit::person;
+use zhiyuan_testkit::{Person, person};
 
 use crate::stage::Stage;
 
@@ -33,6 +33,15 @@ type Http = Client<HttpConnector, Empty<Bytes>>;
 
 /// Makes forms of people who are not registered. Their codes live for 5 minutes.
 pub(crate) async fn prepare(stage: &Stage, count: usize) -> anyhow::Result<Vec<RegisterRequest>> {
+    let start = stage.take_people(count);
+    prepare_of(stage, (start..).take(count).map(person).collect()).await
+}
+
+/// Makes forms of these people.
+pub(crate) async fn prepare_of(
+    stage: &Stage,
+    people: Vec<Person>,
+) -> anyhow::Result<Vec<RegisterRequest>> {
     let channels = stage.channels("identity", 4).await?;
     let first = channels.first().context("no connection")?.clone();
     let texts = ConsentServiceClient::new(first)
@@ -51,38 +60,62 @@ pub(crate) async fn prepare(stage: &Stage, count: usize) -> anyhow::Result<Vec<R
             .fetch_all(&mut stage.database("zhiyuan").await?)
             .await?;
     let simulators = stage.address("simulators");
-    let http: Http = Client::builder(TokioExecutor::new()).build_http();
-    let start = stage.take_people(count);
-    let numbers = (start..).take(count);
-    futures_util::stream::iter(numbers.zip(channels.iter().cycle()).zip(regions.iter().cycle()))
-        .map(|((number, channel), region)| {
+    let http = client();
+    let people = people.into_iter().zip(channels.iter().cycle()).zip(regions.iter().cycle());
+    futures_util::stream::iter(people)
+        .map(|((person, channel), region)| {
             let (http, consents, region) = (http.clone(), consents.clone(), region.clone());
-            prepare_one(number, channel.clone(), simulators, http, consents, region)
+            prepare_one(person, channel.clone(), simulators, http, consents, region)
         })
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await
 }
 
+fn client() -> Http {
+    Client::builder(TokioExecutor::new()).build_http()
+}
+
+/// Has a code sent to a phone, and reads it there: what it was sent by, and the code.
+pub(crate) async fn sent_code(
+    stage: &Stage,
+    phone: &str,
+    purpose: SmsPurpose,
+) -> anyhow::Result<(String, String)> {
+    let channel = stage.channel("identity").await?;
+    send(channel, stage.address("simulators"), client(), phone, purpose).await
+}
+
+async fn send(
+    channel: Channel,
+    simulators: SocketAddr,
+    http: Http,
+    phone: &str,
+    purpose: SmsPurpose,
+) -> anyhow::Result<(String, String)> {
+    let request = SendSmsCodeRequest {
+        phone: phone.to_owned(),
+        purpose: purpose.into(),
+        ..Default::default()
+    };
+    let sent = SmsCodeServiceClient::new(channel).send_sms_code(request).await?.into_inner();
+    let inbox = format!("http://{simulators}/sms?phone={phone}");
+    let body = http.get(inbox.parse()?).await?.into_body().collect().await?.to_bytes();
+    let messages: Value = serde_json::from_slice(&body)?;
+    let code = messages.pointer("/0/code").and_then(Value::as_str).context("no code was sent")?;
+    Ok((sent.challenge_id, code.to_owned()))
+}
+
 async fn prepare_one(
-    number: u32,
+    person: Person,
     channel: Channel,
     simulators: SocketAddr,
     http: Http,
     consents: Vec<Consent>,
     region_code: String,
 ) -> anyhow::Result<RegisterRequest> {
-    let person = person(number);
-    let request = SendSmsCodeRequest {
-        phone: person.mobile.clone(),
-        purpose: SmsPurpose::Register.into(),
-        ..Default::default()
-    };
-    let sent = SmsCodeServiceClient::new(channel).send_sms_code(request).await?.into_inner();
-    let inbox = format!("http://{simulators}/sms?phone={}", person.mobile);
-    let body = http.get(inbox.parse()?).await?.into_body().collect().await?.to_bytes();
-    let messages: Value = serde_json::from_slice(&body)?;
-    let code = messages.pointer("/0/code").and_then(Value::as_str).context("no code was sent")?;
+    let (sms_challenge_id, sms_code) =
+        send(channel, simulators, http, &person.mobile, SmsPurpose::Register).await?;
     Ok(RegisterRequest {
         request_id: Uuid::new_v4().to_string(),
         name: person.name,
@@ -90,8 +123,8 @@ async fn prepare_one(
         region_code,
         organization_code: ORGANIZATION.to_owned(),
         phone: person.mobile,
-        sms_challenge_id: sent.challenge_id,
-        sms_code: code.to_owned(),
+        sms_challenge_id,
+        sms_code,
         password: "tidal-Maple7".to_owned(),
         league_member: true,
         consents,

@@ -1,24 +1,30 @@
 #![doc = include_str!("../README.md")]
 
+mod administrator;
 mod arguments;
+mod country;
 mod counts;
 mod cpu;
 mod door;
 mod feed;
+mod fold;
 mod folder;
 mod form;
 mod goodput;
 mod hashing;
 mod hostile;
 mod load;
+mod moving;
 mod part;
 mod passage;
 mod program;
 mod registration;
 mod report;
+mod rosters;
 mod signing_in;
 mod stage;
 mod tokens;
+mod waiting;
 
 use std::process::ExitCode;
 

@@ -62,6 +62,9 @@ impl Part {
             // Everybody is sent a code before the measurement.
             .env("ZHIYUAN_IDENTITY__SMS__MINUTE_BUDGET", "1000000")
             .env("ZHIYUAN_IDENTITY__CHALLENGE__NORMAL_PER_MINUTE", "1000000")
+            // How two people agree on a move is not what is measured.
+            .env("ZHIYUAN_ORGTREE__CHANGES__MASS_PEOPLE", "1000000000")
+            .env("ZHIYUAN_ORGTREE__CHANGES__MASS_ORGANIZATIONS", "1000000000")
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output)
@@ -98,6 +101,40 @@ impl Drop for Part {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Has a service do something once, as its operator does, and end; how long that takes. To be
+/// called from the main thread, with which it ends.
+pub(crate) async fn operate(
+    service: &str,
+    arguments: &[&str],
+    config: &Path,
+    settings: &[(&str, &str)],
+) -> anyhow::Result<Duration> {
+    let mut command = tokio::process::Command::new(env::current_exe()?);
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(config)
+        .env(PART, service)
+        .env(PARENT, std::process::id().to_string())
+        .envs(settings.iter().copied())
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    let began = Instant::now();
+    let output = command.output().await?;
+    let took = began.elapsed();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    anyhow::ensure!(
+        output.status.success(),
+        "{service} {}: {}\n{}\n{}",
+        arguments.join(" "),
+        output.status,
+        text(&output.stdout),
+        text(&output.stderr)
+    );
+    Ok(took)
 }
 
 /// Plays the part that this process was told to play, if any.

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use sqlx::PgConnection;
-use tokio::sync::oneshot;
 use zhiyuan_contracts::identity::v1::SignInRequest;
 use zhiyuan_contracts::identity::v1::sign_in_service_client::SignInServiceClient;
 
@@ -16,13 +14,12 @@ use crate::part::Hashing;
 use crate::registration::mean;
 use crate::report::{Findings, Goal, Row, per_second, say};
 use crate::stage::Stage;
+use crate::waiting;
 
 const ROUNDS: usize = 2;
 /// People who sign in at once, again and again: enough that a hash is always waiting for a
 /// core.
 const CALLERS: usize = 16;
-/// How often it is looked who waits.
-const SAMPLE: Duration = Duration::from_millis(10);
 
 /// Sign-ins of one measurement.
 struct SignedIn {
@@ -66,13 +63,7 @@ pub(crate) async fn measure(stage: &mut Stage, time: Duration) -> anyhow::Result
                 ratio: Some(ours / bare),
                 goal: Goal::AtLeast(0.95),
             },
-            Row {
-                what: "waiting for locks then",
-                measured: format!("{:.2} %", 100.0 * waiting),
-                against: "the time that backends of PostgreSQL work".to_owned(),
-                ratio: Some(waiting),
-                goal: Goal::AtMost(0.01),
-            },
+            waiting::row("waiting for locks then", waiting),
         ],
         limits: vec![format!(
             "the cores, {used}; a hash alone costs {hash_cost:.1} ms of a core; a sign-in costs \
@@ -111,8 +102,6 @@ async fn sign_in(
         .cloned()
         .zip(channels.into_iter().map(SignInServiceClient::new).cycle())
         .collect();
-    let watching = stage.database("zhiyuan").await?;
-    let (stop, stopped) = oneshot::channel();
     let before = stage.usage();
     let start = Instant::now();
     let call = move |caller: usize| {
@@ -122,15 +111,9 @@ async fn sign_in(
             client.sign_in(request).await.is_ok()
         }
     };
-    let load = async {
-        let answers = keep_up(CALLERS, time, call).await;
-        let took = start.elapsed();
-        // Refused by a watch that has failed, which is told below.
-        let _ = stop.send(());
-        (answers, took)
-    };
-    let ((answers, took), watched) = tokio::join!(load, watch(watching, stopped));
-    let (answers, (waited, worked)) = (answers?, watched?);
+    let load = async { (keep_up(CALLERS, time, call).await, start.elapsed()) };
+    let ((answers, took), waiting) = waiting::during(stage, load).await?;
+    let answers = answers?;
     let used = before.until(&stage.usage());
     let count = answers.iter().filter(|answer| answer.what).count();
     anyhow::ensure!(count == answers.len(), "somebody was refused");
@@ -140,30 +123,7 @@ async fn sign_in(
     Ok(SignedIn {
         rate: rate(count, took) / used.left(),
         costs: [cost("identity"), cost("PostgreSQL"), cost("load and simulators")],
-        waiting: waited / worked.max(1.0),
+        waiting,
         used: used.told(),
     })
-}
-
-/// Looks again and again which backends work, and which of them wait for a lock; how many
-/// there were of each.
-async fn watch(
-    mut database: PgConnection,
-    mut stopped: oneshot::Receiver<()>,
-) -> anyhow::Result<(f64, f64)> {
-    let sql = "SELECT count(*) FILTER (WHERE wait_event_type = 'Lock')::double precision,
-                      count(*)::double precision
-               FROM pg_stat_activity
-               WHERE backend_type = 'client backend' AND state = 'active'
-                 AND pid <> pg_backend_pid()";
-    let (mut waited, mut worked) = (0.0, 0.0);
-    loop {
-        let (waiting, working): (f64, f64) = sqlx::query_as(sql).fetch_one(&mut database).await?;
-        waited += waiting;
-        worked += working;
-        tokio::select! {
-            _ = &mut stopped => return Ok((waited, worked)),
-            () = tokio::time::sleep(SAMPLE) => {}
-        }
-    }
 }

@@ -24,7 +24,7 @@ use zhiyuan_standalone::{ACCOUNT, Options, Surroundings};
 
 use crate::cpu::Usage;
 use crate::folder::Folder;
-use crate::part::{Hashing, Part};
+use crate::part::{self, Hashing, Part};
 use crate::report::say;
 
 const IDENTITY: &str = "identity";
@@ -73,7 +73,8 @@ impl Stage {
         Ok(stage)
     }
 
-    async fn start_part(&mut self, service: &'static str) -> anyhow::Result<()> {
+    /// Starts a service, and waits until it serves.
+    pub(crate) async fn start_part(&mut self, service: &'static str) -> anyhow::Result<()> {
         let hashing = if service == IDENTITY { self.hashing } else { Hashing::Real };
         let config = self.surroundings.files().of(service);
         let log = self.folder.path().join(format!("{service}.log"));
@@ -90,6 +91,22 @@ impl Stage {
         }
         self.parts.insert(service, part);
         Ok(())
+    }
+
+    /// Stops a service, until [`Stage::start_part`].
+    pub(crate) fn stop_part(&mut self, service: &'static str) {
+        self.parts.remove(service);
+    }
+
+    /// Has a service do something once, as its operator does; how long that takes.
+    pub(crate) async fn operate(
+        &self,
+        service: &str,
+        arguments: &[&str],
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Duration> {
+        let config = self.surroundings.files().of(service);
+        part::operate(service, arguments, &config, settings).await
     }
 
     /// Starts identity again if passwords are to cost something else.

@@ -6,6 +6,7 @@ mod scans;
 use std::time::{Duration, Instant};
 
 use sqlx::PgConnection;
+use zhiyuan_contracts::registration::v1::RegisterRequest;
 
 use crate::cpu::Used;
 use crate::door::{Door, Outcome};
@@ -14,6 +15,7 @@ use crate::load::{rate, work_off};
 use crate::part::Hashing;
 use crate::report::{Findings, Goal, Row, per_second, say};
 use crate::stage::Stage;
+use crate::waiting;
 
 /// People who register at once, and clients of pgbench.
 pub(crate) const CALLERS: usize = 32;
@@ -27,6 +29,8 @@ pub(crate) struct Registered {
     pub(crate) count: usize,
     pub(crate) took: Duration,
     pub(crate) used: Used,
+    /// The part of the time of working backends in which they waited for a lock.
+    pub(crate) waiting: f64,
 }
 
 impl Registered {
@@ -49,14 +53,27 @@ pub(crate) async fn register(
     count: usize,
 ) -> anyhow::Result<Registered> {
     let forms = form::prepare(stage, count).await?;
+    register_these(stage, door, callers, forms).await
+}
+
+/// Sends these forms with some callers.
+pub(crate) async fn register_these(
+    stage: &Stage,
+    door: &Door,
+    callers: usize,
+    forms: Vec<RegisterRequest>,
+) -> anyhow::Result<Registered> {
     // What the codes have left to do is not to be counted.
     tokio::time::sleep(Duration::from_secs(1)).await;
     let before = stage.usage();
     let start = Instant::now();
     let door = door.clone();
-    let answers =
-        work_off(callers, forms, move |caller, form| door.clone().register(caller, form)).await?;
-    let took = start.elapsed();
+    let load = async {
+        let register = move |caller, form| door.clone().register(caller, form);
+        (work_off(callers, forms, register).await, start.elapsed())
+    };
+    let ((answers, took), waiting) = waiting::during(stage, load).await?;
+    let answers = answers?;
     let used = before.until(&stage.usage());
     let count = answers.iter().filter(|answer| answer.what == Outcome::Registered).count();
     let others = answers.iter().find(|answer| answer.what != Outcome::Registered);
@@ -69,7 +86,7 @@ pub(crate) async fn register(
         ));
     }
     anyhow::ensure!(count > 0, "nobody was registered");
-    Ok(Registered { count, took, used })
+    Ok(Registered { count, took, used, waiting })
 }
 
 /// How many registrations take about this time.
@@ -122,13 +139,19 @@ pub(crate) async fn measure(stage: &mut Stage, time: Duration) -> anyhow::Result
     let last = ours.last().map(|run| run.used.told()).unwrap_or_default();
     let log = |bytes: i64| bytes / i64::try_from(count * ROUNDS).unwrap_or(1) / 1024;
     Ok(Findings {
-        rows: vec![Row {
-            what: "registering, without the hash",
-            measured: per_second(our_rate),
-            against: format!("pgbench, the same statements: {}", per_second(their_rate)),
-            ratio: Some(our_rate / their_rate),
-            goal: Goal::AtLeast(0.5),
-        }],
+        rows: vec![
+            Row {
+                what: "registering, without the hash",
+                measured: per_second(our_rate),
+                against: format!("pgbench, the same statements: {}", per_second(their_rate)),
+                ratio: Some(our_rate / their_rate),
+                goal: Goal::AtLeast(0.5),
+            },
+            waiting::row(
+                "waiting for locks while 32 register",
+                mean(ours.iter().map(|run| run.waiting)),
+            ),
+        ],
         limits: vec![
             format!(
                 "the cores, {last}; a registration costs PostgreSQL {:.1} ms of a core (pgbench's \
