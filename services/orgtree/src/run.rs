@@ -42,9 +42,9 @@ use zhiyuan_rpc::{Guard, SuiteChannel, Verifiers, revocations, server};
 use zhiyuan_telemetry::TelemetryConfig;
 
 use crate::applications::Applications;
+use crate::authority::Authority;
 use crate::authority::ending::Endings;
 use crate::authority::refusals::Refusals;
-use crate::authority::{self, Authority};
 use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};

@@ -23,7 +23,6 @@ pub(crate) use closed::end_of as end_of_closed;
 pub(crate) use db::{is_given, reaching};
 pub(crate) use grpc::Authority;
 pub(crate) use holding::{holding, holding_own, is_held, require};
-pub(crate) use operator::operate;
 pub use operator::{GrantError, OperatorGrant, grant};
 
 /// How long others may rely on an answer, from when they asked.

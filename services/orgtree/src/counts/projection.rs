@@ -188,7 +188,7 @@ mod tests {
             trail: Trail::new("orgtree", clock),
         };
         let mut connection = pool.acquire().await.unwrap();
-        crate::organizations::load(&mut connection, &told, file.as_bytes()).await.unwrap();
+        crate::organizations::load(&mut connection, &told, file.as_bytes(), false).await.unwrap();
         drop(connection);
         for (account, role) in [(CLOSED, 1_i16), (CLOSED, 4), (KEPT, 3)] {
             sqlx::query(
