@@ -93,7 +93,8 @@ impl Loaded {
         let some = all.into_iter().filter(|(_, codes)| !codes.is_empty());
         some.map(|(name, codes)| {
             let more = if codes.len() > TOLD { " …" } else { "" };
-            format!("{name}: {}{more}", codes[..codes.len().min(TOLD)].join(" "))
+            let first: Vec<&str> = codes.iter().take(TOLD).map(String::as_str).collect();
+            format!("{name}: {}{more}", first.join(" "))
         })
         .collect()
     }
