@@ -8,6 +8,10 @@ CREATE TABLE registration.claim (
     -- The account that holds the number, and its partition.
     partition         smallint    NOT NULL CHECK (partition BETWEEN 0 AND 63),
     holder_id         uuid        NOT NULL,
+    -- The one that the holder was with, and the one on whose roster, when it was opened: whoever
+    -- could change them afterwards would choose who decides.
+    holder_organization_code text,
+    roster_organization_code text,
     -- ACCEPTING and REJECTING: decided, and identity is to be told.
     step              text        NOT NULL CHECK (step IN ('OPEN', 'ACCEPTING', 'ACCEPTED',
                                                            'REJECTING', 'REJECTED', 'OVER')),

@@ -101,8 +101,9 @@ pub(super) async fn open_of(conn: &mut PgConnection, holder_id: Uuid) -> Result<
     row.fetch_optional(conn).await?.map(Claim::try_from).transpose()
 }
 
-/// How many claims there were in the window of the limits: on a number, and from a phone. Who
-/// opens another one from the phone meanwhile waits.
+/// How many claims there were in the window of the limits: on a number, but for those that an
+/// administrator has rejected, as whoever wants to keep the owner out would open some; and from a
+/// phone. Who opens another one from the phone meanwhile waits.
 #[tracing::instrument(name = "db.claim.counts", skip_all)]
 pub(super) async fn counts(
     tx: &mut PgConnection,
@@ -122,7 +123,7 @@ pub(super) async fn counts(
              (SELECT count(*) FROM identity.claim
               WHERE (index_version, number_index) IN
                     (SELECT * FROM unnest($1::smallint[], $2::bytea[]))
-                AND opened_at > $4) AS "number!",
+                AND opened_at > $4 AND state <> 'REJECTED') AS "number!",
              (SELECT count(*) FROM identity.claim
               WHERE (index_version, phone_index) IN
                     (SELECT * FROM unnest($1::smallint[], $3::bytea[]))

@@ -270,9 +270,15 @@ async fn one_claim_at_a_time_three_in_thirty_days_and_none_with_the_holders_phon
             assert_eq!(next.refusal(), EnrolmentRefusal::ClaimsExhausted);
         }
     }
+    // Those were of this phone: they keep the owner, with another one, from nothing.
+    let form = case.form(&Person { mobile: person(5).mobile, ..case.owner.clone() }).await;
+    let mine = identity.begin(&form).await;
+    assert_eq!(mine.state(), EnrolmentState::Review);
+    assert_eq!(case.reject(&mine.enrolment_id, None).await.unwrap(), ClaimState::Expired);
     case.assert_nothing_changed().await;
     let states: Vec<ClaimState> = case.mine().await.iter().map(MyClaim::state).collect();
-    assert_eq!(states, [ClaimState::Rejected; 3]);
+    assert_eq!(states[0], ClaimState::Expired);
+    assert_eq!(states[1..], [ClaimState::Rejected; 3]);
     identity.pass(Duration::days(30));
     assert_eq!(case.claim().await.state(), EnrolmentState::Review);
 }

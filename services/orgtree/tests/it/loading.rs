@@ -54,8 +54,8 @@ async fn loading_twice_changes_nothing_and_is_quick() {
 #[tokio::test]
 async fn a_dry_run_tells_what_a_load_does_and_changes_nothing() {
     let database = empty().await;
-    let before = "A,省,PROVINCE,,\nA-1,县一,COUNTY,A,\nA-2,县二,COUNTY,A,\n\
-                  A-1-1,镇,TOWNSHIP,A-1,\nA-1-1-1,村,BRANCH,A-1-1,\n";
+    let before = "A,省,PROVINCIAL,,\nA-1,县一,COUNTY,A,\nA-2,县二,COUNTY,A,\n\
+                  A-1-1,镇,TOWNSHIP,A-1,\nA-1-1-1,村,ENTERPRISE,A-1-1,\n";
     load(&database, &format!("{HEADER}\n{before}")).await.unwrap();
     let pool = database.pool().await;
     sqlx::query("UPDATE orgtree.organization SET by_call = true WHERE code = 'A-2'")
@@ -63,7 +63,7 @@ async fn a_dry_run_tells_what_a_load_does_and_changes_nothing() {
         .await
         .unwrap();
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    let after = "A,省,PROVINCE,,\nA-1,新名,COUNTY,A,\nA-2,县二改,COUNTY,A,\n\
+    let after = "A,省,PROVINCIAL,,\nA-1,新名,COUNTY,A,\nA-2,县二改,COUNTY,A,\n\
                  A-1-1,镇,TOWNSHIP,A-2,\nA-3,县三,COUNTY,A,\n";
     write!(file, "{HEADER}\n{after}").unwrap();
     let run = async |dry_run| {

@@ -51,14 +51,9 @@ macro_rules! select {
             Row,
             r#"SELECT c.claim_id, c.holder_id, c.step, c.seen_by, c.first_by, c.second_by,
                       c.rejected_by, c.opened_at, c.organization_code,
-                      v.organization_code AS "holder_organization?",
-                      m.organization_code AS "roster_organization?"
-               FROM registration.claim c
-               LEFT JOIN registration.volunteer v
-                 ON v.partition = c.partition AND v.volunteer_id = c.holder_id
-                AND v.state = 'ACTIVE' AND NOT v.closed
-               LEFT JOIN registration.roster_member m
-                 ON m.partition = c.partition AND m.person_id = c.holder_id "#
+                      c.holder_organization_code AS holder_organization,
+                      c.roster_organization_code AS roster_organization
+               FROM registration.claim c "#
                 + $rest
             $(, $value)*
         )
@@ -75,10 +70,17 @@ pub(crate) async fn open(
 ) -> Result<()> {
     sqlx::query!(
         "INSERT INTO registration.claim AS c
-             (claim_id, organization_code, partition, holder_id, step, opened_at)
-         VALUES ($1, $2, $3, $4, 'OPEN', $5)
+             (claim_id, organization_code, partition, holder_id, step, opened_at,
+              holder_organization_code, roster_organization_code)
+         VALUES ($1, $2, $3, $4, 'OPEN', $5,
+                 (SELECT organization_code FROM registration.volunteer
+                  WHERE partition = $3 AND volunteer_id = $4 AND state = 'ACTIVE' AND NOT closed),
+                 (SELECT organization_code FROM registration.roster_member
+                  WHERE partition = $3 AND person_id = $4))
          ON CONFLICT (claim_id) DO UPDATE
          SET partition = excluded.partition, holder_id = excluded.holder_id, step = 'OPEN',
+             holder_organization_code = excluded.holder_organization_code,
+             roster_organization_code = excluded.roster_organization_code,
              seen_by = '{}', first_by = NULL, second_by = NULL, rejected_by = NULL,
              opened_at = excluded.opened_at, decided_at = NULL, next_step_at = NULL
          WHERE c.step = 'OVER' OR c.holder_id <> excluded.holder_id",

@@ -23,7 +23,6 @@ use super::{Claim, Deciders, Decision, Fault, Sides, Step, TRY_AGAIN, db};
 use crate::error::{Error, Result};
 use crate::phone_recoveries::{Ground, Unfit as UnfitGrant};
 use crate::requests::Command;
-use crate::volunteers;
 
 /// Decides on claims.
 #[derive(Debug, Clone)]
@@ -227,10 +226,8 @@ impl Claims {
         }
     }
 
-    /// Locks a claim, and keeps the holder with the organization that was asked about until the
-    /// transaction ends.
+    /// Locks a claim, as the one that was asked about.
     pub(super) async fn lock(&self, transaction: &mut PgConnection, seen: &Claim) -> Result<Claim> {
-        volunteers::db::lock(transaction, &[seen.holder_id]).await?;
         let locked = db::lock(transaction, seen.claim_id).await?.ok_or(Fault::NotFound)?;
         let same = locked.concerned() == seen.concerned() && locked.first_by == seen.first_by;
         if !same {

@@ -12,7 +12,7 @@ use zhiyuan_domain::Remark;
 use zhiyuan_rpc::wire::from_timestamp;
 use zhiyuan_rpc::{Remote, SuiteChannel};
 
-use super::{Claim, Fault};
+use super::Fault;
 use crate::error::{Error, Result};
 
 /// A client of identity's `ClaimService`.
@@ -106,10 +106,10 @@ impl Sides {
     }
 
     /// Tells that a claim is rejected, or that nobody stands behind it any more.
-    pub(super) async fn reject(&self, claim: &Claim) -> Result<Standing> {
+    pub(super) async fn reject(&self, id: Uuid, by: Option<Uuid>) -> Result<Standing> {
         let request = RejectClaimRequest {
-            claim_id: claim.claim_id.to_string(),
-            rejected_by: claim.rejected_by.map(|id| id.to_string()).unwrap_or_default(),
+            claim_id: id.to_string(),
+            rejected_by: by.map(|id| id.to_string()).unwrap_or_default(),
         };
         let answer = self.client.clone().reject_claim(request).await;
         answer.map_err(refusal)?.into_inner().claim.map(Standing::of).ok_or(NOTHING)

@@ -75,10 +75,14 @@ impl Claims {
     }
 
     async fn tell_of_the_end(&self, claim: &Claim) -> Result<()> {
-        match self.sides.reject(claim).await {
-            // It is gone there, or whoever rejected it became a side of it since: nothing is
-            // carried out, and its time runs out.
-            Err(Error::ReviewOfOneself | Error::Claim(Fault::NotFound)) => {}
+        let told = match self.sides.reject(claim.claim_id, claim.rejected_by).await {
+            // Whoever rejected it became a side of it since: it was decided all the same.
+            Err(Error::ReviewOfOneself) => self.sides.reject(claim.claim_id, None).await,
+            told => told,
+        };
+        match told {
+            // It is gone there.
+            Err(Error::Claim(Fault::NotFound)) => {}
             told => told.map(|_standing| ())?,
         }
         let steps = (Step::Rejecting, Step::Rejected);

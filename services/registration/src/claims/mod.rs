@@ -108,7 +108,7 @@ impl Decision {
     }
 }
 
-/// A claim, as its row has it, and the organizations that it concerns now.
+/// A claim, as its row has it, and the organizations that it concerned when it was opened.
 #[derive(Debug, Clone)]
 pub(crate) struct Claim {
     pub(crate) claim_id: Uuid,
@@ -122,9 +122,9 @@ pub(crate) struct Claim {
     pub(crate) opened_at: OffsetDateTime,
     /// The one that the claimant chose.
     pub(crate) organization: OrganizationCode,
-    /// The one that the holder is with.
+    /// The one that the holder was with.
     pub(crate) holder_organization: Option<OrganizationCode>,
-    /// The one on whose roster the holder is.
+    /// The one on whose roster the holder was.
     pub(crate) roster_organization: Option<OrganizationCode>,
 }
 

@@ -57,7 +57,11 @@ async fn patiently<T>(call: impl AsyncFn() -> Result<T, Status>) -> Result<T, St
 
 impl<'a> Case<'a> {
     async fn new(service: &'a Service) -> Self {
-        let holder: Uuid = Volunteer::register(service, 1).await.id.parse().unwrap();
+        let holder = Volunteer::register(service, 1).await.id.parse().unwrap();
+        Self::against(service, holder).await
+    }
+
+    async fn against(service: &'a Service, holder: Uuid) -> Self {
         service.identity.decide(Verdict::Claim(service.now() + 7 * DAY, holder));
         let form = RegisterRequest {
             organization_code: OTHER_TOWNSHIP.into(),
@@ -253,20 +257,34 @@ async fn nobody_decides_who_is_not_outside_or_has_not_looked() {
 #[tokio::test]
 async fn the_organization_of_the_roster_is_one_that_it_concerns() {
     let service = Service::start(Recovery::Off).await;
-    let case = Case::new(&service).await;
+    let holder = Volunteer::register(&service, 1).await.id.parse().unwrap();
     // On the roster of the county itself, whose administrators are evidence and no judges.
-    let on_roster = format!(
+    let run = async |sql: String| {
+        sqlx::query(sqlx::AssertSqlSafe(sql)).execute(&service.pool().await).await.unwrap();
+    };
+    run(format!(
         "INSERT INTO registration.roster_member
              (partition, person_id, organization_code, since, ends_in, revision)
-         SELECT partition, holder_id, '{COUNTY}', now(), '2030-01', 1 FROM registration.claim"
-    );
-    sqlx::query(sqlx::AssertSqlSafe(on_roster)).execute(&service.pool().await).await.unwrap();
+         SELECT partition, volunteer_id, '{COUNTY}', now(), '2030-01', 1
+         FROM registration.volunteer"
+    ))
+    .await;
+    let case = Case::against(&service, holder).await;
     assert_eq!(refused(case.reveal(&case.first).await), "CLAIM_NOT_FOUND");
     assert!(case.list(&case.first, COUNTY).await.unwrap().is_empty());
     let above = service.authority.administrator("AH-341800", Role::Administrator);
     let [listed] = case.list(&above, "AH-341800").await.unwrap().try_into().unwrap();
     assert_eq!(listed.roster_organization_code, COUNTY);
     case.accept(&above).await.unwrap();
+    // Whoever leaves a roster, or goes elsewhere, while it is open changes nothing of who decides.
+    run("UPDATE registration.roster_member SET organization_code = NULL, since = NULL, ends_in = NULL"
+        .to_owned())
+    .await;
+    run("UPDATE registration.volunteer SET organization_code = 'BJ-1'".to_owned()).await;
+    assert_eq!(refused(case.reveal(&case.first).await), "CLAIM_NOT_FOUND");
+    let other = service.authority.administrator("AH-341800", Role::Administrator);
+    case.accept(&other).await.unwrap();
+    assert_eq!(case.step().await, "ACCEPTED");
 }
 
 #[tokio::test]
