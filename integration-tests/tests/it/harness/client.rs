@@ -41,7 +41,7 @@ pub(crate) const ORGANIZATION: &str = "AH-340104001";
 pub(crate) const NO_REGISTRATIONS: &str = "AH-340100";
 pub(crate) const PASSWORD: &str = "tidal-Maple7";
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 const POLL: Duration = Duration::from_millis(100);
 
 /// Both doors of the gateway, and the phones of everybody.
