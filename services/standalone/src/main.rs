@@ -125,8 +125,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
 /// Builds the pages, if their sources are here and npm is there.
 fn pages(data_dir: &Path) -> Pages {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    match Workshop::find(data_dir, path) {
-        Some(workshop) => workshop.build(&banner::step),
-        None => Pages::Missing("the tree with their sources is not here".to_owned()),
+    let Some(workshop) = Workshop::find(data_dir, path) else {
+        return Pages::Missing("the tree with their sources is not here".to_owned());
+    };
+    let pages = workshop.build(&banner::step);
+    if let Pages::Missing(why) = &pages {
+        banner::step(&format!("going on without pages: {}", why.lines().next().unwrap_or(why)));
     }
+    pages
 }

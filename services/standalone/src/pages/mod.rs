@@ -69,12 +69,7 @@ impl<'a> Workshop<'a> {
         if built_from(&kept) == Some(self.state()?) {
             return Ok(kept);
         }
-        // One at a time, in as many starts as there are; what ends gives it back.
-        let turn = fs::File::open(&self.sources)?;
-        if turn.try_lock().is_err() {
-            progress("waiting for another start, which builds the pages");
-            turn.lock().context("no turn to build the pages")?;
-        }
+        let _turn = Turn::take(&self.sources, progress)?;
         let built = self.sources.join("dist");
         let state = self.state()?;
         if built_from(&built).as_ref() != Some(&state) {
@@ -137,6 +132,28 @@ impl<'a> Workshop<'a> {
         }
         copy(built, &new).with_context(|| new.display().to_string())?;
         fs::rename(&new, kept).with_context(|| kept.display().to_string())
+    }
+}
+
+/// The right to build, which one start at a time has. A start that dies gives it back.
+struct Turn(fs::File);
+
+impl Turn {
+    fn take(sources: &Path, progress: &dyn Fn(&str)) -> anyhow::Result<Self> {
+        let turn = fs::File::open(sources)?;
+        if turn.try_lock().is_err() {
+            progress("waiting for another start, which builds the pages");
+            turn.lock().context("no turn to build the pages")?;
+        }
+        Ok(Self(turn))
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        // Closing would not be enough while a program that is just being started has the file
+        // open too.
+        let _given_back = self.0.unlock();
     }
 }
 

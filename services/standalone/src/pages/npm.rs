@@ -52,7 +52,7 @@ impl Npm {
             .context("npm can't be started")?;
         anyhow::ensure!(
             ended.success(),
-            "`npm {}` failed in {} ({ended}); all that it said stands in {}, in the end:\n{}",
+            "`npm {}` failed in {} ({ended}); all that it said stands in {}, such as\n{}",
             arguments.join(" "),
             folder.display(),
             log.display(),
@@ -92,12 +92,15 @@ fn is_new_enough(version: &str) -> bool {
     }
 }
 
+/// The end of a log; if npm itself found an error, from there, as its usage follows.
 fn tail(log: &Path) -> String {
     let said = fs::read(log).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
-    let last = lines.get(lines.len().saturating_sub(TAIL)..).unwrap_or_default();
-    last.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+    let error = lines.iter().position(|line| line.starts_with("npm error code E"));
+    let from = error.unwrap_or(lines.len().saturating_sub(TAIL));
+    let shown = lines.get(from..).unwrap_or_default().iter().take(TAIL);
+    shown.map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -196,6 +196,10 @@ fn a_build_that_fails_shows_the_end_of_its_log_and_is_tried_again() {
     let log = tree.root.path().join("data/pages.log");
     assert!(why.contains("npm ci") && why.contains(log.to_str().unwrap()), "{why}");
     assert!(why.ends_with("    40\n    error TS2322: no") && !why.contains("    20\n"), "{why}");
+    let usage = "echo npm error code EUSAGE; echo npm error out of sync; seq 1 40; exit 1";
+    tree.program("npm", &format!("#!/bin/sh\n{usage}\n"));
+    let why = tree.missing();
+    assert!(why.contains("    npm error out of sync\n    1\n") && !why.contains("    40"), "{why}");
     tree.program("npm", NPM);
     assert_eq!(tree.page(), "<p>1</p>");
     assert_eq!(tree.calls(), ["ci", "run build"]);
