@@ -42,6 +42,7 @@ impl TryFrom<Row> for Proposal {
             kind: kind.ok_or(Error::Inconsistent("orgtree.proposal"))?,
             code: row.organization_code,
             target_code: row.target_code,
+            parts: Vec::new(),
             revision: row.revision,
             purpose: row.purpose,
             proposed_by: row.proposed_by,
@@ -75,7 +76,8 @@ pub(super) async fn insert(transaction: &mut PgConnection, proposal: &Proposal) 
     Ok(())
 }
 
-/// Finds a proposal, and keeps others from deciding it until the transaction ends.
+/// Finds a proposal, but for its parts, and keeps others from deciding it until the transaction
+/// ends.
 #[tracing::instrument(name = "db.proposal.lock", skip_all)]
 pub(super) async fn lock(transaction: &mut PgConnection, id: Uuid) -> Result<Option<Proposal>> {
     sqlx::query_as!(
@@ -167,8 +169,8 @@ pub(super) struct Listed<'a> {
     pub(super) limit: i64,
 }
 
-/// The proposals that wait where the reader manages organizations, in the order of their ids;
-/// one statement.
+/// The proposals that wait where the reader manages organizations, but for their parts, in the
+/// order of their ids; one statement.
 #[tracing::instrument(name = "db.proposal.list", skip_all)]
 pub(super) async fn list(
     executor: impl PgExecutor<'_>,

@@ -12,6 +12,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_domain::{OrganizationCode, Remark};
 
+use super::splitting::Part;
 use crate::authority::Grant;
 use crate::error::{Error, Result};
 
@@ -23,10 +24,11 @@ const WAITS: Duration = Duration::days(7);
 pub(super) enum ChangeKind {
     Move = 1,
     Close = 2,
+    Split = 3,
 }
 
 impl ChangeKind {
-    const ALL: [Self; 2] = [Self::Move, Self::Close];
+    const ALL: [Self; 3] = [Self::Move, Self::Close, Self::Split];
 
     pub(super) fn number(self) -> i16 {
         self as i16
@@ -40,6 +42,7 @@ impl ChangeKind {
         match self {
             Self::Move => "move",
             Self::Close => "close",
+            Self::Split => "split",
         }
     }
 }
@@ -51,6 +54,8 @@ pub(super) struct NewProposal {
     pub(super) code: OrganizationCode,
     pub(super) revision: i64,
     pub(super) target: Option<OrganizationCode>,
+    /// Of one that is split.
+    pub(super) parts: Vec<Part>,
     pub(super) purpose: Remark,
 }
 
@@ -61,6 +66,8 @@ pub(super) struct Proposal {
     pub(super) kind: ChangeKind,
     pub(super) code: String,
     pub(super) target_code: Option<String>,
+    /// Of one that is split.
+    pub(super) parts: Vec<Part>,
     pub(super) revision: i64,
     pub(super) purpose: String,
     pub(super) proposed_by: Uuid,
@@ -174,6 +181,7 @@ mod tests {
             kind: ChangeKind::Close,
             code: "A".to_owned(),
             target_code: None,
+            parts: Vec::new(),
             revision: 1,
             purpose: "合并".to_owned(),
             proposed_by: Uuid::nil(),
