@@ -8,10 +8,10 @@ use zhiyuan_rpc::Fields;
 
 use super::{MOST_GOING, MOST_PARTS, Part};
 use crate::error::Result;
+use crate::organizations::changing::Details;
 use crate::organizations::changing::details::kind;
 use crate::organizations::changing::form::revision;
 use crate::organizations::changing::proposals::{ChangeKind, NewProposal};
-use crate::organizations::changing::Details;
 use crate::organizations::search;
 
 impl NewProposal {

@@ -5,7 +5,7 @@
 
 mod db;
 mod form;
-pub(super) mod job;
+pub(crate) mod job;
 
 pub(super) use db::{forget_contacts, insert, of_proposals};
 pub(super) use form::to_wire;
