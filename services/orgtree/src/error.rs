@@ -426,7 +426,7 @@ impl From<Error> for RpcError {
             Error::AnotherPersonRequired => Self::new(
                 Code::Forbidden,
                 Reason::AnotherPersonRequired,
-                "须由另一名管理员批准，且两人的权限不能互相授予或在申请之后取得",
+                "须由另一名管理员批准：两人的权限不能互相授予或在申请之后取得；两人都由同一人授权的，任职均须满一定期限",
             ),
             Error::RequestIdReused => Self::new(
                 Code::AlreadyExists,
@@ -513,11 +513,7 @@ mod tests {
             (Fault::Own.into(), Code::Forbidden, "APPLICATION_OWN"),
             (Error::OrganizationCycle, Code::Precondition, "ORGANIZATION_CYCLE"),
             (Error::TooManyChildren, Code::Exhausted, "TOO_MANY_CHILDREN"),
-            (
-                Error::NotRightBelow { code: "A-1".into() },
-                Code::Precondition,
-                "NOT_RIGHT_BELOW",
-            ),
+            (Error::NotRightBelow { code: "A-1".into() }, Code::Precondition, "NOT_RIGHT_BELOW"),
             (
                 Error::OrganizationNameTaken.of_part("A-1"),
                 Code::AlreadyExists,

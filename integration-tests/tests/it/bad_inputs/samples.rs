@@ -95,7 +95,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "request_id" | "sms_challenge_id" | "grant_id" | "proposal_id") => {
             Uuid::new_v4().to_string()
         }
-        (_, "enrolment_id" | "account_id") => new_id(&SystemClock).to_string(),
+        (_, "enrolment_id" | "account_id" | "other_account_id") => new_id(&SystemClock).to_string(),
         (_, "enrolment_ids" | "review_id") => new_id(&SystemClock).to_string(),
         (_, "viewer_account_id" | "decided_by") => new_id(&SystemClock).to_string(),
         // In the words of who looks, or decides.

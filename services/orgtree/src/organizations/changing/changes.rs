@@ -5,7 +5,7 @@
 
 use prost::Message as _;
 use sqlx::{PgConnection, PgPool};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_audit::{Record, Trail};
 use zhiyuan_contracts::orgtree::v1::Organization as WireOrganization;
@@ -36,6 +36,8 @@ pub(crate) struct Changing {
     pub(crate) refusals: Refusals,
     pub(crate) mass: Mass,
     pub(crate) endings: Endings,
+    /// How old the grants of two are behind which the same person stands.
+    pub(crate) common_giver: Duration,
 }
 
 /// What a change did.
@@ -185,7 +187,10 @@ impl Changing {
                 moving.apply(transaction, caller, now).await
             }
             Work::Close(new) => closing::close(transaction, caller, (new, self.mass), now).await,
-            Work::Approve(id, _) => proposals::approve(transaction, caller, id, now).await,
+            Work::Approve(id, _) => {
+                let when = (now, self.common_giver);
+                proposals::approve(transaction, caller, id, when).await
+            }
         }
     }
 }

@@ -1,7 +1,5 @@
 //! The SQL of proposals.
 
-use std::collections::HashSet;
-
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -128,33 +126,6 @@ pub(super) async fn end(
     .execute(transaction)
     .await?;
     Ok(zhiyuan_postgres::ensure_affected(&ended, 1)?)
-}
-
-/// Who stands behind some grants, by their ids. The walk ends where it has been: however many
-/// stand between two, they are found.
-#[tracing::instrument(name = "db.proposal.behind", skip_all)]
-pub(super) async fn behind(
-    transaction: &mut PgConnection,
-    grants: &[Uuid],
-) -> Result<HashSet<(Uuid, Uuid)>> {
-    let rows = sqlx::query!(
-        r#"WITH RECURSIVE behind (grant_id, account_id) AS (
-               SELECT g.grant_id, by.account_id
-               FROM orgtree.authority_grant g,
-                    LATERAL (VALUES (g.granted_by), (g.invited_by)) by (account_id)
-               WHERE g.grant_id = ANY($1) AND by.account_id IS NOT NULL
-               UNION
-               SELECT b.grant_id, by.account_id
-               FROM behind b
-               JOIN orgtree.authority_grant g ON g.account_id = b.account_id,
-                    LATERAL (VALUES (g.granted_by), (g.invited_by)) by (account_id)
-               WHERE by.account_id IS NOT NULL)
-           SELECT grant_id AS "grant_id!", account_id AS "account_id!" FROM behind"#,
-        grants,
-    )
-    .fetch_all(transaction)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.grant_id, row.account_id)).collect())
 }
 
 /// Which proposals are listed, and for whom.

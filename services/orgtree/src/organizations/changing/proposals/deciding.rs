@@ -2,7 +2,7 @@
 
 use prost::Message as _;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_audit::Record;
 use zhiyuan_contracts::orgtree::v1::{Organization as WireOrganization, Proposal as WireProposal};
@@ -12,7 +12,8 @@ use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::wire::timestamp;
 
 use super::db::{self, End, Listed};
-use super::{Basis, ChangeKind, Ground, NewProposal, Proposal, WAITS};
+use super::{ChangeKind, NewProposal, Proposal, WAITS};
+use crate::authority::voices::{self, Ages, Voice, Voices};
 use crate::authority::{self, Permission};
 use crate::counts;
 use crate::error::{Error, Result};
@@ -32,7 +33,7 @@ async fn held(
     code: &str,
     target: Option<&str>,
     now: OffsetDateTime,
-) -> Result<Basis> {
+) -> Result<Voice> {
     let permission = Permission::ManageOrganization;
     let mut held = vec![authority::holding_own(transaction, account, code, permission, now).await?];
     let parent = node(transaction, code).await?.parent_code;
@@ -49,8 +50,7 @@ async fn held(
             other => other,
         })?);
     }
-    let ids: Vec<Uuid> = held.iter().flatten().map(|grant| grant.id).collect();
-    Ok(Basis { held, behind: db::behind(transaction, &ids).await? })
+    Voice::find(transaction, account, held).await
 }
 
 /// A change that nothing speaks against.
@@ -270,7 +270,7 @@ pub(in crate::organizations::changing) async fn approve(
     transaction: &mut PgConnection,
     caller: Uuid,
     id: Uuid,
-    now: OffsetDateTime,
+    (now, common_giver): (OffsetDateTime, Duration),
 ) -> Result<Done> {
     let proposal = db::lock(transaction, id).await?.ok_or(Error::ProposalNotFound)?;
     let (code, target) = (proposal.code.as_str(), proposal.target_code.as_deref());
@@ -283,11 +283,12 @@ pub(in crate::organizations::changing) async fn approve(
         Error::OrganizationNotFound | Error::PermissionMissing(_) => Error::ProposalEnded,
         other => other,
     })?;
-    let given_by = proposal.proposed_at;
-    let second_of = |other| Ground { other, given_by };
-    let two = caller != first && second_of(first).holds(&mine) && second_of(caller).holds(&theirs);
-    if !two {
-        return Err(Error::AnotherPersonRequired);
+    let ages = Ages::new(proposal.proposed_at, now, common_giver);
+    match voices::together(&mine, &theirs, Some(ages)) {
+        Voices::Independent => {}
+        Voices::None | Voices::NoneOfOther | Voices::Dependent => {
+            return Err(Error::AnotherPersonRequired);
+        }
     }
     let allowed_by = nearest(mine.at_first())?;
     let parts = splitting::of_proposals(transaction, &[id]).await?.remove(&id).unwrap_or_default();
