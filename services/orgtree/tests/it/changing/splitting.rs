@@ -13,7 +13,7 @@ use zhiyuan_contracts::orgtree::v1::{
 use zhiyuan_orgtree::Role as TypedRole;
 use zhiyuan_rpc::wire::timestamp;
 
-use super::proposals::{approve, approves, proposes, withdraw};
+use super::proposals::{approve, approves, close, closes, proposes, withdraw};
 use super::{
     Admin, administrator, create, creates, details, get, moves, recorded, relocate, told, update,
     updates,
@@ -419,6 +419,13 @@ async fn what_the_tree_does_not_take_is_neither_proposed_nor_done() {
     let closed = get(&suite, "A-1-9").await;
     let status = propose(&mut one, splits(&closed, &[part("A-3", "市三", &[])])).await.unwrap_err();
     assert_refused(&status, Code::FailedPrecondition, "ORGANIZATION_CLOSED");
+
+    // Closed, and right below.
+    create(&mut one, creates("A-1-5", "A-1", "镇一五")).await.unwrap();
+    close(&mut one, closes(&get(&suite, "A-1-5").await)).await.unwrap();
+    let wanted = splits(&city, &[part("A-3", "市三", &["A-1-5"])]);
+    let status = propose(&mut one, wanted).await.unwrap_err();
+    assert_refused(&status, not_below.0, not_below.1);
 
     // What has changed since it was proposed.
     let wanted = async |code: &str, name: &str, child: &str| {
