@@ -45,6 +45,8 @@ pub struct Config {
     pub counts: CountsConfig,
     /// Changes of the tree.
     pub changes: ChangesConfig,
+    /// Decisions that take two people.
+    pub voices: VoicesConfig,
     /// The feed of organizations.
     pub feed: FeedConfig,
     /// The audit.
@@ -69,6 +71,20 @@ pub struct ChangesConfig {
     pub mass_people: i64,
     /// Organizations, itself and below it.
     pub mass_organizations: i64,
+}
+
+/// Whether two people who decide something together are two.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VoicesConfig {
+    /// How old the grants of both are, where the same person stands behind them.
+    pub common_giver_days: u16,
+}
+
+impl VoicesConfig {
+    pub(crate) fn common_giver(self) -> time::Duration {
+        time::Duration::days(self.common_giver_days.into())
+    }
 }
 
 /// What is wrong with the configuration; never holds a secret.

@@ -121,6 +121,20 @@ pub(crate) enum Error {
     /// No more organizations have a place right below that one.
     #[error("too many organizations right below one")]
     TooManyChildren,
+    /// An organization that is to go to a part is none of those that could.
+    #[error("{code} is no open organization right below")]
+    NotRightBelow {
+        /// Which.
+        code: String,
+    },
+    /// What is told of one of several organizations that are to be.
+    #[error("part {code}")]
+    OfPart {
+        /// Of which.
+        code: String,
+        /// What.
+        source: Box<Self>,
+    },
     /// One person alone may not make such a change.
     #[error("a second person is required")]
     SecondPersonRequired,
@@ -168,6 +182,15 @@ impl Error {
         matches!(self, Self::Database(error) if lost(error))
     }
 
+    /// This, of one of several organizations that are to be.
+    pub(crate) fn of_part(self, code: &str) -> Self {
+        match self {
+            // Not about what the part says.
+            lost @ (Self::Database(_) | Self::Inconsistent(_)) => lost,
+            told => Self::OfPart { code: code.to_owned(), source: Box::new(told) },
+        }
+    }
+
     /// Why the caller may not have what it asked for, as the contract calls it; none if it
     /// was not for that.
     pub(crate) fn refusal(&self) -> Option<&'static str> {
@@ -204,6 +227,8 @@ impl Error {
             | Self::CreditCodeTaken
             | Self::OrganizationCycle
             | Self::TooManyChildren
+            | Self::NotRightBelow { .. }
+            | Self::OfPart { .. }
             | Self::SecondPersonRequired
             | Self::OrganizationNotEmpty
             | Self::ProposalEnded
@@ -371,6 +396,13 @@ impl From<Error> for RpcError {
                 Reason::TooManyChildren,
                 "该上级组织的直属下级已达 5000 个，请选择或先设立其他上级组织",
             ),
+            Error::NotRightBelow { code } => Self::new(
+                Code::Precondition,
+                Reason::NotRightBelow,
+                format!("组织 {code} 已不是被拆分组织的直属下级，或已撤销，请刷新后重新选择"),
+            )
+            .with_metadata("organization_code", code),
+            Error::OfPart { code, source } => Self::from(*source).with_metadata("part_code", code),
             Error::SecondPersonRequired => Self::new(
                 Code::Precondition,
                 Reason::SecondPersonRequired,
@@ -394,7 +426,7 @@ impl From<Error> for RpcError {
             Error::AnotherPersonRequired => Self::new(
                 Code::Forbidden,
                 Reason::AnotherPersonRequired,
-                "须由另一名管理员批准，且两人的权限不能互相授予或在申请之后取得",
+                "须由另一名管理员批准：两人的权限不能互相授予或在申请之后取得；两人都由同一人授权的，任职均须满一定期限",
             ),
             Error::RequestIdReused => Self::new(
                 Code::AlreadyExists,
@@ -481,6 +513,12 @@ mod tests {
             (Fault::Own.into(), Code::Forbidden, "APPLICATION_OWN"),
             (Error::OrganizationCycle, Code::Precondition, "ORGANIZATION_CYCLE"),
             (Error::TooManyChildren, Code::Exhausted, "TOO_MANY_CHILDREN"),
+            (Error::NotRightBelow { code: "A-1".into() }, Code::Precondition, "NOT_RIGHT_BELOW"),
+            (
+                Error::OrganizationNameTaken.of_part("A-1"),
+                Code::AlreadyExists,
+                "ORGANIZATION_NAME_TAKEN",
+            ),
             (Error::SecondPersonRequired, Code::Precondition, "SECOND_PERSON_REQUIRED"),
             (Error::OrganizationNotEmpty, Code::Precondition, "ORGANIZATION_NOT_EMPTY"),
             (Error::ProposalNotFound, Code::NotFound, "PROPOSAL_NOT_FOUND"),

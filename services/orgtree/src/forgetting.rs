@@ -9,7 +9,7 @@ use zhiyuan_domain::SharedClock;
 use zhiyuan_rpc::chain;
 
 use crate::error::Result;
-use crate::{applications, authority, invitations, requests};
+use crate::{applications, authority, invitations, organizations, requests};
 
 /// How often.
 const EVERY: Duration = Duration::from_hours(1);
@@ -32,6 +32,7 @@ pub(crate) async fn forget(
             ("requests", requests::job::forget(&pool, now).await),
             ("refusals", authority::refusals::job::forget(&pool, now).await),
             ("invitations", invitations::job::forget(&pool, now).await),
+            ("parts", organizations::changing::job::forget(&pool, now).await),
             ("applications", applications::job::forget(&pool, &trail, now).await),
         ] {
             if let Err(error) = forgotten {

@@ -166,6 +166,7 @@ pub async fn run(
             organizations: config.changes.mass_organizations,
         },
         endings: endings.clone(),
+        common_giver: config.voices.common_giver(),
     };
     let served = [
         REGIONS,
@@ -196,6 +197,7 @@ pub async fn run(
             deps.clock.clone(),
             trail.clone(),
             endings.clone(),
+            config.voices.common_giver(),
         )))
         .add_service(InvitationServiceServer::new(Invitations::new(
             pool.clone(),

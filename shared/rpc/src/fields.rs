@@ -62,6 +62,17 @@ impl Fields {
         self.note(field, Violation { reason, message: message.into() });
     }
 
+    /// Takes over what is wrong with the fields of a message within this one, which stand at a
+    /// place such as `parts[0].`.
+    pub fn absorb(&mut self, within: &str, other: Self) {
+        let faults = other.faults.into_iter().map(|mut fault| {
+            fault.field.insert_str(0, within);
+            fault.field.insert_str(0, self.within);
+            fault
+        });
+        self.faults.extend(faults);
+    }
+
     /// The error that tells all faults, if there are any.
     ///
     /// # Errors

@@ -95,7 +95,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "request_id" | "sms_challenge_id" | "grant_id" | "proposal_id") => {
             Uuid::new_v4().to_string()
         }
-        (_, "enrolment_id" | "account_id") => new_id(&SystemClock).to_string(),
+        (_, "enrolment_id" | "account_id" | "other_account_id") => new_id(&SystemClock).to_string(),
         (_, "enrolment_ids" | "review_id") => new_id(&SystemClock).to_string(),
         (_, "viewer_account_id" | "decided_by") => new_id(&SystemClock).to_string(),
         // In the words of who looks, or decides.
@@ -137,7 +137,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         ("GetRegionRequest", "code") | (_, "region_code") => REGION.to_owned(),
         ("ListOrganizationsRequest", "parent_code") => "AH-340100".to_owned(),
         // Nothing is changed: there is no such organization.
-        ("CreateOrganizationRequest", "code") => format!("AH-N{n}"),
+        ("CreateOrganizationRequest" | "OrganizationPart", "code") => format!("AH-N{n}"),
         (_, "target_code") => "AH-340100".to_owned(),
         // Nobody applies in the samples.
         (_, "superior_code") => "AH-NOWHERE".to_owned(),
@@ -148,9 +148,11 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
             "UpdateOrganizationRequest"
             | "MoveOrganizationRequest"
             | "CloseOrganizationRequest"
-            | "ProposeChangeRequest",
+            | "ProposeChangeRequest"
+            | "ProposeSplitRequest",
             "code",
-        ) => "AH-NOWHERE".to_owned(),
+        )
+        | ("OrganizationPart", "child_codes") => "AH-NOWHERE".to_owned(),
         ("GetOrganizationRequest", "code") | (_, "organization_code" | "organization_codes") => {
             ORGANIZATION.to_owned()
         }

@@ -87,7 +87,7 @@ impl Applications {
         let record = records::done(caller, action, &application, allowed_by);
         self.0.trail.append(&mut transaction, &record).await?;
         if let Verdict::Accept(code) = &decision.verdict {
-            tell(&mut transaction, &self.0.outbox, code.as_str()).await?;
+            tell(&mut transaction, &self.0.outbox, &[code.as_str()]).await?;
         }
         transaction.commit().await?;
         self.0.outbox.wake();

@@ -2,17 +2,18 @@
 
 use prost::Message as _;
 use sqlx::PgPool;
+use time::Duration;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_audit::Trail;
 use zhiyuan_auth::SignedIn;
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
 use zhiyuan_contracts::orgtree::v1::{
-    CheckRequest, CheckResponse, CreateGrantRequest, CreateGrantResponse, FilterWithinRequest,
-    FilterWithinResponse, Grant as WireGrant, ListAccountGrantsRequest, ListAccountGrantsResponse,
-    ListGrantsRequest, ListGrantsResponse, ListMyGrantsRequest, ListMyGrantsResponse,
-    Permission as WirePermission, RevokeGrantRequest, RevokeGrantResponse, Role as WireRole,
-    Verdict as WireVerdict,
+    CheckRequest, CheckResponse, CheckVoicesRequest, CheckVoicesResponse, CreateGrantRequest,
+    CreateGrantResponse, FilterWithinRequest, FilterWithinResponse, Grant as WireGrant,
+    ListAccountGrantsRequest, ListAccountGrantsResponse, ListGrantsRequest, ListGrantsResponse,
+    ListMyGrantsRequest, ListMyGrantsResponse, Permission as WirePermission, RevokeGrantRequest,
+    RevokeGrantResponse, Role as WireRole, Verdict as WireVerdict,
 };
 use zhiyuan_domain::{AccountId, OrganizationCode, RequestId, SharedClock, Violation};
 use zhiyuan_rpc::page::Page;
@@ -23,7 +24,7 @@ use super::changes::Changes;
 use super::db::{self, Listed};
 use super::ending::Endings;
 use super::giving::NewGrant;
-use super::{Grant, Permission, Role, Verdict, decide, lease, require};
+use super::{Grant, Permission, Role, Verdict, decide, lease, require, voices};
 use crate::error::{Error, Result};
 use crate::requests;
 
@@ -36,6 +37,8 @@ pub(crate) struct Authority {
     pool: PgPool,
     clock: SharedClock,
     changes: Changes,
+    /// How old the grants of two are behind which the same person stands.
+    common_giver: Duration,
 }
 
 #[async_trait]
@@ -52,6 +55,13 @@ impl AuthorityService for Authority {
         request: Request<FilterWithinRequest>,
     ) -> std::result::Result<Response<FilterWithinResponse>, Status> {
         Ok(Response::new(self.filter(&request.into_inner()).await?))
+    }
+
+    async fn check_voices(
+        &self,
+        request: Request<CheckVoicesRequest>,
+    ) -> std::result::Result<Response<CheckVoicesResponse>, Status> {
+        Ok(Response::new(self.voices(&request.into_inner()).await?))
     }
 
     async fn list_my_grants(
@@ -95,8 +105,15 @@ impl AuthorityService for Authority {
 }
 
 impl Authority {
-    pub(crate) fn new(pool: PgPool, clock: SharedClock, trail: Trail, endings: Endings) -> Self {
-        Self { changes: Changes::new(pool.clone(), clock.clone(), trail, endings), pool, clock }
+    pub(crate) fn new(
+        pool: PgPool,
+        clock: SharedClock,
+        trail: Trail,
+        endings: Endings,
+        common_giver: Duration,
+    ) -> Self {
+        let changes = Changes::new(pool.clone(), clock.clone(), trail, endings);
+        Self { changes, pool, clock, common_giver }
     }
 
     async fn decide(&self, request: &CheckRequest) -> Result<CheckResponse> {
@@ -122,6 +139,11 @@ impl Authority {
             grant: grant.map(to_wire),
             lease_ms: i64::try_from(lease_ms).unwrap_or_default(),
         })
+    }
+
+    async fn voices(&self, request: &CheckVoicesRequest) -> Result<CheckVoicesResponse> {
+        let mut connection = self.pool.acquire().await.map_err(Error::from)?;
+        voices::grpc::check(&mut connection, request, self.clock.now(), self.common_giver).await
     }
 
     async fn filter(&self, request: &FilterWithinRequest) -> Result<FilterWithinResponse> {
@@ -287,7 +309,7 @@ pub(crate) fn no_role() -> Violation {
     violation("ROLE_UNKNOWN", "请选择要授予的角色")
 }
 
-fn no_permission() -> Violation {
+pub(super) fn no_permission() -> Violation {
     violation("PERMISSION_UNKNOWN", "请指明要确认的权限")
 }
 
@@ -346,7 +368,7 @@ impl From<Permission> for WirePermission {
 }
 
 impl Permission {
-    fn of_wire(permission: WirePermission) -> Option<Self> {
+    pub(super) fn of_wire(permission: WirePermission) -> Option<Self> {
         Self::ALL.into_iter().find(|ours| WirePermission::from(*ours) == permission)
     }
 }

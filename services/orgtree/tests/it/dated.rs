@@ -178,7 +178,7 @@ pub(crate) async fn come(connection: &mut PgConnection, code: &str, count: usize
 }
 
 /// Takes a cut, exactly now.
-async fn cut(pool: &PgPool) -> OffsetDateTime {
+pub(crate) async fn cut(pool: &PgPool) -> OffsetDateTime {
     sqlx::query_scalar(
         "INSERT INTO orgtree.feed_cut (at, taken_at, exact)
          VALUES (clock_timestamp(), clock_timestamp(), true) RETURNING at",
@@ -189,7 +189,7 @@ async fn cut(pool: &PgPool) -> OffsetDateTime {
 }
 
 /// Own volunteers and those of the subtree, as of a cut.
-async fn figures(
+pub(crate) async fn figures(
     suite: &Suite,
     code: &str,
     cut: OffsetDateTime,

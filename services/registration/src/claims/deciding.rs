@@ -11,17 +11,15 @@ use time::{Duration, OffsetDateTime};
 use tokio::sync::Notify;
 use uuid::Uuid;
 use zhiyuan_audit::{Actor, Record, Trail};
-use zhiyuan_contracts::orgtree::v1::Permission;
+use zhiyuan_contracts::orgtree::v1::{Permission, Voices};
 use zhiyuan_crypto::KeyedDigest;
 use zhiyuan_domain::{AccountId, Remark, RequestId, SharedClock};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::Error as RpcError;
 use zhiyuan_rpc::authority::Lease;
 
-use super::permission::Unfit;
 use super::{Claim, Deciders, Decision, Fault, Sides, Step, TRY_AGAIN, db};
 use crate::error::{Error, Result};
-use crate::phone_recoveries::{Ground, Unfit as UnfitGrant};
 use crate::requests::Command;
 
 /// Decides on claims.
@@ -122,8 +120,7 @@ impl Claims {
         let known = command.is_done(&mut *self.pool.acquire().await?, &self.digests).await?;
         if !known {
             let act = Act::decide(me);
-            let ground = Ground { other: None, given_by: None };
-            let claim = self.open(act, deciding.claim, ground).await?;
+            let claim = self.open(act, deciding.claim).await?;
             claim.may_be_decided(me, deciding.decision)?;
             self.check_outside(act, &claim).await?;
             again(Error::is_lost, || self.try_decide(act, deciding, &command)).await?;
@@ -170,40 +167,48 @@ impl Claims {
 
     /// What a decision is, and under which lease: of two that accept, whichever ends first.
     async fn voice(&self, act: Act, claim: &Claim, decision: Decision) -> Result<(Voice, Lease)> {
-        let given_by = Some(self.clock.now() - self.grant_age);
-        let alone = match decision {
-            // To keep things as they are, no grant is too young.
-            Decision::Reject => Ground { other: None, given_by: None },
-            Decision::Accept => Ground { other: claim.first_by, given_by },
-        };
-        let mine = self.allowed(act, claim, alone).await?;
-        let first = match (decision, claim.first_by) {
-            (Decision::Reject, _) => return Ok((Voice::Rejection, mine)),
-            (Decision::Accept, None) => return Ok((Voice::First, mine)),
-            (Decision::Accept, Some(first)) => first,
-        };
-        // Whoever was first still may, and has nothing from this one.
-        let ground = Ground { other: Some(act.me), given_by };
-        let theirs = self.deciders.allowed(first, &claim.concerned(), act.needs, ground).await?;
-        match theirs {
-            Ok(theirs) => Ok((Voice::Second, mine.or_sooner(theirs))),
-            Err(Unfit::Grant(UnfitGrant::OfOther)) => Err(Fault::NeedsAnother.into()),
-            // Their acceptance counts no more.
-            Err(_unfit) => Ok((Voice::First, mine)),
+        let mine = self.allowed(act, claim).await?;
+        // To keep things as they are, no grant is too young.
+        if decision == Decision::Reject {
+            return Ok((Voice::Rejection, mine));
         }
+        let concerned = claim.concerned();
+        let theirs = match claim.first_by {
+            Some(first) => {
+                let theirs = self.deciders.allowed(first, &concerned, act.needs).await?;
+                // Or their acceptance counts no more.
+                theirs.ok().map(|theirs| (first, theirs))
+            }
+            None => None,
+        };
+        let (other, given_by) =
+            (theirs.as_ref().map(|(first, _)| *first), self.clock.now() - self.grant_age);
+        let voices = self.deciders.voices(act.me, other, &concerned, Some(given_by)).await?;
+        let unfit = match (voices, theirs) {
+            (Voices::Independent, Some((_first, theirs))) => {
+                return Ok((Voice::Second, mine.or_sooner(theirs)));
+            }
+            (Voices::Independent, None) | (Voices::NoneOfOther, _) => {
+                return Ok((Voice::First, mine));
+            }
+            (Voices::None, _) => Fault::GrantTooNew,
+            (Voices::Dependent | Voices::Unspecified, _) => Fault::NeedsAnother,
+        };
+        self.record(&act.refused(claim)).await?;
+        Err(unfit.into())
     }
 
     /// A claim, if the act may be done about it.
-    pub(super) async fn open(&self, act: Act, id: Uuid, ground: Ground) -> Result<Claim> {
+    pub(super) async fn open(&self, act: Act, id: Uuid) -> Result<Claim> {
         let claim = self.find(id).await?;
-        self.allowed(act, &claim, ground).await?;
+        self.allowed(act, &claim).await?;
         Ok(claim)
     }
 
     /// Whether the act may be done about a claim. Who may not is recorded.
-    pub(super) async fn allowed(&self, act: Act, claim: &Claim, ground: Ground) -> Result<Lease> {
+    pub(super) async fn allowed(&self, act: Act, claim: &Claim) -> Result<Lease> {
         let concerned = claim.concerned();
-        match self.deciders.allowed(act.me, &concerned, act.needs, ground).await? {
+        match self.deciders.allowed(act.me, &concerned, act.needs).await? {
             Ok(lease) => Ok(lease),
             Err(unfit) => {
                 self.record(&act.refused(claim)).await?;

@@ -96,8 +96,8 @@ impl From<Fault> for RpcError {
             Fault::NeedsAnother => (
                 Code::Precondition,
                 Reason::ClaimNeedsAnother,
-                "身份认领须由两位相互独立的上级组织管理员分别核定：同一人不能核定两次，双方不能由对方授权，\
-                 也不能在所涉组织任职；请由另一位管理员办理",
+                "身份认领须由两位相互独立的上级组织管理员分别核定：同一人不能核定两次，双方不能由对方（包括经他人）授权，\
+                 由同一人授权的须均已任职一定期限，也不能在所涉组织任职；请由另一位管理员办理",
             ),
             Fault::GrantTooNew => (
                 Code::Precondition,

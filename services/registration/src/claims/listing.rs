@@ -39,14 +39,18 @@ impl Claims {
         page: &Page,
     ) -> Result<(Vec<Listed>, String)> {
         let after = page.after_key(|key| Uuid::try_parse(key).ok())?;
-        match self.deciders.authority.ask(me, above, Permission::Review).await? {
-            Decision::Allowed(_) => {}
+        let lease = match self.deciders.authority.ask(me, above, Permission::Review).await? {
+            Decision::Allowed(lease) => lease,
             Decision::Forbidden => {
                 return Err(RpcError::permission_missing(Permission::Review).into());
             }
             Decision::OutOfScope => return Err(Fault::OrganizationNotFound.into()),
-        }
-        let (found, seen_to) = self.look_below(above, page, after).await?;
+        };
+        // Those of the root itself are for whom the operator made its administrators.
+        let itself = lease.granted_by.is_none()
+            && lease.organization_code == above.as_str()
+            && self.deciders.organizations.parent(above).await?.is_none();
+        let (found, seen_to) = self.look_below((above, itself), page, after).await?;
         let (found, mut next_page_token) = page.cut(found, |claim| claim.claim_id.to_string());
         if let (true, Some(seen_to)) = (next_page_token.is_empty(), seen_to) {
             next_page_token = page.go_on_after(&seen_to.to_string());
@@ -66,7 +70,7 @@ impl Claims {
     /// behind.
     async fn look_below(
         &self,
-        above: &OrganizationCode,
+        (above, itself): (&OrganizationCode, bool),
         page: &Page,
         after: Option<Uuid>,
     ) -> Result<(Vec<Claim>, Option<Uuid>)> {
@@ -85,7 +89,10 @@ impl Claims {
             let codes = codes.iter().map(ToString::to_string).collect();
             let within = self.deciders.authority.within(above, codes).await?;
             found.extend(claims.into_iter().filter(|claim| {
-                claim.concerned().iter().all(|code| code != above && within.contains(code.as_str()))
+                let is_below = |code: &OrganizationCode| {
+                    (itself || code != above) && within.contains(code.as_str())
+                };
+                claim.concerned().iter().all(is_below)
             }));
             if !more {
                 return Ok((found, None));

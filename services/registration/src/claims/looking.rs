@@ -7,7 +7,7 @@ use sqlx::Connection as _;
 use uuid::Uuid;
 use zhiyuan_audit::{Actor, Record};
 use zhiyuan_contracts::identity::v1::{ClaimState, ShowClaimResponse};
-use zhiyuan_contracts::orgtree::v1::Permission;
+use zhiyuan_contracts::orgtree::v1::{Permission, Voices};
 use zhiyuan_domain::{AccountId, Remark};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::authority::Lease;
@@ -15,10 +15,6 @@ use zhiyuan_rpc::authority::Lease;
 use super::deciding::Act;
 use super::{Claim, Claims, Decision, Fault, LOOK_AGAIN, Step, TRY_AGAIN, db};
 use crate::error::{Error, Result};
-use crate::phone_recoveries::Ground;
-
-/// To look, no grant is too young.
-const ANY: Ground = Ground { other: None, given_by: None };
 
 impl Claims {
     /// Shows both sides of a claim.
@@ -32,7 +28,7 @@ impl Claims {
         purpose: &Remark,
     ) -> Result<ShowClaimResponse> {
         let act = Act::reveal(me);
-        let claim = self.open(act, id, ANY).await?;
+        let claim = self.open(act, id).await?;
         claim.may_be_decided(me, Decision::Reject)?;
         self.check_outside(act, &claim).await?;
         let lease = again(Error::is_lost, || self.note_look(act, me, id, purpose)).await?;
@@ -45,7 +41,7 @@ impl Claims {
     /// Records a look before there is one.
     async fn note_look(&self, act: Act, me: Uuid, id: Uuid, purpose: &Remark) -> Result<Lease> {
         let claim = self.find(id).await?;
-        let lease = self.allowed(act, &claim, ANY).await?;
+        let lease = self.allowed(act, &claim).await?;
         let mut transaction = self.pool.begin().await?;
         db::see(&mut transaction, id, me).await?;
         let record = act.done(&claim).because(purpose.as_str());
@@ -123,13 +119,16 @@ impl Claims {
         let (Some(first), Some(second)) = (claim.first_by, claim.second_by) else {
             return Err(Error::Inconsistent("claim"));
         };
-        for (one, other) in [(first, second), (second, first)] {
-            // How old the grants are was looked at before; one may be given anew for longer.
-            let ground = Ground { other: Some(other), given_by: None };
-            let needs = &[Permission::Review];
-            if self.deciders.allowed(one, &claim.concerned(), needs, ground).await?.is_err() {
+        let concerned = claim.concerned();
+        for one in [first, second] {
+            if self.deciders.allowed(one, &concerned, &[Permission::Review]).await?.is_err() {
                 return Ok(false);
             }
+        }
+        // How old the grants are was looked at before; one may be given anew for longer.
+        let voices = self.deciders.voices(first, Some(second), &concerned, None).await?;
+        if voices != Voices::Independent {
+            return Ok(false);
         }
         // Or the holder's account would end for nobody.
         Ok(self.deciders.organizations.refusal(&claim.organization).await?.is_none())

@@ -1,17 +1,19 @@
 //! Who may: administrators above each of the organizations concerned, who hold no grant at one of
-//! them.
+//! them. Above a root there is nobody: about one decide those whom the operator made its
+//! administrators.
 
 use std::collections::BTreeSet;
 
+use time::OffsetDateTime;
 use uuid::Uuid;
-use zhiyuan_contracts::orgtree::v1::Permission;
+use zhiyuan_contracts::orgtree::v1::{Permission, Voices};
 use zhiyuan_domain::OrganizationCode;
 use zhiyuan_rpc::Error as RpcError;
 use zhiyuan_rpc::authority::{Authority, Lease, Refused};
 
 use super::Fault;
 use crate::error::{Error, Result};
-use crate::phone_recoveries::{Administrators, Ground, Unfit as UnfitGrant};
+use crate::phone_recoveries::{Administrators, right};
 use crate::registering::organizations::Organizations;
 
 /// Asks orgtree.
@@ -22,6 +24,13 @@ pub(crate) struct Deciders {
     pub(crate) administrators: Administrators,
 }
 
+/// Where who decides has to be.
+struct Above {
+    places: BTreeSet<OrganizationCode>,
+    /// Those of them that are concerned themselves, as nothing is above them.
+    roots: BTreeSet<OrganizationCode>,
+}
+
 /// Why somebody does not decide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unfit {
@@ -29,10 +38,9 @@ pub(super) enum Unfit {
     OutOfScope,
     /// All are, without the permission.
     Missing(Permission),
-    /// There is a grant at an organization that is concerned.
+    /// There is a grant at an organization that is concerned; at a root, one that the operator
+    /// did not give.
     Inside,
-    /// A grant is none to decide by.
-    Grant(UnfitGrant),
 }
 
 impl Unfit {
@@ -40,15 +48,13 @@ impl Unfit {
         match self {
             Self::OutOfScope => Fault::NotFound.into(),
             Self::Missing(permission) => RpcError::permission_missing(permission).into(),
-            Self::Grant(UnfitGrant::Young) => Fault::GrantTooNew.into(),
-            Self::Inside | Self::Grant(_) => Fault::NeedsAnother.into(),
+            Self::Inside => Fault::NeedsAnother.into(),
         }
     }
 }
 
 impl Deciders {
-    /// Whether somebody may decide, by these permissions and such grants: the lease that ends
-    /// first.
+    /// Whether somebody may decide, by these permissions: the lease that ends first.
     ///
     /// # Errors
     /// Those of orgtree; who may not is told in the answer.
@@ -57,35 +63,59 @@ impl Deciders {
         account: Uuid,
         concerned: &BTreeSet<OrganizationCode>,
         needs: &[Permission],
-        ground: Ground,
     ) -> Result<std::result::Result<Lease, Unfit>> {
-        let mut above = BTreeSet::new();
-        for code in concerned {
-            match self.organizations.parent(code).await? {
-                Some(parent) => above.insert(parent),
-                // A root, whose own administrators don't decide.
-                None => return Ok(Err(Unfit::OutOfScope)),
-            };
-        }
+        let Above { places: above, roots } = self.above(concerned).await?;
         let places = self.administrators.places_of(account).await?;
         // Last, so that the leases are young.
-        let (mut leases, mut unfit) = (Vec::new(), None);
+        let (mut leases, mut unfit, mut chosen) = (Vec::new(), None, false);
         for parent in &above {
             for need in needs {
                 match self.authority.ask_all(account, parent, &[*need]).await? {
-                    Ok(lease) => leases.push(lease),
+                    Ok(lease) => {
+                        // Whom the operator made nobody there has chosen.
+                        chosen |= roots.contains(parent) && lease.granted_by.is_some();
+                        leases.push(lease);
+                    }
                     Err(Refused::OutOfScope) => return Ok(Err(Unfit::OutOfScope)),
                     Err(Refused::Missing(permission)) => unfit = Some(Unfit::Missing(permission)),
                 }
             }
         }
-        let inside = places.iter().any(|place| concerned.contains(place));
-        let unfit = unfit
-            .or(inside.then_some(Unfit::Inside))
-            .or_else(|| leases.iter().find_map(|lease| ground.refuses(lease)).map(Unfit::Grant));
-        if let Some(unfit) = unfit {
+        let is_inside = |place| concerned.contains(place) && !roots.contains(place);
+        let inside = places.iter().any(is_inside);
+        if let Some(unfit) = unfit.or((inside || chosen).then_some(Unfit::Inside)) {
             return Ok(Err(unfit));
         }
         Ok(leases.into_iter().reduce(Lease::or_sooner).ok_or(Unfit::OutOfScope))
+    }
+
+    /// Whether somebody has a voice about some organizations, and is independent of somebody else;
+    /// asked after [`Self::allowed`].
+    ///
+    /// # Errors
+    /// Those of orgtree.
+    pub(super) async fn voices(
+        &self,
+        account: Uuid,
+        other: Option<Uuid>,
+        concerned: &BTreeSet<OrganizationCode>,
+        given_by: Option<OffsetDateTime>,
+    ) -> Result<Voices> {
+        let above = self.above(concerned).await?.places;
+        let rights: Vec<_> = above.iter().map(|place| right(place, Permission::Review)).collect();
+        self.administrators.voices(account, other, &rights, given_by).await
+    }
+
+    /// The organizations above; a root has none but itself.
+    async fn above(&self, concerned: &BTreeSet<OrganizationCode>) -> Result<Above> {
+        let (mut places, mut roots) = (BTreeSet::new(), BTreeSet::new());
+        for code in concerned {
+            let parent = self.organizations.parent(code).await?;
+            if parent.is_none() {
+                roots.insert(code.clone());
+            }
+            places.insert(parent.unwrap_or_else(|| code.clone()));
+        }
+        Ok(Above { places, roots })
     }
 }

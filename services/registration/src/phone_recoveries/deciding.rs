@@ -8,6 +8,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_audit::{Actor, Record, Trail};
 use zhiyuan_contracts::identity::v1::PhoneRecoveryState;
+use zhiyuan_contracts::orgtree::v1::Voices;
 use zhiyuan_crypto::KeyedDigest;
 use zhiyuan_domain::{
     AccountId, Mobile, OrganizationCode, RequestId, SharedClock, VolunteerId, new_id,
@@ -15,7 +16,7 @@ use zhiyuan_domain::{
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::Error as RpcError;
 
-use super::permission::{Allowed, Ground};
+use super::permission::Allowed;
 use super::{
     Accounts, Administrators, Fault, LOOK_AGAIN, Limits, PHONE_AWAITED, Reason, Recovery, Refusal,
     Step, TRY_AGAIN, VOLUNTEER_WINDOW, WINDOW, db,
@@ -92,9 +93,9 @@ impl Recoveries {
                 return Err(Fault::OfSelf.into());
             }
             let hidden = Fault::VolunteerNotFound;
-            let ground = Ground { other: None, given_by: Some(self.settled()) };
-            let allowed = self.administrators.acts_on(me, (id, organization), ground).await?;
+            let allowed = self.administrators.acts_on(me, (id, organization)).await?;
             let allowed = allowed.map_err(|unfit| unfit.into_error(hidden))?;
+            self.check_voices(me, None, &allowed).await?;
             self.check_objections(id).await?;
             let work = || self.try_start(me, start, &command, (&volunteer, &allowed));
             again(Error::is_lost, work).await?;
@@ -213,19 +214,30 @@ impl Recoveries {
             }
             Decided::Approve => {
                 let whom = (volunteer.id.as_uuid(), organization);
-                let given_by = Some(self.settled());
-                let ground = Ground { other: Some(starter), given_by };
-                let mine = self.administrators.acts_on(me, whom, ground).await?;
+                let mine = self.administrators.acts_on(me, whom).await?;
                 let mine = mine.map_err(|unfit| unfit.into_error(hidden))?;
-                // Whoever started it stands behind it still, and is none of this one's making.
-                let ground = Ground { other: Some(me), given_by };
-                let theirs = self.administrators.acts_on(starter, whom, ground).await?;
+                // Whoever started it stands behind it still.
+                let theirs = self.administrators.acts_on(starter, whom).await?;
                 let theirs = theirs.map_err(|_unfit| Fault::NeedsAnother)?;
+                self.check_voices(me, Some(starter), &mine).await?;
                 Ok(mine.and(theirs))
             }
             // To keep things as they are, nobody has to stand above.
             Decided::Cancel => {
                 self.administrators.manages(me, organization, hidden).await.map(Into::into)
+            }
+        }
+    }
+
+    /// Whether an administrator has a voice, and another one than somebody else's.
+    async fn check_voices(&self, me: Uuid, other: Option<Uuid>, allowed: &Allowed) -> Result<()> {
+        let given_by = Some(self.settled());
+        let voices = self.administrators.voices(me, other, &allowed.rights, given_by).await?;
+        match voices {
+            Voices::Independent => Ok(()),
+            Voices::None => Err(Fault::GrantTooNew.into()),
+            Voices::NoneOfOther | Voices::Dependent | Voices::Unspecified => {
+                Err(Fault::NeedsAnother.into())
             }
         }
     }

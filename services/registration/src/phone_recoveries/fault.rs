@@ -104,8 +104,8 @@ impl From<Fault> for RpcError {
             Fault::NeedsAnother => Self::new(
                 Code::Precondition,
                 Reason::RecoveryNeedsAnother,
-                "须由两位相互独立的管理员分别发起和核准：发起人不能自行核准，双方不能由对方授权，且发起人\
-                 须仍有办理权限；请由另一位管理员核准，或撤销后重新办理",
+                "须由两位相互独立的管理员分别发起和核准：发起人不能自行核准，双方不能由对方（包括经他人）授权，\
+                 由同一人授权的须均已任职一定期限，且发起人须仍有办理权限；请由另一位管理员核准，或撤销后重新办理",
             ),
             Fault::OfAdministrator => Self::new(
                 Code::Precondition,

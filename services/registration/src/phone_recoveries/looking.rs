@@ -5,11 +5,11 @@ use sqlx::Connection as _;
 use uuid::Uuid;
 use zhiyuan_audit::{Actor, Record};
 use zhiyuan_contracts::identity::v1::PhoneRecoveryState;
+use zhiyuan_contracts::orgtree::v1::Voices;
 use zhiyuan_domain::{AccountId, VolunteerId};
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::wire::from_timestamp;
 
-use super::permission::Ground;
 use super::{Fault, LOOK_AGAIN, Recoveries, Recovery, Step, TRY_AGAIN, db};
 use crate::error::{Error, Result};
 
@@ -58,14 +58,16 @@ impl Recoveries {
             volunteer => volunteer?,
         };
         let whom = (recovery.volunteer_id, &volunteer.organization);
-        for (one, other) in [(recovery.started_by, approver), (approver, recovery.started_by)] {
-            // How old the grants are was looked at before; one may be given anew for longer.
-            let ground = Ground { other: Some(other), given_by: None };
-            if self.administrators.acts_on(one, whom, ground).await?.is_err() {
-                return Ok(false);
-            }
+        if self.administrators.acts_on(recovery.started_by, whom).await?.is_err() {
+            return Ok(false);
         }
-        Ok(true)
+        let Ok(allowed) = self.administrators.acts_on(approver, whom).await? else {
+            return Ok(false);
+        };
+        // How old the grants are was looked at before; one may be given anew for longer.
+        let (other, rights) = (Some(recovery.started_by), &allowed.rights);
+        let voices = self.administrators.voices(approver, other, rights, None).await?;
+        Ok(voices == Voices::Independent)
     }
 
     async fn try_give_up(&self, id: Uuid) -> Result<()> {

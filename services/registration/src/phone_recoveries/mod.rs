@@ -17,7 +17,7 @@ mod showing;
 pub(crate) use deciding::Recoveries;
 pub(crate) use fault::Fault;
 pub(crate) use identity::Accounts;
-pub(crate) use permission::{Administrators, Ground, Unfit};
+pub(crate) use permission::{Administrators, right};
 
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;

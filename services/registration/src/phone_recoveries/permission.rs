@@ -1,34 +1,31 @@
 //! Who may: administrators of the volunteer's organization, and, where the volunteer is an
-//! administrator too, those who could give what the volunteer holds. Of the two who are needed,
-//! neither is one by the grace of the other, nor since yesterday.
+//! administrator too, those who could give what the volunteer holds. Whether the two who are needed
+//! are two, orgtree tells.
 
 use std::time::Instant;
 
 use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::authority_service_client::AuthorityServiceClient;
-use zhiyuan_contracts::orgtree::v1::{ListAccountGrantsRequest, Permission};
+use zhiyuan_contracts::orgtree::v1::{
+    CheckVoicesRequest, ListAccountGrantsRequest, Permission, Right, Voices,
+};
 use zhiyuan_domain::OrganizationCode;
 use zhiyuan_rpc::authority::{Authority, Decision, Lease};
+use zhiyuan_rpc::wire::timestamp;
 use zhiyuan_rpc::{Error as RpcError, Remote, SuiteChannel};
 
 use super::Fault;
 use crate::error::{Error, Result};
+
+/// Rights that orgtree is asked about at once.
+const MOST_RIGHTS: usize = 500;
 
 /// Asks orgtree.
 #[derive(Debug, Clone)]
 pub(crate) struct Administrators {
     authority: Authority,
     client: AuthorityServiceClient<SuiteChannel>,
-}
-
-/// What a grant has to be, to act on somebody's account by it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ground {
-    /// The other one of the two administrators, who has not given it.
-    pub(crate) other: Option<Uuid>,
-    /// It was given by then.
-    pub(crate) given_by: Option<OffsetDateTime>,
 }
 
 /// Why an administrator does not act on somebody's account.
@@ -40,10 +37,6 @@ pub(crate) enum Unfit {
     Missing,
     /// The volunteer holds what this administrator may not give.
     Below,
-    /// The grant is too young.
-    Young,
-    /// The other one has given it.
-    OfOther,
 }
 
 impl Unfit {
@@ -53,30 +46,7 @@ impl Unfit {
             Self::OutOfScope => hidden.into(),
             Self::Missing => RpcError::permission_missing(Permission::ManageMembers).into(),
             Self::Below => Fault::OfAdministrator.into(),
-            Self::Young => Fault::GrantTooNew.into(),
-            Self::OfOther => Fault::NeedsAnother.into(),
         }
-    }
-}
-
-impl Ground {
-    /// Why the grant of a lease is none to act by.
-    pub(crate) fn refuses(self, lease: &Lease) -> Option<Unfit> {
-        self.refuses_grant(lease.granted_by, lease.granted_at)
-    }
-
-    fn refuses_grant(
-        self,
-        granted_by: Option<Uuid>,
-        granted_at: Option<OffsetDateTime>,
-    ) -> Option<Unfit> {
-        // What the operator gave, nobody gave to have a second voice.
-        let giver = granted_by?;
-        if self.other == Some(giver) {
-            return Some(Unfit::OfOther);
-        }
-        let young = |by: &OffsetDateTime| granted_at.is_none_or(|at| at > *by);
-        self.given_by.filter(young).map(|_by| Unfit::Young)
     }
 }
 
@@ -87,6 +57,8 @@ pub(super) struct Allowed {
     pub(super) lease: Lease,
     /// Where the volunteer is an administrator.
     above: Vec<Lease>,
+    /// What was asked, of the administrator and of any other one.
+    pub(super) rights: Vec<Right>,
 }
 
 impl Allowed {
@@ -115,8 +87,14 @@ impl Allowed {
 /// Where nobody has to stand above.
 impl From<Lease> for Allowed {
     fn from(lease: Lease) -> Self {
-        Self { lease, above: Vec::new() }
+        Self { lease, above: Vec::new(), rights: Vec::new() }
     }
+}
+
+/// Something that is to be done somewhere.
+pub(crate) fn right(organization: &OrganizationCode, permission: Permission) -> Right {
+    let organization_code = organization.as_str().to_owned();
+    Right { organization_code, permission: permission.into() }
 }
 
 impl Administrators {
@@ -152,7 +130,6 @@ impl Administrators {
         &self,
         administrator: Uuid,
         (volunteer_id, organization): (Uuid, &OrganizationCode),
-        ground: Ground,
     ) -> Result<std::result::Result<Allowed, Unfit>> {
         let members = Permission::ManageMembers;
         // The first question, so that the leases are young.
@@ -161,8 +138,15 @@ impl Administrators {
             Decision::Forbidden => return Ok(Err(Unfit::Missing)),
             Decision::OutOfScope => return Ok(Err(Unfit::OutOfScope)),
         }
+        let places = self.places_of(volunteer_id).await?;
+        // As many as one question has room for, with the volunteer's own.
+        if places.len() >= MOST_RIGHTS {
+            return Ok(Err(Unfit::Below));
+        }
+        let mut rights = vec![right(organization, members)];
+        rights.extend(places.iter().map(|place| right(place, Permission::Grant)));
         let mut above = Vec::new();
-        for place in self.places_of(volunteer_id).await? {
+        for place in places {
             match self.authority.ask(administrator, &place, Permission::Grant).await? {
                 Decision::Allowed(lease) => above.push(lease),
                 Decision::Forbidden | Decision::OutOfScope => return Ok(Err(Unfit::Below)),
@@ -173,8 +157,32 @@ impl Administrators {
             // Revoked between the two questions.
             Decision::Forbidden | Decision::OutOfScope => return Ok(Err(Unfit::Missing)),
         };
-        let unfit = above.iter().chain([&lease]).find_map(|lease| ground.refuses(lease));
-        Ok(unfit.map_or(Ok(Allowed { lease, above }), Err))
+        Ok(Ok(Allowed { lease, above, rights }))
+    }
+
+    /// Whether an administrator has a voice where a decision takes these rights, and is independent
+    /// of another one. Asked after what allows it, whose leases are then no older.
+    ///
+    /// # Errors
+    /// Those of orgtree.
+    pub(crate) async fn voices(
+        &self,
+        administrator: Uuid,
+        other: Option<Uuid>,
+        rights: &[Right],
+        given_by: Option<OffsetDateTime>,
+    ) -> Result<Voices> {
+        let request = CheckVoicesRequest {
+            account_id: administrator.to_string(),
+            other_account_id: other.map(|id| id.to_string()).unwrap_or_default(),
+            rights: rights.to_vec(),
+            given_by_time: given_by.map(timestamp),
+        };
+        let answer = self.client.clone().check_voices(request).await.map_err(Remote::from)?;
+        match answer.into_inner().voices() {
+            Voices::Unspecified => Err(Error::Contract("voices of no known worth")),
+            voices => Ok(voices),
+        }
     }
 
     /// Where an account holds grants.
@@ -200,39 +208,5 @@ impl Administrators {
                 .map_err(|_invalid| Error::Contract("a grant without an organization"))
         };
         places.iter().map(parse).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use time::Duration;
-    use time::macros::datetime;
-
-    use super::*;
-
-    #[test]
-    fn a_grant_counts_once_it_is_old_and_not_of_the_other() {
-        let (other, third) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let before = datetime!(2026-11-25 12:00 UTC);
-        let of_two = Ground { other: Some(other), given_by: Some(before) };
-        let alone = Ground { other: None, ..of_two };
-        let later = Ground { given_by: None, ..of_two };
-        let (old, young) = (Some(before), Some(before + Duration::SECOND));
-        for (ground, granted_by, granted_at, expected) in [
-            (of_two, Some(third), old, None),
-            (of_two, Some(third), young, Some(Unfit::Young)),
-            (of_two, Some(third), None, Some(Unfit::Young)),
-            (of_two, Some(other), old, Some(Unfit::OfOther)),
-            (of_two, Some(other), young, Some(Unfit::OfOther)),
-            // Of the operator.
-            (of_two, None, young, None),
-            (alone, Some(other), old, None),
-            (alone, Some(other), young, Some(Unfit::Young)),
-            (later, Some(third), young, None),
-            (later, Some(other), young, Some(Unfit::OfOther)),
-        ] {
-            let told = ground.refuses_grant(granted_by, granted_at);
-            assert_eq!(told, expected, "{ground:?} {granted_by:?} {granted_at:?}");
-        }
     }
 }

@@ -6,7 +6,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 use uuid::Uuid;
 use zhiyuan_contracts::identity::v1::{ClaimState, EnrolmentRefusal};
-use zhiyuan_contracts::orgtree::v1::Role;
+use zhiyuan_contracts::orgtree::v1::{Grant, Role};
 use zhiyuan_contracts::registration::v1::claim_service_client::ClaimServiceClient;
 use zhiyuan_contracts::registration::v1::review_service_client::ReviewServiceClient;
 use zhiyuan_contracts::registration::v1::{
@@ -247,11 +247,66 @@ async fn nobody_decides_who_is_not_outside_or_has_not_looked() {
     assert_eq!(refused(case.decide(&side, ClaimDecision::Accept).await), "REVIEW_OF_ONESELF");
     assert_eq!(service.claims.states(), [ClaimState::Open]);
     assert_eq!(case.step().await, "OPEN");
-    // The organization above is a root: there is nobody outside.
+}
+
+/// Above a root there is nobody, so those decide there whom the operator made, and nobody else.
+#[tokio::test]
+async fn about_a_root_decide_two_whom_the_operator_made_its_administrators() {
+    let service = Service::start(Recovery::Off).await;
+    let case = Case::new(&service).await;
     service.orgtree.with(|state| {
-        state.organizations.get_mut(TOWNSHIP).unwrap().parent_code = String::new();
+        for code in [TOWNSHIP, OTHER_TOWNSHIP] {
+            state.organizations.get_mut(code).unwrap().parent_code = String::new();
+        }
     });
-    assert_eq!(refused(case.reveal(&case.first).await), "CLAIM_NOT_FOUND");
+    let of_both = || {
+        let id = service.authority.administrator(TOWNSHIP, Role::Administrator);
+        service.authority.give(&id, OTHER_TOWNSHIP, Role::Administrator);
+        id
+    };
+    let (first, second, made) = (of_both(), of_both(), of_both());
+    let long_ago = Some(timestamp(service.now() - 90 * DAY));
+    service.authority.with(|state| {
+        let given = state.grants.iter_mut().map(|(grant, _)| grant);
+        let at_one = |grant: &&mut Grant| {
+            grant.account_id == made && grant.organization_code == OTHER_TOWNSHIP
+        };
+        let grant = given.into_iter().find(at_one).unwrap();
+        grant.granted_by = first.clone();
+        grant.create_time = long_ago;
+    });
+    let of_one = service.authority.administrator(TOWNSHIP, Role::Administrator);
+    assert_eq!(refused(case.reveal(&of_one).await), "CLAIM_NOT_FOUND");
+    for act in [case.reveal(&made).await.map(drop), case.accept(&made).await] {
+        assert_eq!(refused(act), "CLAIM_NEEDS_ANOTHER");
+    }
+    assert!(case.list(&made, OTHER_TOWNSHIP).await.unwrap().is_empty());
+    case.accept(&first).await.unwrap();
+    assert_eq!(refused(case.accept(&first).await), "CLAIM_NEEDS_ANOTHER");
+    case.accept(&second).await.unwrap();
+    assert_eq!(case.step().await, "ACCEPTED");
+}
+
+/// One root, and a claim within its township and on itself, is listed to whom it is for.
+#[tokio::test]
+async fn a_claim_on_the_root_itself_is_listed_there() {
+    let service = Service::start(Recovery::Off).await;
+    let case = Case::new(&service).await;
+    service.orgtree.with(|state| {
+        state.organizations.get_mut(COUNTY).unwrap().parent_code = String::new();
+    });
+    sqlx::query("UPDATE registration.claim SET holder_organization_code = $1")
+        .bind(COUNTY)
+        .execute(&service.pool().await)
+        .await
+        .unwrap();
+    let made = case.made_by(&case.first, 90 * DAY);
+    assert!(case.list(&made, COUNTY).await.unwrap().is_empty());
+    assert_eq!(refused(case.reveal(&made).await), "CLAIM_NEEDS_ANOTHER");
+    assert_eq!(case.list(&case.first, COUNTY).await.unwrap().len(), 1);
+    case.accept(&case.first).await.unwrap();
+    case.accept(&case.second).await.unwrap();
+    assert_eq!(case.step().await, "ACCEPTED");
 }
 
 #[tokio::test]
@@ -310,6 +365,37 @@ async fn whoever_gave_the_first_one_the_role_is_no_second_one() {
     case.accept(&made).await.unwrap();
     assert_eq!(refused(case.accept(&case.second).await), "CLAIM_NEEDS_ANOTHER");
     case.accept(&case.first).await.unwrap();
+    assert_eq!(service.claims.states(), [ClaimState::Accepted]);
+}
+
+#[tokio::test]
+async fn two_whom_the_same_person_made_are_two_once_they_are_so_for_long() {
+    let service = Service::start(Recovery::Off).await;
+    let case = Case::new(&service).await;
+    let giver = Uuid::new_v4().to_string();
+    let (new, old) = (case.made_by(&giver, 29 * DAY), case.made_by(&giver, 60 * DAY));
+    case.accept(&old).await.unwrap();
+    assert_eq!(refused(case.accept(&new).await), "CLAIM_NEEDS_ANOTHER");
+    assert_eq!(case.step().await, "OPEN");
+    let refusals = "SELECT count(*) FROM (
+            SELECT action, outcome FROM registration.audit_pending
+            UNION ALL SELECT action, outcome FROM registration.audit_entry) a
+        WHERE action = 'registration.claim.decided' AND outcome = 'REFUSED'";
+    assert_eq!(service.sql(refusals).await, "1");
+    case.pass(DAY);
+    case.decide(&new, ClaimDecision::Accept).await.unwrap();
+    assert_eq!(case.step().await, "ACCEPTED");
+}
+
+#[tokio::test]
+async fn over_somebody_in_between_one_is_still_made_by_the_other() {
+    let service = Service::start(Recovery::Off).await;
+    let case = Case::new(&service).await;
+    let between = case.made_by(&case.first, 90 * DAY);
+    let last = case.made_by(&between, 90 * DAY);
+    case.accept(&last).await.unwrap();
+    assert_eq!(refused(case.accept(&case.first).await), "CLAIM_NEEDS_ANOTHER");
+    case.accept(&case.second).await.unwrap();
     assert_eq!(service.claims.states(), [ClaimState::Accepted]);
 }
 

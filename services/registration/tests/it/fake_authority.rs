@@ -1,20 +1,22 @@
 //! orgtree by script, as far as administrators go: grants as they are set, with all
 //! permissions or but some.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
 use zhiyuan_contracts::orgtree::v1::{
-    CheckRequest, CheckResponse, CreateGrantRequest, CreateGrantResponse, FilterWithinRequest,
-    FilterWithinResponse, Grant, ListAccountGrantsRequest, ListAccountGrantsResponse,
-    ListGrantsRequest, ListGrantsResponse, ListMyGrantsRequest, ListMyGrantsResponse, Permission,
-    RevokeGrantRequest, RevokeGrantResponse, Role, Verdict,
+    CheckRequest, CheckResponse, CheckVoicesRequest, CheckVoicesResponse, CreateGrantRequest,
+    CreateGrantResponse, FilterWithinRequest, FilterWithinResponse, Grant,
+    ListAccountGrantsRequest, ListAccountGrantsResponse, ListGrantsRequest, ListGrantsResponse,
+    ListMyGrantsRequest, ListMyGrantsResponse, Permission, RevokeGrantRequest, RevokeGrantResponse,
+    Right, Role, Verdict, Voices,
 };
 use zhiyuan_rpc::Error;
-use zhiyuan_rpc::wire::timestamp;
+use zhiyuan_rpc::wire::{from_timestamp, timestamp};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -111,8 +113,70 @@ impl FakeAuthority {
     }
 }
 
+/// Two whom the same person made are two once they have been there for so much longer than one
+/// has to be.
+const LONGER: Duration = Duration::days(23);
+
+impl State {
+    /// The givers of an account's grants for a right, of those that were given by a time; each
+    /// with that who gave to them. `None` if there is no grant.
+    fn makers(
+        &self,
+        account_id: &str,
+        right: &Right,
+        given_by: Option<OffsetDateTime>,
+    ) -> Option<BTreeSet<String>> {
+        let will_do = |grant: &&Grant| {
+            let at = grant.create_time.as_ref().and_then(from_timestamp);
+            grant.account_id == account_id
+                && is_within(&right.organization_code, &grant.organization_code)
+                && (grant.granted_by.is_empty() || given_by.is_none_or(|by| at <= Some(by)))
+        };
+        let given = self.grants.iter().map(|(grant, _)| grant).find(will_do)?;
+        let (mut makers, mut next) = (BTreeSet::new(), given.granted_by.clone());
+        while !next.is_empty() && makers.insert(next.clone()) {
+            let above = self.grants.iter().find(|(grant, _)| grant.account_id == next);
+            next = above.map(|(grant, _)| grant.granted_by.clone()).unwrap_or_default();
+        }
+        Some(makers)
+    }
+
+    fn voices(&self, asked: &CheckVoicesRequest) -> Voices {
+        let given_by = asked.given_by_time.as_ref().map(|at| from_timestamp(at).unwrap());
+        let of = |id: &str, by| -> Option<BTreeSet<String>> {
+            let makers = asked.rights.iter().map(|right| self.makers(id, right, by));
+            Some(makers.collect::<Option<Vec<_>>>()?.into_iter().flatten().collect())
+        };
+        let (one, other) = (&*asked.account_id, &*asked.other_account_id);
+        let Some(mine) = of(one, given_by) else { return Voices::None };
+        if other.is_empty() {
+            return Voices::Independent;
+        }
+        let Some(theirs) = of(other, given_by) else { return Voices::NoneOfOther };
+        if one == other || mine.contains(other) || theirs.contains(one) {
+            return Voices::Dependent;
+        }
+        let old = given_by.map(|by| by - LONGER);
+        let both_old = of(one, old).is_some() && of(other, old).is_some();
+        if given_by.is_none() || mine.is_disjoint(&theirs) || both_old {
+            return Voices::Independent;
+        }
+        Voices::Dependent
+    }
+}
+
 #[async_trait]
 impl AuthorityService for FakeAuthority {
+    async fn check_voices(
+        &self,
+        request: Request<CheckVoicesRequest>,
+    ) -> Result<Response<CheckVoicesResponse>, Status> {
+        let asked = request.into_inner();
+        assert!((1..=500).contains(&asked.rights.len()));
+        let voices = self.with(|state| state.voices(&asked)).into();
+        Ok(Response::new(CheckVoicesResponse { voices }))
+    }
+
     async fn check(
         &self,
         request: Request<CheckRequest>,

@@ -35,6 +35,36 @@ async fn who_made_an_administrator_of_the_other_is_no_second_one() {
 }
 
 #[tokio::test]
+async fn two_whom_the_same_person_made_are_two_once_they_are_so_for_long() {
+    let service = Service::start(Recovery::Off).await;
+    let case = Case::new(&service).await;
+    let giver = Uuid::new_v4().to_string();
+    let made = |days: u32| service.authority.made_by(&giver, TOWNSHIP, service.now() - days * DAY);
+    let (new, old) = (made(29), made(60));
+    for (starter, approver) in [(&new, &old), (&old, &new)] {
+        let id = case.start_with(starter, &case.form()).await.unwrap().id;
+        assert_eq!(refused(case.approve(approver, &id).await), "RECOVERY_NEEDS_ANOTHER");
+        assert_eq!(service.recoveries.states(), [PhoneRecoveryState::Started]);
+        service.recoveries.with(|state| state.recoveries.clear());
+    }
+    service.clock.advance(DAY);
+    let id = case.start_with(&new, &case.form()).await.unwrap().id;
+    case.approve(&old, &id).await.unwrap();
+}
+
+#[tokio::test]
+async fn over_somebody_in_between_one_is_still_made_by_the_other() {
+    let service = Service::start(Recovery::Off).await;
+    let case = Case::new(&service).await;
+    let long_ago = service.now() - 90 * DAY;
+    let between = service.authority.made_by(&case.first, TOWNSHIP, long_ago);
+    let last = service.authority.made_by(&between, TOWNSHIP, long_ago);
+    let id = case.start_with(&last, &case.form()).await.unwrap().id;
+    assert_eq!(refused(case.approve(&case.first, &id).await), "RECOVERY_NEEDS_ANOTHER");
+    case.approve(&case.second, &id).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_grant_that_is_new_is_not_enough() {
     let service = Service::start(Recovery::Off).await;
     let case = Case::new(&service).await;

@@ -5,7 +5,7 @@
 
 use prost::Message as _;
 use sqlx::{PgConnection, PgPool};
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 use zhiyuan_audit::{Record, Trail};
 use zhiyuan_contracts::orgtree::v1::Organization as WireOrganization;
@@ -36,6 +36,8 @@ pub(crate) struct Changing {
     pub(crate) refusals: Refusals,
     pub(crate) mass: Mass,
     pub(crate) endings: Endings,
+    /// How old the grants of two are behind which the same person stands.
+    pub(crate) common_giver: Duration,
 }
 
 /// What a change did.
@@ -43,8 +45,23 @@ pub(super) struct Done {
     /// The organization, which is told of.
     pub(super) code: String,
     pub(super) record: Record,
+    /// What changed along with it.
+    pub(super) along: Vec<Along>,
     /// Whether somebody may have lost what was allowed there.
     pub(super) ends: bool,
+}
+
+/// Another organization that a change changed, which is told of too.
+pub(super) struct Along {
+    pub(super) code: String,
+    pub(super) record: Record,
+}
+
+impl Done {
+    /// Of one that changed alone.
+    pub(super) fn alone(code: String, record: Record, ends: bool) -> Self {
+        Self { code, record, along: Vec::new(), ends }
+    }
 }
 
 /// A change that somebody asks for.
@@ -126,13 +143,17 @@ impl Changing {
             return Ok((before.organization.unwrap_or_default(), before.ends));
         }
         let done = self.work(&mut transaction, call.caller, work, now).await?;
-        let Done { code, record, ends } = done;
+        let Done { code, record, along, ends } = done;
         let organization = organizations::find(&mut transaction, &code).await?;
         let organization = grpc::to_wire(organization.ok_or(Error::OrganizationNotFound)?);
         let answer = Answer { organization: Some(organization.clone()), ends };
         requests::db::insert(&mut transaction, call, &answer.encode_to_vec(), now).await?;
-        self.trail.append(&mut transaction, &record).await?;
-        founding::tell(&mut transaction, &self.outbox, &code).await?;
+        for record in std::iter::once(&record).chain(along.iter().map(|along| &along.record)) {
+            self.trail.append(&mut transaction, record).await?;
+        }
+        let along = along.iter().map(|along| along.code.as_str());
+        let told: Vec<&str> = std::iter::once(code.as_str()).chain(along).collect();
+        founding::tell(&mut transaction, &self.outbox, &told).await?;
         transaction.commit().await?;
         self.outbox.wake();
         tracing::info!(
@@ -155,7 +176,7 @@ impl Changing {
             Work::Create(new) => {
                 let what = (new, "parent_code");
                 let record = founding::found(transaction, caller, what, now).await?;
-                Ok(Done { code: new.code.as_str().to_owned(), record, ends: false })
+                Ok(Done::alone(new.code.as_str().to_owned(), record, false))
             }
             Work::Update(new) => update(transaction, caller, new, now).await,
             Work::Move(new) => {
@@ -166,7 +187,10 @@ impl Changing {
                 moving.apply(transaction, caller, now).await
             }
             Work::Close(new) => closing::close(transaction, caller, (new, self.mass), now).await,
-            Work::Approve(id, _) => proposals::approve(transaction, caller, id, now).await,
+            Work::Approve(id, _) => {
+                let when = (now, self.common_giver);
+                proposals::approve(transaction, caller, id, when).await
+            }
         }
     }
 }
@@ -272,7 +296,7 @@ async fn update(
     ];
     let named: Vec<&str> = named.iter().filter(|(_, is)| *is).map(|(name, _)| *name).collect();
     let record = Act::Updated.done(caller, code, nearest(&held)?).with("fields", named.join(","));
-    Ok(Done { code: code.to_owned(), record, ends: false })
+    Ok(Done::alone(code.to_owned(), record, false))
 }
 
 /// A move that nothing speaks against.
@@ -336,7 +360,7 @@ impl Moving {
         let from = node.parent_code.as_deref().unwrap_or_default();
         let record = Act::Moved.done(caller, &node.code, allowed_by);
         let record = record.with("from", from).with("to", &parent.code);
-        Ok(Done { code: node.code, record, ends })
+        Ok(Done::alone(node.code, record, ends))
     }
 }
 

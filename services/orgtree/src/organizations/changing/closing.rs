@@ -94,6 +94,6 @@ impl Closing {
             }
         }
         db::raise(transaction, &node.code).await?;
-        Ok(Done { code: node.code, record, ends })
+        Ok(Done::alone(node.code, record, ends))
     }
 }

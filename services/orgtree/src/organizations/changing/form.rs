@@ -159,7 +159,8 @@ impl NewProposal {
     pub(super) fn parse(request: &ProposeChangeRequest) -> Result<(RequestId, Self)> {
         let mut fields = Fields::new();
         let id = fields.take("request_id", RequestId::parse(&request.request_id));
-        let kind = ChangeKind::of_number(request.kind);
+        // A split says more.
+        let kind = ChangeKind::of_number(request.kind).filter(|kind| *kind != ChangeKind::Split);
         if kind.is_none() {
             fields.refuse("kind", "KIND_UNKNOWN", "请选择变动的类型");
         }
@@ -176,7 +177,7 @@ impl NewProposal {
         else {
             return Err(fields.into_error().into());
         };
-        Ok((id, Self { kind, code, revision, target, purpose }))
+        Ok((id, Self { kind, code, revision, target, parts: Vec::new(), purpose }))
     }
 
     pub(super) fn says(&self) -> ProposeChangeRequest {

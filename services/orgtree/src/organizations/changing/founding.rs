@@ -35,15 +35,30 @@ pub(crate) async fn found(
     let held = allowed_at(transaction, caller, above, now).await?;
     let place = Place { parent: above, field, now };
     let parent = place.check(transaction, &new.details).await?;
-    if let Some(taken) = db::find(transaction, code).await? {
-        return Err(Error::OrganizationCodeTaken { closed: taken.open().is_err() });
+    check_code(transaction, code).await?;
+    self::place(transaction, new, &parent).await?;
+    Ok(Act::Created.done(caller, code, nearest(&held)?).with("parent", above))
+}
+
+/// Whether a code was never used.
+pub(super) async fn check_code(transaction: &mut PgConnection, code: &str) -> Result<()> {
+    match db::find(transaction, code).await? {
+        Some(taken) => Err(Error::OrganizationCodeTaken { closed: taken.open().is_err() }),
+        None => Ok(()),
     }
+}
+
+/// Puts an organization right below another one, where the tree takes it.
+pub(super) async fn place(
+    transaction: &mut PgConnection,
+    new: &NewOrganization,
+    parent: &Node,
+) -> Result<()> {
     let ancestors = parent.ancestors_below();
     db::insert(transaction, new, &ancestors).await?;
-    db::set_leaf(transaction, &[above]).await?;
+    db::set_leaf(transaction, &[&parent.code]).await?;
     // Whoever is said to be there already counts above from now on.
-    moving::move_subtree(transaction, code, &[], &ancestors).await?;
-    Ok(Act::Created.done(caller, code, nearest(&held)?).with("parent", above))
+    Ok(moving::move_subtree(transaction, new.code.as_str(), &[], &ancestors).await?)
 }
 
 /// Whether the tree takes something new that says this of itself.
@@ -68,13 +83,13 @@ impl Place<'_> {
     }
 }
 
-/// Tells of an organization as it is now; the last thing to do before the commit.
+/// Tells of organizations as they are now; the last thing to do before the commit.
 pub(crate) async fn tell(
     transaction: &mut PgConnection,
     outbox: &Outbox,
-    code: &str,
+    codes: &[&str],
 ) -> Result<()> {
-    let told = feed::db::told(transaction, &[code]).await?;
+    let told = feed::db::told(transaction, codes).await?;
     let events: Vec<_> = told.iter().map(feed::changed).collect();
     Ok(outbox.append(transaction, &events).await?)
 }

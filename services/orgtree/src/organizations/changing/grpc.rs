@@ -7,8 +7,9 @@ use zhiyuan_contracts::orgtree::v1::{
     ApproveProposalRequest, ApproveProposalResponse, CloseOrganizationRequest,
     CloseOrganizationResponse, CreateOrganizationRequest, CreateOrganizationResponse,
     ListProposalsRequest, ListProposalsResponse, MoveOrganizationRequest, MoveOrganizationResponse,
-    ProposeChangeRequest, ProposeChangeResponse, UpdateOrganizationRequest,
-    UpdateOrganizationResponse, WithdrawProposalRequest, WithdrawProposalResponse,
+    ProposeChangeRequest, ProposeChangeResponse, ProposeSplitRequest, ProposeSplitResponse,
+    UpdateOrganizationRequest, UpdateOrganizationResponse, WithdrawProposalRequest,
+    WithdrawProposalResponse,
 };
 use zhiyuan_domain::{OrganizationCode, RequestId};
 use zhiyuan_rpc::page::Page;
@@ -23,6 +24,9 @@ use crate::requests;
 /// `OrganizationAdminService`.
 #[derive(Debug)]
 pub(crate) struct OrganizationAdmin(pub(crate) Changing);
+
+/// Proposals of one page: each may say twenty parts.
+const MOST: i32 = 50;
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
 
@@ -93,6 +97,17 @@ impl OrganizationAdminService for OrganizationAdmin {
         Ok(Response::new(ProposeChangeResponse { proposal }))
     }
 
+    async fn propose_split(
+        &self,
+        request: Request<ProposeSplitRequest>,
+    ) -> Answer<ProposeSplitResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        let (id, new) = NewProposal::parse_split(request.get_ref())?;
+        let call = call(me, "ProposeSplit", id, &new.says_split());
+        let proposal = Some(self.0.propose(&call, &new).await?);
+        Ok(Response::new(ProposeSplitResponse { proposal }))
+    }
+
     async fn list_proposals(
         &self,
         request: Request<ListProposalsRequest>,
@@ -107,7 +122,8 @@ impl OrganizationAdminService for OrganizationAdmin {
         fields.finish()?;
         let (reader, within) = (me.to_string(), below.as_ref().map(OrganizationCode::as_str));
         let filter = ["proposals", &reader, within.unwrap_or_default()];
-        let page = Page::parse(request.page_size, &request.page_token, &filter)?;
+        let size = if request.page_size == 0 { MOST } else { request.page_size.min(MOST) };
+        let page = Page::parse(size, &request.page_token, &filter)?;
         let (proposals, next_page_token) = self.0.proposals(me, below.as_ref(), &page).await?;
         Ok(Response::new(ListProposalsResponse { proposals, next_page_token }))
     }

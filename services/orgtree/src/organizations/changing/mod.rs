@@ -11,6 +11,7 @@ mod founding;
 mod grpc;
 mod proposals;
 mod records;
+mod splitting;
 
 use zhiyuan_domain::{CreditCode, OrganizationCode, OrganizationName, RegionCode};
 
@@ -23,6 +24,7 @@ pub(crate) use details::{Details, kind};
 pub(crate) use form::revision;
 pub(crate) use founding::{Place, check_place, found, tell};
 pub(crate) use grpc::OrganizationAdmin;
+pub(crate) use splitting::job;
 
 /// Most organizations right below one.
 const MOST_CHILDREN: i64 = 5_000;

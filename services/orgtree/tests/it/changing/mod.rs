@@ -5,6 +5,7 @@ mod moving;
 pub(crate) mod proposals;
 mod refusals;
 mod scope;
+mod splitting;
 mod two_persons;
 
 use sqlx::PgPool;
@@ -123,7 +124,7 @@ pub(crate) async fn recorded(pool: &PgPool) -> Vec<(String, String, String)> {
 }
 
 /// The keys and revisions that the feed has told, or is about to.
-async fn told(pool: &PgPool, code: &str) -> Vec<i64> {
+pub(super) async fn told(pool: &PgPool, code: &str) -> Vec<i64> {
     sqlx::query_scalar(
         "SELECT revision FROM orgtree.outbox WHERE key = $1
          UNION ALL SELECT revision FROM orgtree.event WHERE key = $1 ORDER BY 1",

@@ -17,7 +17,7 @@ use crate::authority::{LONG, Suite, account, gives, refusal};
 use crate::dated::{come, now};
 use crate::harness::{assert_field, assert_refused};
 
-fn closes(organization: &Organization) -> CloseOrganizationRequest {
+pub(super) fn closes(organization: &Organization) -> CloseOrganizationRequest {
     CloseOrganizationRequest {
         request_id: Uuid::new_v4().to_string(),
         code: organization.code.clone(),
@@ -40,7 +40,7 @@ pub(crate) fn proposes(
     }
 }
 
-async fn close(
+pub(super) async fn close(
     admin: &mut Admin,
     request: CloseOrganizationRequest,
 ) -> Result<Organization, Status> {

@@ -1,5 +1,7 @@
 //! Who is another person, where a change takes two.
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::{ChangeKind, Role, Verdict};
@@ -8,9 +10,10 @@ use zhiyuan_orgtree::Role as TypedRole;
 use super::proposals::{approve, approves, propose, proposes, waiting, withdraw};
 use super::{admin, administrator, create, creates, details, get, update, updates};
 use crate::authority::delegating::{delegated, delegates};
-use crate::authority::{HEADER, Suite, account, gives, invited};
-use crate::harness::{assert_refused, load};
+use crate::authority::{BEGIN, HEADER, PROVINCE, Suite, account, gives, invited};
+use crate::harness::{assert_refused, empty, load};
 
+const DAY: Duration = Duration::from_secs(86_400);
 const ANOTHER: &str = "ANOTHER_PERSON_REQUIRED";
 
 /// Whether one may approve what the other proposes, which is withdrawn again if not.
@@ -95,6 +98,37 @@ async fn who_acts_for_somebody_neither_proposes_nor_approves_and_changes_what_is
     // By a grant of their own besides, they do.
     administrator(&suite, 3, "A").await;
     approve(&mut delegate, approves(&proposal)).await.unwrap();
+    suite.stop().await;
+}
+
+/// One person alone, with two accounts that he has made administrators.
+#[tokio::test]
+async fn two_whom_the_same_person_made_are_two_once_they_are_so_for_long() {
+    let database = empty().await;
+    load(&database, &format!("{HEADER}\n{PROVINCE}\n")).await.unwrap();
+    // So long ago that no midnight of the database is waited for in between.
+    let suite = Suite::start_at(database, BEGIN - DAY * 60).await;
+    suite.make(account(1), "A", TypedRole::Administrator).await;
+    let role = Role::Administrator;
+    for n in [2, 3] {
+        suite.person(account(1)).create_grant(gives(account(n), "A", role)).await.unwrap();
+    }
+    suite.person(account(3)).create_grant(gives(account(4), "A", role)).await.unwrap();
+    let another = async |one, other| {
+        let status = both(&suite, one, other).await.unwrap_err();
+        assert_refused(&status, Code::PermissionDenied, ANOTHER);
+    };
+    suite.clock.advance(DAY * 30 - Duration::from_secs(60));
+    for (one, other) in [(2, 3), (3, 2), (2, 4)] {
+        another(one, other).await;
+    }
+    suite.clock.advance(Duration::from_secs(60));
+    // Not whom one of them made, however old.
+    another(3, 4).await;
+    // Nor with one who is new.
+    suite.person(account(1)).create_grant(gives(account(5), "A", role)).await.unwrap();
+    another(2, 5).await;
+    both(&suite, 2, 4).await.unwrap();
     suite.stop().await;
 }
 

@@ -1,7 +1,5 @@
 //! The SQL of proposals.
 
-use std::collections::HashSet;
-
 use sqlx::{PgConnection, PgExecutor};
 use time::OffsetDateTime;
 use uuid::Uuid;
@@ -42,6 +40,7 @@ impl TryFrom<Row> for Proposal {
             kind: kind.ok_or(Error::Inconsistent("orgtree.proposal"))?,
             code: row.organization_code,
             target_code: row.target_code,
+            parts: Vec::new(),
             revision: row.revision,
             purpose: row.purpose,
             proposed_by: row.proposed_by,
@@ -75,7 +74,8 @@ pub(super) async fn insert(transaction: &mut PgConnection, proposal: &Proposal) 
     Ok(())
 }
 
-/// Finds a proposal, and keeps others from deciding it until the transaction ends.
+/// Finds a proposal, but for its parts, and keeps others from deciding it until the transaction
+/// ends.
 #[tracing::instrument(name = "db.proposal.lock", skip_all)]
 pub(super) async fn lock(transaction: &mut PgConnection, id: Uuid) -> Result<Option<Proposal>> {
     sqlx::query_as!(
@@ -128,33 +128,6 @@ pub(super) async fn end(
     Ok(zhiyuan_postgres::ensure_affected(&ended, 1)?)
 }
 
-/// Who stands behind some grants, by their ids. The walk ends where it has been: however many
-/// stand between two, they are found.
-#[tracing::instrument(name = "db.proposal.behind", skip_all)]
-pub(super) async fn behind(
-    transaction: &mut PgConnection,
-    grants: &[Uuid],
-) -> Result<HashSet<(Uuid, Uuid)>> {
-    let rows = sqlx::query!(
-        r#"WITH RECURSIVE behind (grant_id, account_id) AS (
-               SELECT g.grant_id, by.account_id
-               FROM orgtree.authority_grant g,
-                    LATERAL (VALUES (g.granted_by), (g.invited_by)) by (account_id)
-               WHERE g.grant_id = ANY($1) AND by.account_id IS NOT NULL
-               UNION
-               SELECT b.grant_id, by.account_id
-               FROM behind b
-               JOIN orgtree.authority_grant g ON g.account_id = b.account_id,
-                    LATERAL (VALUES (g.granted_by), (g.invited_by)) by (account_id)
-               WHERE by.account_id IS NOT NULL)
-           SELECT grant_id AS "grant_id!", account_id AS "account_id!" FROM behind"#,
-        grants,
-    )
-    .fetch_all(transaction)
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.grant_id, row.account_id)).collect())
-}
-
 /// Which proposals are listed, and for whom.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Listed<'a> {
@@ -167,8 +140,8 @@ pub(super) struct Listed<'a> {
     pub(super) limit: i64,
 }
 
-/// The proposals that wait where the reader manages organizations, in the order of their ids;
-/// one statement.
+/// The proposals that wait where the reader manages organizations, but for their parts, in the
+/// order of their ids; one statement.
 #[tracing::instrument(name = "db.proposal.list", skip_all)]
 pub(super) async fn list(
     executor: impl PgExecutor<'_>,

@@ -2,8 +2,9 @@
 
 use prost::Message as _;
 use sqlx::PgConnection;
-use time::OffsetDateTime;
+use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
+use zhiyuan_audit::Record;
 use zhiyuan_contracts::orgtree::v1::{Organization as WireOrganization, Proposal as WireProposal};
 use zhiyuan_domain::{OrganizationCode, new_id};
 use zhiyuan_postgres::again;
@@ -11,15 +12,17 @@ use zhiyuan_rpc::page::Page;
 use zhiyuan_rpc::wire::timestamp;
 
 use super::db::{self, End, Listed};
-use super::{Basis, ChangeKind, Ground, NewProposal, Proposal, WAITS};
+use super::{ChangeKind, NewProposal, Proposal, WAITS};
+use crate::authority::voices::{self, Ages, Voice, Voices};
 use crate::authority::{self, Permission};
 use crate::counts;
 use crate::error::{Error, Result};
 use crate::organizations::changing::changes::{
-    Changing, Done, Moving, Work, allowed_at, nearest, node,
+    Along, Changing, Done, Moving, Work, allowed_at, nearest, node,
 };
 use crate::organizations::changing::closing::Closing;
 use crate::organizations::changing::records::Act;
+use crate::organizations::changing::splitting::{self, Part, Splitting};
 use crate::requests::{self, Request};
 
 /// The grants of their own by which somebody may make a change: at the organization first, then
@@ -30,7 +33,7 @@ async fn held(
     code: &str,
     target: Option<&str>,
     now: OffsetDateTime,
-) -> Result<Basis> {
+) -> Result<Voice> {
     let permission = Permission::ManageOrganization;
     let mut held = vec![authority::holding_own(transaction, account, code, permission, now).await?];
     let parent = node(transaction, code).await?.parent_code;
@@ -47,23 +50,35 @@ async fn held(
             other => other,
         })?);
     }
-    let ids: Vec<Uuid> = held.iter().flatten().map(|grant| grant.id).collect();
-    Ok(Basis { held, behind: db::behind(transaction, &ids).await? })
+    Voice::find(transaction, account, held).await
 }
 
 /// A change that nothing speaks against.
 enum Prepared {
     Move(Moving),
     Close(Closing),
+    Split(Splitting),
+}
+
+/// What is to be changed.
+#[derive(Debug, Clone, Copy)]
+struct Change<'a> {
+    kind: ChangeKind,
+    code: &'a str,
+    target: Option<&'a str>,
+    parts: &'a [Part],
+    /// As it was seen.
+    revision: i64,
 }
 
 impl Prepared {
     async fn new(
         transaction: &mut PgConnection,
-        (kind, code, target): (ChangeKind, &str, Option<&str>),
-        revision: i64,
+        change: Change<'_>,
         allowed_by: Uuid,
+        now: OffsetDateTime,
     ) -> Result<Self> {
+        let Change { kind, code, target, parts, revision } = change;
         let node = node(transaction, code).await?;
         node.open()?;
         node.seen(revision)?;
@@ -80,7 +95,12 @@ impl Prepared {
                 let moving = Moving::new(transaction, places, "target_code", allowed_by).await?;
                 Ok(Self::Move(moving))
             }
-            (ChangeKind::Move, None) => Err(Error::Inconsistent("orgtree.proposal")),
+            (ChangeKind::Split, None) => {
+                Ok(Self::Split(Splitting::new(transaction, node, parts, now).await?))
+            }
+            (ChangeKind::Move, None) | (ChangeKind::Split, Some(_)) => {
+                Err(Error::Inconsistent("orgtree.proposal"))
+            }
         }
     }
 
@@ -94,6 +114,7 @@ impl Prepared {
         match self {
             Self::Move(moving) => moving.apply(transaction, caller, now).await,
             Self::Close(closing) => closing.apply(transaction, caller, allowed_by, now).await,
+            Self::Split(splitting) => splitting.apply(transaction, caller, allowed_by, now).await,
         }
     }
 }
@@ -115,20 +136,24 @@ impl Changing {
         counts::db::keep_tree(&mut transaction).await?;
         let now = self.clock.now();
         if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
-            return WireProposal::decode(before.as_slice())
-                .map_err(|_| Error::Inconsistent("orgtree.request"));
+            let before = WireProposal::decode(before.as_slice());
+            let before = before.map_err(|_| Error::Inconsistent("orgtree.request"))?;
+            return Ok(with_parts(before, &new.parts));
         }
         let (code, target) = (new.code.as_str(), new.target.as_ref().map(OrganizationCode::as_str));
         let held = held(&mut transaction, call.caller, code, target, now).await?;
         let allowed_by = nearest(held.at_first())?;
-        let change = (new.kind, code, target);
+        let change =
+            Change { kind: new.kind, code, target, parts: &new.parts, revision: new.revision };
         // What can't be done now is not proposed.
-        Prepared::new(&mut transaction, change, new.revision, allowed_by).await?;
+        Prepared::new(&mut transaction, change, allowed_by, now).await?;
         let proposal = Proposal {
             id: new_id(self.clock.as_ref()),
             kind: new.kind,
             code: code.to_owned(),
             target_code: target.map(str::to_owned),
+            // What is kept of the call has none of them: it says them itself.
+            parts: Vec::new(),
             revision: new.revision,
             purpose: new.purpose.as_str().to_owned(),
             proposed_by: call.caller,
@@ -137,6 +162,7 @@ impl Changing {
             open: true,
         };
         db::insert(&mut transaction, &proposal).await?;
+        splitting::insert(&mut transaction, proposal.id, &new.parts).await?;
         let answer = to_wire(&proposal);
         requests::db::insert(&mut transaction, call, &answer.encode_to_vec(), now).await?;
         let record = Act::Proposed.done(call.caller, code, allowed_by);
@@ -147,7 +173,7 @@ impl Changing {
             .with("target", proposal.target_code.as_deref().unwrap_or("-"));
         self.trail.append(&mut transaction, &record).await?;
         transaction.commit().await?;
-        Ok(answer)
+        Ok(with_parts(answer, &new.parts))
     }
 
     /// Approves a proposal, which is done by it.
@@ -188,6 +214,7 @@ impl Changing {
         };
         proposal.waits(now)?;
         db::end(&mut transaction, id, End::Withdrawn, caller, now).await?;
+        splitting::forget_contacts(&mut transaction, id).await?;
         requests::db::insert(&mut transaction, call, &[], now).await?;
         let record = match allowed_by {
             Some(grant) => Act::Withdrawn.done(caller, &proposal.code, grant),
@@ -213,8 +240,13 @@ impl Changing {
         }
         let roles = authority::Role::with(Permission::ManageOrganization);
         let listed = Listed { reader, roles: &roles, below, after, limit: page.fetch() };
-        let proposals = db::list(&mut *transaction, listed, now).await?;
+        let mut proposals = db::list(&mut *transaction, listed, now).await?;
+        let ids: Vec<Uuid> = proposals.iter().map(|proposal| proposal.id).collect();
+        let mut parts = splitting::of_proposals(&mut transaction, &ids).await?;
         transaction.commit().await?;
+        for proposal in &mut proposals {
+            proposal.parts = parts.remove(&proposal.id).unwrap_or_default();
+        }
         let (proposals, next) = page.cut(proposals, |proposal| proposal.id.to_string());
         Ok((proposals.iter().map(to_wire).collect(), next))
     }
@@ -238,7 +270,7 @@ pub(in crate::organizations::changing) async fn approve(
     transaction: &mut PgConnection,
     caller: Uuid,
     id: Uuid,
-    now: OffsetDateTime,
+    (now, common_giver): (OffsetDateTime, Duration),
 ) -> Result<Done> {
     let proposal = db::lock(transaction, id).await?.ok_or(Error::ProposalNotFound)?;
     let (code, target) = (proposal.code.as_str(), proposal.target_code.as_deref());
@@ -251,23 +283,28 @@ pub(in crate::organizations::changing) async fn approve(
         Error::OrganizationNotFound | Error::PermissionMissing(_) => Error::ProposalEnded,
         other => other,
     })?;
-    let given_by = proposal.proposed_at;
-    let second_of = |other| Ground { other, given_by };
-    let two = caller != first && second_of(first).holds(&mine) && second_of(caller).holds(&theirs);
-    if !two {
-        return Err(Error::AnotherPersonRequired);
+    let ages = Ages::new(proposal.proposed_at, now, common_giver);
+    match voices::together(&mine, &theirs, Some(ages)) {
+        Voices::Independent => {}
+        Voices::None | Voices::NoneOfOther | Voices::Dependent => {
+            return Err(Error::AnotherPersonRequired);
+        }
     }
     let allowed_by = nearest(mine.at_first())?;
-    let change = (proposal.kind, code, target);
-    let prepared = Prepared::new(transaction, change, proposal.revision, allowed_by).await?;
-    let mut done = prepared.apply(transaction, caller, allowed_by, now).await?;
+    let parts = splitting::of_proposals(transaction, &[id]).await?.remove(&id).unwrap_or_default();
+    let revision = proposal.revision;
+    let change = Change { kind: proposal.kind, code, target, parts: &parts, revision };
+    let prepared = Prepared::new(transaction, change, allowed_by, now).await?;
+    let Done { code, record, along, ends } =
+        prepared.apply(transaction, caller, allowed_by, now).await?;
     db::end(transaction, id, End::Approved, caller, now).await?;
-    done.record = done
-        .record
-        .because(proposal.purpose.as_str())
-        .with("proposal", id)
-        .with("proposed_by", first);
-    Ok(done)
+    splitting::forget_contacts(transaction, id).await?;
+    let record = record.because(proposal.purpose.as_str());
+    let of_both =
+        |record: Record| record.with("proposal", id).with("proposed_by", proposal.proposed_by);
+    let along = along.into_iter();
+    let along = along.map(|Along { code, record }| Along { code, record: of_both(record) });
+    Ok(Done { code, record: of_both(record), along: along.collect(), ends })
 }
 
 fn to_wire(proposal: &Proposal) -> WireProposal {
@@ -280,5 +317,11 @@ fn to_wire(proposal: &Proposal) -> WireProposal {
         proposed_by: proposal.proposed_by.to_string(),
         create_time: Some(timestamp(proposal.proposed_at)),
         expire_time: Some(timestamp(proposal.expires_at)),
+        parts: proposal.parts.iter().map(splitting::to_wire).collect(),
     }
+}
+
+/// With what a call says of parts.
+fn with_parts(proposal: WireProposal, parts: &[Part]) -> WireProposal {
+    WireProposal { parts: parts.iter().map(splitting::to_wire).collect(), ..proposal }
 }
