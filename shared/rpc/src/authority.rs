@@ -24,7 +24,6 @@ use zhiyuan_domain::OrganizationCode;
 use crate::client::SuiteChannel;
 use crate::error::Error;
 use crate::remote::Remote;
-use crate::wire::from_timestamp;
 
 /// No answer is relied on for longer, whatever it says.
 const LONGEST: Duration = Duration::from_secs(3);
@@ -54,8 +53,6 @@ pub struct Lease {
     pub organization_code: String,
     /// The role of the grant.
     pub role: Role,
-    /// Since when there is the grant, if orgtree told.
-    pub granted_at: Option<OffsetDateTime>,
     /// The account that gave it; `None` if the operator of the suite did.
     pub granted_by: Option<Uuid>,
     until: Instant,
@@ -108,7 +105,6 @@ impl Decision {
                     grant_id: Uuid::try_parse(&grant.id).map_err(|_form| broken())?,
                     organization_code: grant.organization_code.clone(),
                     role: grant.role(),
-                    granted_at: grant.create_time.as_ref().and_then(from_timestamp),
                     granted_by,
                     until: asked + Duration::from_millis(lasts).min(LONGEST),
                 }))
@@ -286,24 +282,23 @@ mod tests {
     }
 
     #[test]
-    fn tells_since_when_and_by_whom_it_was_given() {
-        let (giver, at) = (Uuid::from_u128(8), datetime!(2026-11-23 4:00 UTC));
+    fn tells_by_whom_it_was_given() {
+        let giver = Uuid::from_u128(8);
         let of = |granted_by: &str| {
             let grant = Some(Grant {
                 id: Uuid::from_u128(7).to_string(),
-                create_time: Some(crate::wire::timestamp(at)),
                 granted_by: granted_by.to_owned(),
                 ..Grant::default()
             });
             let verdict = Verdict::Allowed.into();
             let answer = CheckResponse { verdict, grant, lease_ms: 1 };
             match Decision::of(&answer, Instant::now()) {
-                Ok(Decision::Allowed(lease)) => Some((lease.granted_at, lease.granted_by)),
+                Ok(Decision::Allowed(lease)) => Some(lease.granted_by),
                 _ => None,
             }
         };
-        assert_eq!(of(&giver.to_string()), Some((Some(at), Some(giver))));
-        assert_eq!(of(""), Some((Some(at), None)));
+        assert_eq!(of(&giver.to_string()), Some(Some(giver)));
+        assert_eq!(of(""), Some(None));
         assert_eq!(of("somebody"), None);
     }
 
