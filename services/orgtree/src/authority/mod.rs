@@ -12,6 +12,7 @@ mod holding;
 mod operator;
 pub(crate) mod records;
 pub(crate) mod refusals;
+pub(crate) mod scopes;
 
 use std::time::Duration;
 
