@@ -35,6 +35,7 @@ mod mine;
 mod outside;
 mod processes;
 mod province;
+mod public_readers;
 mod register_down;
 mod reviews;
 mod roles;

@@ -45,6 +45,7 @@ use crate::applications::Applications;
 use crate::authority::Authority;
 use crate::authority::ending::Endings;
 use crate::authority::refusals::Refusals;
+use crate::authority::scopes::OwnTree;
 use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
@@ -146,7 +147,8 @@ pub async fn run(
         planned_each_time(zhiyuan_postgres::connect(&config.database, "zhiyuan-orgtree").await?)
             .await;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
-    let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
+    let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone())
+        .scoped_by(OwnTree(pool.clone()));
     let trail = Trail::new(NAME, deps.clock.clone());
     // Rung when there is something to fold.
     let fold = Arc::new(Notify::new());

@@ -128,7 +128,9 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let pool = zhiyuan_postgres::connect(&config.database, "zhiyuan-registration").await?;
     zhiyuan_postgres::ensure_up_to_date(&pool, &MIGRATOR).await?;
-    let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone());
+    let authority = Authority::new(deps.orgtree.clone());
+    let publisher = Publisher::new(NAME, pool.clone(), deps.clock.clone(), config.feed.clone())
+        .scoped_by(authority.clone());
     let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
     let due = Arc::new(Notify::new());
     let reader = reader_of(&publisher, &deps, Arc::clone(&due));
@@ -151,7 +153,6 @@ pub async fn run(
         outbox: publisher.outbox(),
         trail: Trail::new(NAME, deps.clock.clone()),
     };
-    let authority = Authority::new(deps.orgtree.clone());
     let reviews = Reviews {
         pool: pool.clone(),
         clock: deps.clock.clone(),

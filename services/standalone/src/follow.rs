@@ -14,7 +14,7 @@ use zhiyuan_contracts::feed::v1::{
 };
 use zhiyuan_contracts::orgtree::v1::OrganizationChanged;
 use zhiyuan_contracts::reason::Reason as _;
-use zhiyuan_contracts::registration::v1::VolunteerChanged;
+use zhiyuan_contracts::registration::v1::{RosterMemberChanged, VolunteerChanged};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Reason;
 use zhiyuan_domain::{Clock as _, SystemClock};
 use zhiyuan_feed::{Error, PARTITIONS, Source, name_of};
@@ -54,11 +54,13 @@ impl Service {
         }
     }
 
-    /// The message of which there are snapshots.
-    fn kind(self) -> String {
+    /// The messages of which there are snapshots.
+    fn kinds(self) -> Vec<String> {
         match self {
-            Self::Registration => name_of::<VolunteerChanged>(),
-            Self::Orgtree => name_of::<OrganizationChanged>(),
+            Self::Registration => {
+                vec![name_of::<VolunteerChanged>(), name_of::<RosterMemberChanged>()]
+            }
+            Self::Orgtree => vec![name_of::<OrganizationChanged>()],
         }
     }
 }
@@ -86,7 +88,15 @@ pub(crate) async fn run(arguments: &Arguments, data_dir: &Path, port: u16) -> an
             }
             // The first events are not kept for ever: the present state instead.
             Err(Error::Source(remote)) if remote.reason == FeedReason::FeedTrimmed.wire() => {
-                cursors = present_state(&source, &arguments.service.kind()).await?;
+                cursors = present_state(&source, arguments.service).await?;
+            }
+            // What the account may see is not what it was, or was not known yet: whatever was
+            // shown until now counts no more.
+            Err(Error::Source(remote)) if remote.reason == FeedReason::FeedScopeChanged.wire() => {
+                if cursors.iter().any(|cursor| !cursor.scope_version.is_empty()) {
+                    show(&json!({ "forgetAll": remote.reason }));
+                }
+                cursors = present_state(&source, arguments.service).await?;
             }
             Err(error) => return Err(error).context("the service can't be followed"),
         }
@@ -94,27 +104,35 @@ pub(crate) async fn run(arguments: &Arguments, data_dir: &Path, port: u16) -> an
 }
 
 /// Shows the present state of everything, and tells from where to follow it.
-async fn present_state(source: &Source, kind: &str) -> anyhow::Result<Vec<Cursor>> {
+async fn present_state(source: &Source, service: Service) -> anyhow::Result<Vec<Cursor>> {
     let pool = zhiyuan_contracts::descriptor_pool();
     let mut cursors = Vec::new();
     for partition in 0..i32::from(PARTITIONS) {
-        let (mut head, mut page_token) = (None, String::new());
-        loop {
-            let request =
-                SnapshotRequest { partition, r#type: kind.to_owned(), page_size: 500, page_token };
-            let page = source.snapshot(request).await.context("the state can't be read")?;
-            head = head.or(page.head);
-            for record in page.records {
-                show(&state(&pool, record)?);
-            }
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                break;
+        let (mut head, mut scope_version) = (None, String::new());
+        for kind in service.kinds() {
+            let mut page_token = String::new();
+            loop {
+                let request = SnapshotRequest {
+                    partition,
+                    r#type: kind.clone(),
+                    page_size: 500,
+                    page_token,
+                    scope_version,
+                };
+                let page = source.snapshot(request).await.context("the state can't be read")?;
+                head = head.or(page.head);
+                for record in page.records {
+                    show(&state(&pool, record)?);
+                }
+                (page_token, scope_version) = (page.next_page_token, page.scope_version);
+                if page_token.is_empty() {
+                    break;
+                }
             }
         }
         let head = head.context("a snapshot without head")?;
         let Head { position, event_id, .. } = head;
-        cursors.push(Cursor { partition, position, event_id });
+        cursors.push(Cursor { partition, position, event_id, scope_version });
     }
     Ok(cursors)
 }
@@ -131,6 +149,10 @@ async fn until_it_ends(source: &Source, cursors: &mut [Cursor], once: bool) -> R
             {
                 cursor.position = event.position;
                 cursor.event_id.clone_from(&event.event_id);
+            }
+            // Something that is none of the account's.
+            if event.payload.is_none() {
+                continue;
             }
             show(&line(&pool, event).map_err(|error| Error::Apply(error.into()))?);
         }

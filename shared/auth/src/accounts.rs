@@ -29,6 +29,8 @@ pub struct ServiceAccount {
     pub keys: Vec<AccountKey>,
     /// How often it may call.
     pub quota: Quota,
+    /// The codes of the organizations that it sees in feeds; `None`: all there are.
+    pub within: Option<Arc<BTreeSet<String>>>,
 }
 
 /// A public key of a service account.
@@ -77,13 +79,14 @@ impl Accounts {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut before = std::mem::take(&mut known.keys);
         let mut counters = BTreeMap::new();
-        for ServiceAccount { name, scopes, keys, quota } in accounts {
+        for ServiceAccount { name, scopes, keys, quota, within } in accounts {
             for key in keys {
                 let id = key.key.key_id();
                 let caller = Caller {
                     name: Arc::clone(&name),
                     scopes: Arc::clone(&scopes),
                     account_key: Some(id.as_str().into()),
+                    within: within.clone(),
                 };
                 // What is open goes on only as what it was begun as.
                 let over = match before.remove(&id) {
@@ -130,6 +133,17 @@ impl Accounts {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let held = known.keys.get(key_id).filter(|held| held.caller == *caller);
         Some(held.map_or_else(cancelled, |held| held.over.clone()))
+    }
+
+    /// Whether the caller may go on but for what it sees: its key, its name and its scopes are
+    /// what they were, and its organizations are not.
+    pub fn is_elsewhere(&self, caller: &Caller) -> bool {
+        let Some(key_id) = caller.account_key.as_deref() else { return false };
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.keys.get(key_id).is_some_and(|held| {
+            let same = Caller { within: caller.within.clone(), ..held.caller.clone() };
+            same == *caller && held.caller.within != caller.within
+        })
     }
 
     /// Counts a call of a service account at a time, in seconds since 1970; one by
@@ -188,7 +202,13 @@ mod tests {
                 .map(|key| AccountKey { key: key.verifying_key(), use_at: 100, expire_at: 200 })
                 .collect(),
             quota: Quota { per_minute: 2, per_day: 3 },
+            within: None,
         }
+    }
+
+    fn within(codes: &[&str], account: ServiceAccount) -> ServiceAccount {
+        let codes = codes.iter().map(|code| (*code).to_owned()).collect();
+        ServiceAccount { within: Some(Arc::new(codes)), ..account }
     }
 
     #[test]
@@ -223,6 +243,31 @@ mod tests {
             assert_eq!(open.is_cancelled(), over, "{then:?}");
             // Who opens something only now hears the same.
             assert_eq!(accounts.over(&caller).unwrap().is_cancelled(), over, "{then:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_open_is_over_with_its_organizations_and_then_it_is_told_apart() {
+        let (key, other) = (SigningKey::generate(), SigningKey::generate());
+        let everywhere = || account("platform", &[&key], "feed");
+        let here = || within(&["AH-340100"], everywhere());
+        let there = || within(&["AH-340100", "AH-340200"], everywhere());
+        for (before, after, over, elsewhere) in [
+            (here(), here(), false, false),
+            (here(), there(), true, true),
+            (here(), everywhere(), true, true),
+            (everywhere(), here(), true, true),
+            (everywhere(), within(&[], everywhere()), true, true),
+            (here(), within(&["AH-340200"], account("platform", &[&key], "other")), true, false),
+            (here(), within(&["AH-340100"], account("platform", &[&other], "feed")), true, false),
+        ] {
+            let accounts = Accounts::default();
+            accounts.hear(vec![before]);
+            let (_, caller) = accounts.find(&key.key_id(), 150).unwrap();
+            let open = accounts.over(&caller).unwrap();
+            accounts.hear(vec![after.clone()]);
+            assert_eq!(open.is_cancelled(), over, "{after:?}");
+            assert_eq!(accounts.is_elsewhere(&caller), elsewhere, "{after:?}");
         }
     }
 

@@ -18,6 +18,9 @@ pub struct Caller {
     /// The id of the key by which it was known, if it is a service account that identity
     /// keeps; none, if the configuration names it.
     pub account_key: Option<Arc<str>>,
+    /// The codes of the organizations that it sees in feeds, with everything below them;
+    /// `None`: all there are.
+    pub within: Option<Arc<BTreeSet<String>>>,
 }
 
 impl Caller {
@@ -101,7 +104,7 @@ impl TrustedCallers {
             return Err(InvalidCallers::NoKey { caller: name.to_owned() });
         }
         let scopes = Arc::new(config.scopes.iter().cloned().collect());
-        let caller = Caller { name: name.into(), scopes, account_key: None };
+        let caller = Caller { name: name.into(), scopes, account_key: None, within: None };
         for text in &config.public_keys {
             let key = VerifyingKey::from_base64(text)
                 .map_err(|source| InvalidCallers::Key { caller: name.to_owned(), source })?;

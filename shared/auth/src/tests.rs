@@ -399,6 +399,7 @@ fn a_service_account_that_identity_tells_of_is_admitted_but_takes_no_name_or_key
     let by_configuration = callers(&list).unwrap();
     let verifier = AssertionVerifier::new("identity", by_configuration, accounts.clone(), clock());
     let account = |name: &str, byte: u8| ServiceAccount {
+        within: None,
         name: name.into(),
         scopes: Arc::new(BTreeSet::from(["identity.enrol".to_owned()])),
         keys: vec![AccountKey {

@@ -32,6 +32,12 @@ pub enum Error {
         /// The partition.
         partition: i16,
     },
+    /// What the reader may see has changed; to this version, if that was told.
+    #[error("the scope has changed")]
+    ScopeChanged {
+        /// The version by which is told now.
+        version: Option<String>,
+    },
     /// Another process has the slot, or has moved a cursor.
     #[error("another reader was faster")]
     Outrun,
@@ -69,6 +75,25 @@ pub(crate) fn type_unknown() -> zhiyuan_rpc::Error {
         Code::InvalidInput,
         ErrorReason::FeedTypeUnknown,
         "没有这种消息的快照，请核对消息全名",
+    )
+}
+
+/// `FEED_SCOPE_CHANGED`; to this version, by which is told now.
+pub(crate) fn scope_changed(version: &str) -> zhiyuan_rpc::Error {
+    zhiyuan_rpc::Error::new(
+        Code::Precondition,
+        ErrorReason::FeedScopeChanged,
+        "可见的组织范围已变更，请从快照重新同步",
+    )
+    .with_metadata("scope_version", version)
+}
+
+/// `FEED_NOT_SCOPED`.
+pub(crate) fn not_scoped() -> zhiyuan_rpc::Error {
+    zhiyuan_rpc::Error::new(
+        Code::Forbidden,
+        ErrorReason::FeedNotScoped,
+        "此服务账号限定了组织范围，而这一数据流不能按组织提供",
     )
 }
 

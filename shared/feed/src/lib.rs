@@ -7,6 +7,7 @@ mod heads;
 mod outbox;
 mod publisher;
 pub mod reader;
+mod scope;
 mod sequencer;
 mod server;
 mod source;
@@ -23,6 +24,7 @@ pub use error::Error;
 pub use outbox::{NewEvent, Outbox};
 pub use publisher::Publisher;
 pub use reader::{Event, Page, Projection, Reader, Record};
+pub use scope::{Follower, InScope, Scopes};
 pub use server::{PullStream, Snapshot, SnapshotRow};
 pub use source::Source;
 

@@ -15,6 +15,8 @@ pub struct NewEvent {
     pub(crate) revision: i64,
     pub(crate) kind: String,
     pub(crate) payload: Vec<u8>,
+    /// Where the key was before and is after it; empty for at none. `None`: not known.
+    pub(crate) places: Option<(String, String)>,
 }
 
 impl NewEvent {
@@ -31,7 +33,17 @@ impl NewEvent {
             revision,
             kind: M::full_name(),
             payload: state.encode_to_vec(),
+            places: None,
         }
+    }
+
+    /// The organization at which the key was before the change, as it was told last, and at
+    /// which it is after it; `None` for at none. Readers who are restricted see by these what
+    /// is theirs, and read everything again where they are not said.
+    #[must_use]
+    pub fn moved(self, before: Option<&str>, after: Option<&str>) -> Self {
+        let or_empty = |code: Option<&str>| code.unwrap_or_default().to_owned();
+        Self { places: Some((or_empty(before), or_empty(after))), ..self }
     }
 }
 

@@ -9,6 +9,7 @@ use zhiyuan_lifecycle::Tasks;
 use crate::config::FeedConfig;
 use crate::heads::{self, Heads};
 use crate::outbox::Outbox;
+use crate::scope::Scopes;
 use crate::sequencer::Sequencer;
 use crate::{trim, wake};
 
@@ -20,6 +21,8 @@ pub struct Publisher {
     pub(crate) clock: SharedClock,
     pub(crate) config: FeedConfig,
     pub(crate) heads: watch::Receiver<Heads>,
+    /// Who knows what is in a scope; `None`: nobody who is restricted follows.
+    pub(crate) scopes: Option<Arc<dyn Scopes>>,
     bells: Bells,
     /// Told of by the task that reads the heads.
     sender: Arc<std::sync::Mutex<Option<watch::Sender<Heads>>>>,
@@ -46,7 +49,15 @@ impl Publisher {
     pub fn new(schema: &'static str, pool: PgPool, clock: SharedClock, config: FeedConfig) -> Self {
         let (sender, heads) = watch::channel(Heads::none());
         let sender = Arc::new(std::sync::Mutex::new(Some(sender)));
-        Self { pool, schema, clock, config, heads, bells: Bells::default(), sender }
+        let bells = Bells::default();
+        Self { pool, schema, clock, config, heads, scopes: None, bells, sender }
+    }
+
+    /// The same feed, also for who is restricted to organizations: what is in a scope, these
+    /// know.
+    #[must_use]
+    pub fn scoped_by(self, scopes: impl Scopes) -> Self {
+        Self { scopes: Some(Arc::new(scopes)), ..self }
     }
 
     /// The pool that the feed is read with.

@@ -17,11 +17,19 @@ pub(crate) async fn append(
     let revisions: Vec<i64> = events.iter().map(|event| event.revision).collect();
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     let payloads: Vec<&[u8]> = events.iter().map(|event| event.payload.as_slice()).collect();
+    let places = events.iter().map(|event| event.places.as_ref());
+    let before: Vec<Option<&str>> =
+        places.clone().map(|places| places.map(|(before, _)| before.as_str())).collect();
+    let after: Vec<Option<&str>> =
+        places.map(|places| places.map(|(_, after)| after.as_str())).collect();
     sqlx::query(sql(
-        "INSERT INTO {s}.outbox (partition, key, revision, type, payload)
-         SELECT partition, key, revision, type, payload
-         FROM unnest($1::smallint[], $2::text[], $3::bigint[], $4::text[], $5::bytea[])
-              WITH ORDINALITY AS new (partition, key, revision, type, payload, n)
+        "INSERT INTO {s}.outbox
+             (partition, key, revision, type, payload, place_before, place_after)
+         SELECT partition, key, revision, type, payload, place_before, place_after
+         FROM unnest($1::smallint[], $2::text[], $3::bigint[], $4::text[], $5::bytea[],
+                     $6::text[], $7::text[])
+              WITH ORDINALITY
+              AS new (partition, key, revision, type, payload, place_before, place_after, n)
          ORDER BY n",
         schema,
     ))
@@ -30,6 +38,8 @@ pub(crate) async fn append(
     .bind(revisions)
     .bind(kinds)
     .bind(payloads)
+    .bind(before)
+    .bind(after)
     .execute(transaction)
     .await
     .map(drop)
@@ -84,18 +94,21 @@ pub(crate) async fn sequence(
         "WITH taken AS (
              DELETE FROM {s}.outbox
              WHERE seq IN (SELECT seq FROM {s}.outbox ORDER BY seq LIMIT $2)
-             RETURNING seq, partition, event_id, key, revision, type, payload
+             RETURNING seq, partition, event_id, key, revision, type, payload, place_before,
+                       place_after
          ), placed AS (
              SELECT t.partition, t.event_id, t.key, t.revision, t.type, t.payload,
+                    t.place_before, t.place_after,
                     coalesce(h.position, 0) + row_number() OVER w AS position,
                     coalesce(lag(t.event_id) OVER w, h.event_id) AS previous_event_id
              FROM taken t LEFT JOIN {s}.feed_head h USING (partition)
              WINDOW w AS (PARTITION BY t.partition ORDER BY t.seq)
          ), inserted AS (
              INSERT INTO {s}.event (partition, position, event_id, previous_event_id,
-                                    sequenced_at, key, revision, type, payload)
+                                    sequenced_at, key, revision, type, payload,
+                                    place_before, place_after)
              SELECT partition, position, event_id, previous_event_id, $1, key, revision, type,
-                    payload
+                    payload, place_before, place_after
              FROM placed
          ), heads AS (
              INSERT INTO {s}.feed_head (partition, position, event_id, previous_event_id)
@@ -232,20 +245,25 @@ pub(crate) struct EventRow {
     #[sqlx(rename = "type")]
     pub(crate) kind: String,
     pub(crate) payload: Vec<u8>,
+    /// Absent where it is not known, and where it was not asked for.
+    pub(crate) place_before: Option<String>,
+    pub(crate) place_after: Option<String>,
 }
 
-/// The next events of partitions, each from `after` to `upto`.
+/// The next events of partitions, each from `after` to `upto`; with their places, if they are
+/// asked for.
 pub(crate) async fn events(
     executor: impl PgExecutor<'_>,
     schema: &'static str,
     partitions: &[i16],
     after: &[i64],
     upto: &[i64],
-    limit: i64,
+    (limit, with_places): (i64, bool),
 ) -> Result<Vec<EventRow>, sqlx::Error> {
     sqlx::query_as(sql(
         "SELECT e.partition, e.position, e.event_id, e.previous_event_id, e.sequenced_at, e.key,
-                e.revision, e.type, e.payload
+                e.revision, e.type, e.payload, CASE WHEN $5 THEN e.place_before END AS place_before,
+                CASE WHEN $5 THEN e.place_after END AS place_after
          FROM unnest($1::smallint[], $2::bigint[], $3::bigint[]) AS c (partition, after, upto)
          CROSS JOIN LATERAL (
              SELECT * FROM {s}.event
@@ -260,6 +278,7 @@ pub(crate) async fn events(
     .bind(after)
     .bind(upto)
     .bind(limit)
+    .bind(with_places)
     .fetch_all(executor)
     .await
 }

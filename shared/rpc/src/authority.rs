@@ -9,7 +9,7 @@
 //! `RevokeGrant` answers when every lease is over and every commit under one is done or can't
 //! be any more: 3 s and 2 s.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::authority_service_client::AuthorityServiceClient;
 use zhiyuan_contracts::orgtree::v1::{
-    CheckRequest, CheckResponse, FilterWithinRequest, Permission, Role, Verdict,
+    CheckRequest, CheckResponse, FilterScopeRequest, FilterWithinRequest, Permission, Role, Verdict,
 };
 use zhiyuan_domain::OrganizationCode;
 
@@ -213,6 +213,28 @@ impl Authority {
         let answer = self.client.clone().filter_within(request).await.map_err(Remote::from);
         let answer = answer.map_err(Remote::into_error)?.into_inner();
         Ok(answer.organization_codes.into_iter().collect())
+    }
+
+    /// Which organizations are at one of `within` or below it, and of which version of that
+    /// scope this is said. Nothing of it is kept here. 1000 codes at most.
+    ///
+    /// # Errors
+    /// When orgtree doesn't answer, or refuses to: `UNAVAILABLE` or `INTERNAL`.
+    pub async fn scope(
+        &self,
+        within: &BTreeSet<String>,
+        codes: BTreeSet<String>,
+    ) -> Result<(HashSet<String>, String), Error> {
+        let request = FilterScopeRequest {
+            scope_codes: within.iter().cloned().collect(),
+            organization_codes: codes.into_iter().collect(),
+        };
+        let answer = self.client.clone().filter_scope(request).await.map_err(Remote::from);
+        let answer = answer.map_err(Remote::into_error)?.into_inner();
+        if answer.scope_version.is_empty() {
+            return Err(Error::internal("orgtree answered what its contract does not allow"));
+        }
+        Ok((answer.organization_codes.into_iter().collect(), answer.scope_version))
     }
 
     fn kept(&self, question: &Question, now: Instant) -> Option<Lease> {

@@ -23,6 +23,7 @@ use zhiyuan_auth::{
     AssertionError, AssertionVerifier, Sessions, SignedIn, TokenVerifier, TrustedCallers,
 };
 use zhiyuan_contracts::access::v1::LimitClass;
+use zhiyuan_contracts::feed::v1::ErrorReason as Feed;
 use zhiyuan_contracts::policy::{Caller, MethodPolicy, Policies};
 use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_domain::SharedClock;
@@ -236,6 +237,12 @@ fn spent(spent: Spent) -> Error {
         .with_retry_after(spent.wait)
 }
 
+/// The operator has changed which organizations a service account sees.
+fn scope_changed() -> Error {
+    let message = "可见的组织范围已变更，请从快照重新同步";
+    Error::new(Code::Precondition, Feed::FeedScopeChanged, message)
+}
+
 /// It is not known just now which sessions ended, or which service accounts there are.
 fn stale() -> Error {
     Error::new(Code::Unavailable, Common::RevocationsStale, "暂时无法确认登录状态，请稍后重试")
@@ -314,7 +321,10 @@ where
     let caller = request.extensions().get::<CallerIdentity>();
     let sessions = rules.verifiers.sessions();
     let over = caller.and_then(|CallerIdentity(caller)| sessions.accounts().over(caller));
-    let over = over.map(|over| Box::pin(counts_no_more(over, sessions.clone(), known_for(policy))));
+    let over = over.zip(caller).map(|(over, CallerIdentity(caller))| {
+        let known = (sessions.clone(), known_for(policy));
+        Box::pin(counts_no_more(over, caller.clone(), known))
+    });
     let caller = caller.map(|CallerIdentity(caller)| Arc::clone(&caller.name));
     let enter = || match &caller {
         Some(caller) => rules.limits.enter_as(policy.limit_class, caller),
@@ -367,7 +377,11 @@ fn known_for(policy: &MethodPolicy) -> Duration {
 
 /// Waits until the service account that has a stream open is none any more, or until it is
 /// not known any longer whether it is; tells which.
-async fn counts_no_more(over: CancellationToken, sessions: Sessions, known_for: Duration) -> Error {
+async fn counts_no_more(
+    over: CancellationToken,
+    caller: zhiyuan_auth::Caller,
+    (sessions, known_for): (Sessions, Duration),
+) -> Error {
     let unknown = async {
         while let Some(until) = sessions.younger_until(known_for)
             && until > std::time::Instant::now()
@@ -376,7 +390,9 @@ async fn counts_no_more(over: CancellationToken, sessions: Sessions, known_for: 
         }
     };
     tokio::select! {
-        () = over.cancelled() => unauthenticated(),
+        () = over.cancelled() => {
+            if sessions.accounts().is_elsewhere(&caller) { scope_changed() } else { unauthenticated() }
+        }
         () = unknown => stale(),
     }
 }

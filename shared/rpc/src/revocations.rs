@@ -77,7 +77,11 @@ impl RevocationSource for FromIdentity {
         }
         let keys = answer.signing_keys.iter().map(|bytes| key(bytes));
         let changed = answer.service_accounts_version != self.accounts_version;
-        let accounts = changed.then(|| answer.service_accounts.iter().map(account).collect());
+        let accounts = changed.then(|| {
+            let everywhere = answer.service_accounts.iter().map(account);
+            let restricted = answer.restricted_service_accounts.iter().map(restricted);
+            everywhere.chain(restricted).collect()
+        });
         let ended = answer.ended_sessions.iter().map(|bytes| Ok(Uuid::from_slice(bytes)?));
         let word = Word {
             keys: keys.collect::<Result<_, SourceError>>()?,
@@ -133,7 +137,14 @@ fn account(told: &WireAccount) -> Result<ServiceAccount, SourceError> {
         scopes: Arc::new(told.scopes.iter().cloned().collect::<BTreeSet<_>>()),
         keys: keys.collect::<Result<_, SourceError>>()?,
         quota: Quota { per_minute: told.calls_per_minute, per_day: told.calls_per_day },
+        within: None,
     })
+}
+
+/// The same, of one that sees some organizations alone.
+fn restricted(told: &WireAccount) -> Result<ServiceAccount, SourceError> {
+    let within = Some(Arc::new(told.within.iter().cloned().collect()));
+    Ok(ServiceAccount { within, ..account(told)? })
 }
 
 fn count(told: ServiceAccountCount) -> (Arc<str>, Count) {

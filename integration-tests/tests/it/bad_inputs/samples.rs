@@ -153,7 +153,8 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
             "code",
         )
         | ("OrganizationPart", "child_codes") => "AH-NOWHERE".to_owned(),
-        ("GetOrganizationRequest", "code") | (_, "organization_code" | "organization_codes") => {
+        ("GetOrganizationRequest", "code")
+        | (_, "organization_code" | "organization_codes" | "scope_codes") => {
             ORGANIZATION.to_owned()
         }
         // A device that nobody knows, and a solution that nobody asked for.
@@ -177,7 +178,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
             VolunteerNumber::new(region, n).unwrap().to_string()
         }
         // The first page; a cursor before the first event; what each service has differs.
-        (_, "page_token" | "event_id" | "type") => String::new(),
+        (_, "page_token" | "event_id" | "type" | "scope_version") => String::new(),
         _ => panic!("the contracts have a new field: say what is right for {message}.{name}"),
     }
 }

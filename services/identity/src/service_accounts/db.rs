@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 #[tracing::instrument(name = "db.service_account.active", skip_all)]
 pub(crate) async fn active(conn: &mut PgConnection, now: OffsetDateTime) -> Result<Vec<Account>> {
     let rows = sqlx::query!(
-        r#"SELECT a.name, a.scopes, a.calls_per_minute, a.calls_per_day,
+        r#"SELECT a.name, a.scopes, a.calls_per_minute, a.calls_per_day, a.within,
                   k.public_key AS "public_key?", k.use_at AS "use_at?", k.expire_at AS "expire_at?"
            FROM identity.service_account a
            LEFT JOIN identity.service_account_key k ON k.account = a.name AND k.expire_at > $1
@@ -28,6 +28,7 @@ pub(crate) async fn active(conn: &mut PgConnection, now: OffsetDateTime) -> Resu
                 scopes: row.scopes,
                 calls_per_minute: number(row.calls_per_minute.into())?,
                 calls_per_day: number(row.calls_per_day.into())?,
+                within: row.within,
                 keys: Vec::new(),
             });
         }
@@ -125,6 +126,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) title: &'a str,
     pub(crate) kind: Kind,
     pub(crate) scopes: &'a [String],
+    pub(crate) within: &'a [String],
     pub(crate) calls_per_minute: i32,
     pub(crate) calls_per_day: i32,
     pub(crate) look_ups_per_day: i32,
@@ -141,8 +143,8 @@ pub(crate) async fn insert(
     let done = sqlx::query!(
         "INSERT INTO identity.service_account
              (name, title, kind, scopes, calls_per_minute, calls_per_day, look_ups_per_day,
-              created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (name) DO NOTHING",
+              created_at, within)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (name) DO NOTHING",
         name,
         terms.title,
         terms.kind.as_column(),
@@ -151,6 +153,7 @@ pub(crate) async fn insert(
         terms.calls_per_day,
         terms.look_ups_per_day,
         now,
+        terms.within,
     )
     .execute(tx)
     .await?;
@@ -162,6 +165,7 @@ pub(crate) async fn insert(
 pub(crate) struct Changes<'a> {
     pub(crate) title: Option<&'a str>,
     pub(crate) scopes: Option<&'a [String]>,
+    pub(crate) within: Option<&'a [String]>,
     pub(crate) calls_per_minute: Option<i32>,
     pub(crate) calls_per_day: Option<i32>,
     pub(crate) look_ups_per_day: Option<i32>,
@@ -175,7 +179,8 @@ pub(crate) async fn update(tx: &mut PgConnection, name: &str, changes: &Changes<
          SET title = coalesce($2, title), scopes = coalesce($3, scopes),
              calls_per_minute = coalesce($4, calls_per_minute),
              calls_per_day = coalesce($5, calls_per_day),
-             look_ups_per_day = coalesce($6, look_ups_per_day)
+             look_ups_per_day = coalesce($6, look_ups_per_day),
+             within = coalesce($7, within)
          WHERE name = $1",
         name,
         changes.title,
@@ -183,6 +188,7 @@ pub(crate) async fn update(tx: &mut PgConnection, name: &str, changes: &Changes<
         changes.calls_per_minute,
         changes.calls_per_day,
         changes.look_ups_per_day,
+        changes.within,
     )
     .execute(tx)
     .await?;
@@ -276,6 +282,7 @@ pub(crate) struct Shown {
     pub(crate) title: String,
     pub(crate) kind: String,
     pub(crate) scopes: Vec<String>,
+    pub(crate) within: Vec<String>,
     pub(crate) calls_per_minute: i32,
     pub(crate) calls_per_day: i32,
     pub(crate) look_ups_per_day: i32,
@@ -287,8 +294,8 @@ pub(crate) struct Shown {
 pub(crate) async fn list(conn: &mut PgConnection) -> Result<Vec<Shown>> {
     Ok(sqlx::query_as!(
         Shown,
-        "SELECT name, title, kind, scopes, calls_per_minute, calls_per_day, look_ups_per_day,
-                disabled_at
+        "SELECT name, title, kind, scopes, within, calls_per_minute, calls_per_day,
+                look_ups_per_day, disabled_at
          FROM identity.service_account ORDER BY name",
     )
     .fetch_all(conn)

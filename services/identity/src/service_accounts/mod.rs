@@ -94,6 +94,8 @@ pub(crate) struct Account {
     pub(crate) scopes: Vec<String>,
     pub(crate) calls_per_minute: u32,
     pub(crate) calls_per_day: u32,
+    /// Codes of the organizations that it sees in feeds; empty: all.
+    pub(crate) within: Vec<String>,
     pub(crate) keys: Vec<Key>,
 }
 

@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use zhiyuan_audit::{Record, Trail};
 use zhiyuan_contracts::policy::{Caller, Policies};
 use zhiyuan_crypto::VerifyingKey;
-use zhiyuan_domain::SharedClock;
+use zhiyuan_domain::{OrganizationCode, SharedClock};
 use zhiyuan_postgres::again;
 
 use super::db::{Changes, Terms};
@@ -19,6 +19,8 @@ use crate::error::Error;
 const LIFE: Duration = Duration::days(365);
 /// Scopes of one account.
 const MOST_SCOPES: usize = 12;
+/// Organizations that one account is restricted to; fewer than orgtree takes as a scope.
+const MOST_WITHIN: usize = 9;
 
 /// What an operator may do with identity.
 #[derive(Debug, Subcommand)]
@@ -74,6 +76,10 @@ pub struct Add {
     /// A scope; once for each.
     #[arg(long = "scope")]
     pub scopes: Vec<String>,
+    /// The code of an organization, once for each: in feeds the account sees these and what is
+    /// below them alone. Everything, if left out.
+    #[arg(long = "within", value_parser = organization)]
+    pub within: Vec<String>,
     /// Calls a minute.
     #[arg(long, default_value_t = 600, value_parser = clap::value_parser!(i32).range(1..))]
     pub calls_per_minute: i32,
@@ -96,6 +102,13 @@ pub struct Change {
     /// A scope, once for each: all that it has from then on.
     #[arg(long = "scope")]
     pub scopes: Vec<String>,
+    /// The code of an organization, once for each: all that it sees in feeds from then on, with
+    /// what is below them. Who follows reads everything again.
+    #[arg(long = "within", value_parser = organization)]
+    pub within: Vec<String>,
+    /// It sees all organizations in feeds from then on.
+    #[arg(long, conflicts_with = "within")]
+    pub everywhere: bool,
     /// Calls a minute.
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..))]
     pub calls_per_minute: Option<i32>,
@@ -127,6 +140,11 @@ fn public_key(text: &str) -> Result<VerifyingKey, String> {
     VerifyingKey::from_base64(text).map_err(|invalid| invalid.to_string())
 }
 
+fn organization(text: &str) -> Result<String, &'static str> {
+    let code = OrganizationCode::parse(text).map_err(|_form| "expected such as AH-340100")?;
+    Ok(code.as_str().to_owned())
+}
+
 fn moment(text: &str) -> Result<OffsetDateTime, &'static str> {
     OffsetDateTime::parse(text, &Rfc3339).map_err(|_form| "expected such as 2027-01-01T00:00:00Z")
 }
@@ -151,6 +169,9 @@ pub enum OperatorError {
     /// Too many scopes.
     #[error("a service account has {MOST_SCOPES} scopes at most")]
     Scopes,
+    /// Too many organizations.
+    #[error("a service account is restricted to {MOST_WITHIN} organizations at most")]
+    Within,
     /// The account has two keys already.
     #[error("{0:?} has two keys that have not expired: take one away first")]
     Keys(String),
@@ -209,8 +230,8 @@ pub(crate) async fn operate(
     let trail = Trail::new("identity", clock.clone());
     let work = || async {
         let mut tx = pool.begin().await?;
-        let (record, told) = change(&mut tx, command, clock.now()).await?;
-        if let Some(record) = &record {
+        let (records, told) = change(&mut tx, command, clock.now()).await?;
+        for record in &records {
             trail.append(&mut tx, record).await?;
         }
         tx.commit().await?;
@@ -224,17 +245,20 @@ async fn change(
     tx: &mut PgConnection,
     command: &Command,
     now: OffsetDateTime,
-) -> Result<(Option<Record>, Vec<String>), OperatorError> {
+) -> Result<(Vec<Record>, Vec<String>), OperatorError> {
     let actor = zhiyuan_audit::operator(tx).await?;
-    let record = |action, name: &str| Record::done(actor, action).with("account", name);
+    let record = |action, name: &str| Record::done(actor.clone(), action).with("account", name);
+    let mut restricted = None;
     let (record, told) = match command {
-        Command::List => return Ok((None, list(tx, now).await?)),
+        Command::List => return Ok((Vec::new(), list(tx, now).await?)),
         Command::Add(new) => {
             let scopes = scopes(&new.scopes)?;
+            let within = within(&new.within)?;
             let terms = Terms {
                 title: &new.title,
                 kind: new.kind,
                 scopes: &scopes,
+                within: &within,
                 calls_per_minute: new.calls_per_minute,
                 calls_per_day: new.calls_per_day,
                 look_ups_per_day: new.look_ups_per_day,
@@ -243,19 +267,24 @@ async fn change(
                 return Err(OperatorError::Exists(new.name.clone()));
             }
             let record = with_scopes(record("identity.service_account.added", &new.name), &scopes);
+            restricted = Some((&new.name, within)).filter(|(_, within)| !within.is_empty());
             (record, format!("{} may call once it has a key: add-key", new.name))
         }
         Command::Change(wanted) => {
             lock(tx, &wanted.name).await?;
             let scopes = scopes(&wanted.scopes)?;
+            let within = within(&wanted.within)?;
+            let other = wanted.everywhere || !within.is_empty();
             let changes = Changes {
                 title: wanted.title.as_deref(),
                 scopes: Some(scopes.as_slice()).filter(|scopes| !scopes.is_empty()),
+                within: other.then_some(within.as_slice()),
                 calls_per_minute: wanted.calls_per_minute,
                 calls_per_day: wanted.calls_per_day,
                 look_ups_per_day: wanted.look_ups_per_day,
             };
             db::update(tx, &wanted.name, &changes).await?;
+            restricted = Some((&wanted.name, within)).filter(|_| other);
             let record = record("identity.service_account.changed", &wanted.name);
             (with_scopes(record, &scopes), format!("{} is changed", wanted.name))
         }
@@ -286,7 +315,12 @@ async fn change(
             (record("identity.service_account.enabled", name), format!("{name} may call again"))
         }
     };
-    Ok((Some(record), vec![told]))
+    let restricted = restricted.map(|(name, within)| {
+        let record = Record::done(actor, "identity.service_account.restricted");
+        let record = record.with("account", name);
+        within.iter().fold(record, |record, code| record.with("within", code))
+    });
+    Ok((std::iter::once(record).chain(restricted).collect(), vec![told]))
 }
 
 async fn lock(tx: &mut PgConnection, name: &str) -> Result<(), OperatorError> {
@@ -337,6 +371,15 @@ fn scopes(typed: &[String]) -> Result<Vec<String>, OperatorError> {
     Ok(typed.into_iter().cloned().collect())
 }
 
+/// The organizations, each once.
+fn within(typed: &[String]) -> Result<Vec<String>, OperatorError> {
+    let typed: std::collections::BTreeSet<&String> = typed.iter().collect();
+    if typed.len() > MOST_WITHIN {
+        return Err(OperatorError::Within);
+    }
+    Ok(typed.into_iter().cloned().collect())
+}
+
 fn with_scopes(record: Record, scopes: &[String]) -> Record {
     scopes.iter().fold(record, |record, scope| record.with("scope", scope))
 }
@@ -346,8 +389,12 @@ async fn list(conn: &mut PgConnection, now: OffsetDateTime) -> Result<Vec<String
     let mut lines = Vec::new();
     for account in db::list(conn).await? {
         let disabled = if account.disabled_at.is_some() { ", disabled" } else { "" };
+        let within = match account.within.as_slice() {
+            [] => String::new(),
+            codes => format!(" within {}", codes.join(" ")),
+        };
         lines.push(format!(
-            "{} ({}, {}{disabled}): {}; {} calls a minute, {} a day, {} look-ups a day",
+            "{} ({}, {}{disabled}): {}{within}; {} calls a minute, {} a day, {} look-ups a day",
             account.name,
             account.title,
             account.kind,

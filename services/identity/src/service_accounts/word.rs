@@ -23,8 +23,11 @@ use crate::error::{Error, Result};
 /// More keys than an account uses between two reports.
 const MOST_KEYS_TOLD: usize = 8;
 
-/// All accounts, as they go over the wire, and what tells this list from any other.
-pub(crate) fn accounts_to_wire(accounts: &[Account]) -> (Vec<WireAccount>, Vec<u8>) {
+/// All accounts, as they go over the wire, those that are restricted apart, and what tells
+/// these lists from any others.
+pub(crate) fn accounts_to_wire(
+    accounts: &[Account],
+) -> (Vec<WireAccount>, Vec<WireAccount>, Vec<u8>) {
     let accounts: Vec<WireAccount> = accounts
         .iter()
         .map(|account| WireAccount {
@@ -33,6 +36,7 @@ pub(crate) fn accounts_to_wire(accounts: &[Account]) -> (Vec<WireAccount>, Vec<u
             keys: account.keys.iter().map(key_to_wire).collect(),
             calls_per_minute: account.calls_per_minute,
             calls_per_day: account.calls_per_day,
+            within: account.within.clone(),
         })
         .collect();
     let mut bytes = Vec::new();
@@ -41,7 +45,9 @@ pub(crate) fn accounts_to_wire(accounts: &[Account]) -> (Vec<WireAccount>, Vec<u
         bytes.extend(account.encode_length_delimited_to_vec());
     }
     let version = digest::unkeyed(&bytes).to_vec();
-    (accounts, version)
+    let (everywhere, restricted) =
+        accounts.into_iter().partition(|account: &WireAccount| account.within.is_empty());
+    (everywhere, restricted, version)
 }
 
 fn key_to_wire(key: &Key) -> ServiceAccountKey {
@@ -78,6 +84,8 @@ pub(crate) fn to_known(account: &Account) -> Result<ServiceAccount> {
         scopes: Arc::new(account.scopes.iter().cloned().collect()),
         keys: keys.collect::<Result<_>>()?,
         quota: Quota { per_minute: account.calls_per_minute, per_day: account.calls_per_day },
+        within: (!account.within.is_empty())
+            .then(|| Arc::new(account.within.iter().cloned().collect())),
     })
 }
 

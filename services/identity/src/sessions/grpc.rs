@@ -105,8 +105,9 @@ impl SessionRpc {
             Error::from(fields.into_error())
         })?;
         let read = word::read(&self.issuer.keys, from).await?;
-        let (accounts, version) = accounts_to_wire(&read.accounts);
+        let (everywhere, restricted, version) = accounts_to_wire(&read.accounts);
         let known = version == request.service_accounts_version;
+        let unknown = |accounts| if known { Vec::new() } else { accounts };
         let ended = read.ended;
         Ok(ListRevocationsResponse {
             signing_keys: read.keys.into_iter().map(|key| key.public_key).collect(),
@@ -114,7 +115,8 @@ impl SessionRpc {
             cursor: ended.cursor.to_string(),
             more: ended.more,
             service_accounts_version: version,
-            service_accounts: if known { Vec::new() } else { accounts },
+            service_accounts: unknown(everywhere),
+            restricted_service_accounts: unknown(restricted),
             service_account_counts: read.counts.into_iter().map(count_to_wire).collect(),
         })
     }

@@ -82,6 +82,7 @@ pub(crate) fn add(name: &str, scopes: &[&str]) -> Add {
         calls_per_minute: 1000,
         calls_per_day: 1000,
         look_ups_per_day: 1000,
+        within: Vec::new(),
     }
 }
 
@@ -318,7 +319,10 @@ async fn an_operator_is_told_what_can_not_be_done_and_what_was_done_is_recorded(
         calls_per_minute: Some(7),
         calls_per_day: None,
         look_ups_per_day: None,
+        within: Vec::new(),
+        everywhere: false,
     };
+    let many: Vec<String> = (0..10).map(|n| format!("AH-{n}")).collect();
     let key_of = |name: &str, from: OffsetDateTime, to: OffsetDateTime| AddKey {
         name: name.to_owned(),
         public_key: key.verifying_key(),
@@ -331,6 +335,14 @@ async fn an_operator_is_told_what_can_not_be_done_and_what_was_done_is_recorded(
         (Command::Add(add("third", &["identity.enrolments"])), "no method for service accounts"),
         (Command::Change(change("platform", &["identity.revocations"])), "no method for service"),
         (Command::Change(change("nobody", &[])), "there is no service account"),
+        (
+            Command::Add(Add { within: many.clone(), ..add("third", &[LOOK_UPS]) }),
+            "restricted to 9 organizations at most",
+        ),
+        (
+            Command::Change(Change { within: many.clone(), ..change("platform", &[]) }),
+            "restricted to 9 organizations at most",
+        ),
         (Command::Disable { name: name() }, "there is no service account"),
         (Command::Enable { name: name() }, "there is no service account"),
         (Command::RemoveKey { name: name(), key_id: "1".into() }, "there is no service account"),
@@ -351,4 +363,57 @@ async fn an_operator_is_told_what_can_not_be_done_and_what_was_done_is_recorded(
             UNION ALL SELECT action, actor_kind FROM identity.audit_entry) acts
         WHERE action LIKE 'identity.service\\_account.%' AND actor_kind = 'OPERATOR'";
     assert_eq!(identity.count(recorded).await, 4);
+}
+
+/// What it sees is told with it, apart from the others, so that a process of before restrictions
+/// refuses it; and is changed and lifted at once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_is_restricted_to_organizations_and_not_any_more() {
+    let identity = Identity::start().await;
+    let codes = |codes: &[&str]| codes.iter().map(|&code| code.to_owned()).collect::<Vec<_>>();
+    let within = codes(&["AH-340200", "AH-340100", "AH-340100"]);
+    identity
+        .operate(Command::Add(Add { within, ..add("city", &["registration.feed"]) }))
+        .await
+        .unwrap();
+    identity.operate(Command::Add(add("platform", &[LOOK_UPS]))).await.unwrap();
+    let told = async || {
+        let request = ListRevocationsRequest::default();
+        let told = identity.sessions().list_revocations(request).await.unwrap().into_inner();
+        let names = told.service_accounts.iter().map(|account| account.name.clone()).collect();
+        let restricted = told.restricted_service_accounts.into_iter();
+        let restricted = restricted.map(|account| (account.name, account.within)).collect();
+        (names, restricted, told.service_accounts_version)
+    };
+    type Told = (Vec<String>, Vec<(String, Vec<String>)>, Vec<u8>);
+    let (names, restricted, first): Told = told().await;
+    assert_eq!(names, ["platform"]);
+    assert_eq!(restricted, [("city".to_owned(), codes(&["AH-340100", "AH-340200"]))]);
+    assert!(identity.list().await.contains("registration.feed within AH-340100 AH-340200; 1000"));
+    let change = |within: &[&str], everywhere| Change {
+        name: "city".to_owned(),
+        title: None,
+        scopes: Vec::new(),
+        calls_per_minute: None,
+        calls_per_day: None,
+        look_ups_per_day: None,
+        within: codes(within),
+        everywhere,
+    };
+    identity.operate(Command::Change(change(&["AH-340300"], false))).await.unwrap();
+    let (_, restricted, second): Told = told().await;
+    assert_eq!(restricted, [("city".to_owned(), codes(&["AH-340300"]))]);
+    // Another change leaves it as it is.
+    let quota = Change { calls_per_minute: Some(9), ..change(&[], false) };
+    identity.operate(Command::Change(quota)).await.unwrap();
+    assert_eq!(told().await.1, restricted);
+    identity.operate(Command::Change(change(&[], true))).await.unwrap();
+    let (names, restricted, third): Told = told().await;
+    assert_eq!((names, restricted.len()), (codes(&["city", "platform"]), 0));
+    assert!(first != second && second != third);
+    let recorded = "SELECT count(*) FROM (
+            SELECT action FROM identity.audit_pending
+            UNION ALL SELECT action FROM identity.audit_entry) acts
+        WHERE action = 'identity.service_account.restricted'";
+    assert_eq!(identity.count(recorded).await, 3);
 }

@@ -106,6 +106,30 @@ pub(crate) async fn within(
     .await?)
 }
 
+/// Those of the organizations that are at one of others or below it; and, of each of these, when
+/// something came below it or went last: of one moment.
+#[tracing::instrument(name = "db.organization.in_scope", skip_all)]
+pub(crate) async fn in_scope(
+    executor: impl PgExecutor<'_>,
+    scope: &[String],
+    codes: &[String],
+) -> Result<(Vec<String>, Vec<Option<Uuid>>)> {
+    let row = sqlx::query!(
+        r#"SELECT ARRAY(SELECT o.code FROM orgtree.organization o
+                        WHERE o.code = ANY($2) AND (o.code = ANY($1) OR o.ancestors && $1))
+                      AS "codes!",
+                  ARRAY(SELECT c.version
+                        FROM unnest($1::text[]) WITH ORDINALITY AS s (code, place)
+                        LEFT JOIN orgtree.subtree_change c ON c.code = s.code
+                        ORDER BY s.place) AS "versions!: Vec<Option<Uuid>>""#,
+        scope,
+        codes,
+    )
+    .fetch_one(executor)
+    .await?;
+    Ok((row.codes, row.versions))
+}
+
 /// Makes another change of grants wait: two that see each other's administrators would
 /// leave the root with none.
 #[tracing::instrument(name = "db.grant.lock", skip_all)]

@@ -1,5 +1,7 @@
 //! `zhiyuan.orgtree.v1.AuthorityService`.
 
+use std::collections::BTreeSet;
+
 use prost::Message as _;
 use sqlx::PgPool;
 use time::Duration;
@@ -10,10 +12,11 @@ use zhiyuan_auth::SignedIn;
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
 use zhiyuan_contracts::orgtree::v1::{
     CheckRequest, CheckResponse, CheckVoicesRequest, CheckVoicesResponse, CreateGrantRequest,
-    CreateGrantResponse, FilterWithinRequest, FilterWithinResponse, Grant as WireGrant,
-    ListAccountGrantsRequest, ListAccountGrantsResponse, ListGrantsRequest, ListGrantsResponse,
-    ListMyGrantsRequest, ListMyGrantsResponse, Permission as WirePermission, RevokeGrantRequest,
-    RevokeGrantResponse, Role as WireRole, Verdict as WireVerdict,
+    CreateGrantResponse, FilterScopeRequest, FilterScopeResponse, FilterWithinRequest,
+    FilterWithinResponse, Grant as WireGrant, ListAccountGrantsRequest, ListAccountGrantsResponse,
+    ListGrantsRequest, ListGrantsResponse, ListMyGrantsRequest, ListMyGrantsResponse,
+    Permission as WirePermission, RevokeGrantRequest, RevokeGrantResponse, Role as WireRole,
+    Verdict as WireVerdict,
 };
 use zhiyuan_domain::{AccountId, OrganizationCode, RequestId, SharedClock, Violation};
 use zhiyuan_rpc::page::Page;
@@ -24,12 +27,16 @@ use super::changes::Changes;
 use super::db::{self, Listed};
 use super::ending::Endings;
 use super::giving::NewGrant;
+use super::scopes::OwnTree;
 use super::{Grant, Permission, Role, Verdict, decide, lease, require, voices};
 use crate::error::{Error, Result};
 use crate::requests;
 
 /// Organizations of one question.
 const MOST_CODES: usize = 500;
+/// Organizations that a scope is made of, and those of one question about it.
+const MOST_SCOPE: usize = 20;
+const MOST_ASKED: usize = 1000;
 
 /// `AuthorityService`.
 #[derive(Debug)]
@@ -62,6 +69,13 @@ impl AuthorityService for Authority {
         request: Request<CheckVoicesRequest>,
     ) -> std::result::Result<Response<CheckVoicesResponse>, Status> {
         Ok(Response::new(self.voices(&request.into_inner()).await?))
+    }
+
+    async fn filter_scope(
+        &self,
+        request: Request<FilterScopeRequest>,
+    ) -> std::result::Result<Response<FilterScopeResponse>, Status> {
+        Ok(Response::new(self.scope(&request.into_inner()).await?))
     }
 
     async fn list_my_grants(
@@ -169,6 +183,32 @@ impl Authority {
         fields.finish()?;
         let organization_codes = db::within(&self.pool, above.as_str(), &codes).await?;
         Ok(FilterWithinResponse { organization_codes })
+    }
+
+    async fn scope(&self, request: &FilterScopeRequest) -> Result<FilterScopeResponse> {
+        let mut fields = Fields::new();
+        if !(1..=MOST_SCOPE).contains(&request.scope_codes.len()) {
+            let message = "请提供 1 至 20 个组织代码作为范围";
+            fields.refuse("scope_codes", "SCOPE_CODES_COUNT", message);
+        }
+        if request.organization_codes.len() > MOST_ASKED {
+            let message = "一次最多查询 1000 个组织代码";
+            fields.refuse("organization_codes", "ORGANIZATION_CODES_COUNT", message);
+        }
+        fields.finish()?;
+        let mut fields = Fields::new();
+        let mut parsed = |name: &str, codes: &[String]| -> BTreeSet<String> {
+            let codes = codes.iter().enumerate().filter_map(|(index, code)| {
+                fields.take(&format!("{name}[{index}]"), OrganizationCode::parse(code))
+            });
+            codes.map(|code| code.as_str().to_owned()).collect()
+        };
+        let scope = parsed("scope_codes", &request.scope_codes);
+        let codes = parsed("organization_codes", &request.organization_codes);
+        fields.finish()?;
+        let (organization_codes, scope_version) =
+            OwnTree(self.pool.clone()).look(&scope, &codes).await?;
+        Ok(FilterScopeResponse { organization_codes, scope_version })
     }
 
     async fn list_mine(

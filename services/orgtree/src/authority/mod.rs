@@ -12,6 +12,7 @@ mod holding;
 mod operator;
 pub(crate) mod records;
 pub(crate) mod refusals;
+pub(crate) mod scopes;
 pub(crate) mod voices;
 
 use std::time::Duration;

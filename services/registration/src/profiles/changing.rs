@@ -142,7 +142,7 @@ impl Profiles {
                 .within(organization.as_str())
                 .with("from", locked.organization.as_str());
             self.trail.append(&mut transaction, &act).await?;
-            let events = [volunteers::feed::changed(&changed)];
+            let events = [volunteers::feed::from(Some(locked.organization.as_str()), &changed)];
             self.outbox.append(&mut transaction, &events).await?;
         }
         Ok(transaction.commit().await?)

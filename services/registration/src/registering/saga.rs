@@ -260,7 +260,8 @@ impl Registrar {
             }
             Change::Done => {
                 let told = volunteers::db::activate(transaction, id).await?;
-                let told: Vec<_> = told.iter().map(volunteers::feed::changed).collect();
+                let first = |told| volunteers::feed::from(None, told);
+                let told: Vec<_> = told.iter().map(first).collect();
                 self.outbox.append(transaction, &told).await?;
             }
             Change::Undoing { .. } if saga.step == Step::Registered => {

@@ -9,12 +9,14 @@ use super::db::Member;
 /// Somebody whose row is locked came on a roster, or went off it.
 pub(crate) fn changed(member: &Member) -> NewEvent {
     let id = member.person_id;
-    NewEvent::new(Partition::of(id), id.to_string(), member.revision, &state(member))
+    let event = NewEvent::new(Partition::of(id), id.to_string(), member.revision, &state(member));
+    event.moved(member.left.as_deref(), member.organization_code.as_deref())
 }
 
 /// Somebody on a page of a snapshot; who is on none any more, too, since the revisions go on.
 pub(crate) fn row(member: &Member) -> SnapshotRow {
-    SnapshotRow::new(member.person_id.to_string(), member.revision, &state(member))
+    let place = member.organization_code.as_deref();
+    SnapshotRow::new(member.person_id.to_string(), member.revision, &state(member)).at(place)
 }
 
 fn state(member: &Member) -> RosterMemberChanged {

@@ -7,15 +7,23 @@ use zhiyuan_rpc::wire::timestamp;
 
 use super::Told;
 
-/// A volunteer whose row is locked has changed.
+/// A volunteer whose row is locked has changed, and is where he was.
 pub(crate) fn changed(volunteer: &Told) -> NewEvent {
-    let id = volunteer.volunteer_id;
-    NewEvent::new(Partition::of(id), id.to_string(), volunteer.revision, &state(volunteer))
+    from(Some(&volunteer.organization_code), volunteer)
+}
+
+/// A volunteer whose row is locked has come from another organization; from none, if nothing
+/// was told of him until now.
+pub(crate) fn from(before: Option<&str>, volunteer: &Told) -> NewEvent {
+    let (id, state) = (volunteer.volunteer_id, state(volunteer));
+    let event = NewEvent::new(Partition::of(id), id.to_string(), volunteer.revision, &state);
+    event.moved(before, Some(&volunteer.organization_code))
 }
 
 /// A volunteer on a page of a snapshot.
 pub(crate) fn row(volunteer: &Told) -> SnapshotRow {
-    SnapshotRow::new(volunteer.volunteer_id.to_string(), volunteer.revision, &state(volunteer))
+    let (id, state) = (volunteer.volunteer_id.to_string(), state(volunteer));
+    SnapshotRow::new(id, volunteer.revision, &state).at(Some(&volunteer.organization_code))
 }
 
 fn state(volunteer: &Told) -> VolunteerChanged {

@@ -5,8 +5,7 @@ use uuid::Uuid;
 use zhiyuan_contracts::feed::v1::{PullRequest, SnapshotRequest, SnapshotResponse};
 use zhiyuan_contracts::registration::v1::feed_service_server::FeedService;
 use zhiyuan_contracts::registration::v1::{RosterMemberChanged, VolunteerChanged};
-use zhiyuan_feed::{Publisher, PullStream, name_of};
-use zhiyuan_rpc::CallerIdentity;
+use zhiyuan_feed::{Follower, Publisher, PullStream, SnapshotRow, name_of};
 
 use super::{db, feed};
 use crate::error::Result;
@@ -23,19 +22,33 @@ impl Feed {
         Self { publisher }
     }
 
-    async fn page(&self, request: &SnapshotRequest) -> Result<SnapshotResponse> {
+    async fn page(
+        &self,
+        follower: &Follower,
+        request: &SnapshotRequest,
+    ) -> Result<SnapshotResponse> {
         let kinds = [name_of::<VolunteerChanged>(), name_of::<RosterMemberChanged>()];
-        let snapshot = self.publisher.snapshot(request, &kinds).await?;
-        let after = snapshot.after_key(|key| Uuid::try_parse(key).ok())?;
-        let (partition, limit) = (snapshot.partition, snapshot.fetch());
-        let after = after.unwrap_or_default();
-        if request.r#type == name_of::<RosterMemberChanged>() {
-            let pool = self.publisher.pool();
+        let snapshot = self.publisher.snapshot(follower, request, &kinds).await?;
+        snapshot.after_key(|key| Uuid::try_parse(key).ok())?;
+        let (partition, kind) = (snapshot.partition, &request.r#type);
+        let read = async |after: String, limit| self.rows(partition, kind, &after, limit).await;
+        snapshot.answer(read).await
+    }
+
+    async fn rows(
+        &self,
+        partition: i16,
+        kind: &str,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<SnapshotRow>> {
+        let (pool, after) = (self.publisher.pool(), Uuid::try_parse(after).unwrap_or_default());
+        if kind == name_of::<RosterMemberChanged>() {
             let rows = rosters::db::told_after(pool, partition, after, limit).await?;
-            return Ok(snapshot.answer(rows.iter().map(rosters::feed::row).collect()));
+            return Ok(rows.iter().map(rosters::feed::row).collect());
         }
-        let rows = db::told_after(self.publisher.pool(), partition, after, limit).await?;
-        Ok(snapshot.answer(rows.iter().map(feed::row).collect()))
+        let rows = db::told_after(pool, partition, after, limit).await?;
+        Ok(rows.iter().map(feed::row).collect())
     }
 }
 
@@ -47,7 +60,7 @@ impl FeedService for Feed {
         &self,
         request: Request<PullRequest>,
     ) -> std::result::Result<Response<PullStream>, Status> {
-        let follower = CallerIdentity::name_of(&request);
+        let follower = Follower::of(&request);
         Ok(Response::new(self.publisher.pull(&follower, request.into_inner()).await?))
     }
 
@@ -55,6 +68,6 @@ impl FeedService for Feed {
         &self,
         request: Request<SnapshotRequest>,
     ) -> std::result::Result<Response<SnapshotResponse>, Status> {
-        Ok(Response::new(self.page(request.get_ref()).await?))
+        Ok(Response::new(self.page(&Follower::of(&request), request.get_ref()).await?))
     }
 }

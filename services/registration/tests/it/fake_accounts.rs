@@ -15,7 +15,8 @@ use zhiyuan_contracts::identity::v1::{
     EndOtherSessionsResponse, EndSessionRequest, EndSessionResponse, ErrorReason,
     GetAccountRequest, GetAccountResponse, ListRevocationsRequest, ListRevocationsResponse,
     ListSessionsRequest, ListSessionsResponse, ListSigningKeysRequest, ListSigningKeysResponse,
-    ReportServiceAccountUsesRequest, ReportServiceAccountUsesResponse,
+    ReportServiceAccountUsesRequest, ReportServiceAccountUsesResponse, ServiceAccount,
+    ServiceAccountKey,
 };
 use zhiyuan_crypto::SigningKey;
 use zhiyuan_rpc::{Code, Error};
@@ -27,6 +28,8 @@ pub(crate) const PHONE: &str = "138****0000";
 #[derive(Debug)]
 pub(crate) struct State {
     key: SigningKey,
+    /// Service accounts that are restricted, and of which version this is.
+    platforms: (u8, Vec<ServiceAccount>),
     /// Accounts that are closed.
     pub(crate) closed: Vec<String>,
     /// How many calls fail from now on.
@@ -41,13 +44,32 @@ pub(crate) struct FakeAccounts(Arc<Mutex<State>>);
 impl Default for FakeAccounts {
     fn default() -> Self {
         let (key, calls) = (SigningKey::generate(), BTreeMap::new());
-        Self(Arc::new(Mutex::new(State { key, closed: Vec::new(), down: 0, calls })))
+        let platforms = (0, Vec::new());
+        Self(Arc::new(Mutex::new(State { key, platforms, closed: Vec::new(), down: 0, calls })))
     }
 }
 
 impl FakeAccounts {
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut self.0.lock().unwrap())
+    }
+
+    /// A service account that follows the feed of these organizations alone; the only one.
+    pub(crate) fn restrict(&self, name: &str, key: &SigningKey, within: &[&str]) {
+        let key = ServiceAccountKey {
+            public_key: key.verifying_key().as_bytes().to_vec(),
+            use_time: Some(prost_types::Timestamp::default()),
+            expire_time: Some(prost_types::Timestamp { seconds: 4_000_000_000, nanos: 0 }),
+        };
+        let account = ServiceAccount {
+            name: name.to_owned(),
+            scopes: vec!["registration.feed".to_owned()],
+            keys: vec![key],
+            calls_per_minute: 10_000,
+            calls_per_day: 10_000,
+            within: within.iter().map(|&code| code.to_owned()).collect(),
+        };
+        self.with(|state| state.platforms = (state.platforms.0 + 1, vec![account]));
     }
 
     /// A message of somebody who has signed in.
@@ -121,10 +143,13 @@ impl SessionService for FakeAccounts {
         &self,
         _request: Request<ListRevocationsRequest>,
     ) -> Result<Response<ListRevocationsResponse>, Status> {
-        let key = self.with(|state| state.key.verifying_key());
+        let (key, (version, platforms)) =
+            self.with(|state| (state.key.verifying_key(), state.platforms.clone()));
         Ok(Response::new(ListRevocationsResponse {
             signing_keys: vec![key.as_bytes().to_vec()],
             cursor: "1".to_owned(),
+            service_accounts_version: vec![version],
+            restricted_service_accounts: platforms,
             ..Default::default()
         }))
     }

@@ -1,7 +1,7 @@
 //! orgtree by script, as far as administrators go: grants as they are set, with all
 //! permissions or but some.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use time::{Duration, OffsetDateTime};
@@ -10,10 +10,10 @@ use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::authority_service_server::AuthorityService;
 use zhiyuan_contracts::orgtree::v1::{
     CheckRequest, CheckResponse, CheckVoicesRequest, CheckVoicesResponse, CreateGrantRequest,
-    CreateGrantResponse, FilterWithinRequest, FilterWithinResponse, Grant,
-    ListAccountGrantsRequest, ListAccountGrantsResponse, ListGrantsRequest, ListGrantsResponse,
-    ListMyGrantsRequest, ListMyGrantsResponse, Permission, RevokeGrantRequest, RevokeGrantResponse,
-    Right, Role, Verdict, Voices,
+    CreateGrantResponse, FilterScopeRequest, FilterScopeResponse, FilterWithinRequest,
+    FilterWithinResponse, Grant, ListAccountGrantsRequest, ListAccountGrantsResponse,
+    ListGrantsRequest, ListGrantsResponse, ListMyGrantsRequest, ListMyGrantsResponse, Permission,
+    RevokeGrantRequest, RevokeGrantResponse, Right, Role, Verdict, Voices,
 };
 use zhiyuan_rpc::Error;
 use zhiyuan_rpc::wire::{from_timestamp, timestamp};
@@ -24,6 +24,23 @@ pub(crate) struct State {
     pub(crate) grants: Vec<(Grant, Option<Vec<Permission>>)>,
     /// Of all that is allowed.
     pub(crate) lease_ms: i64,
+    /// Where organizations were moved to, by the code above them.
+    pub(crate) moved: HashMap<String, String>,
+    /// How often something was moved.
+    pub(crate) moves: u64,
+    /// Whether scopes are not answered about.
+    pub(crate) down: bool,
+    /// How often it was asked about a scope.
+    pub(crate) scopes: usize,
+}
+
+impl State {
+    /// Whether an organization is at another one or below it, as things were moved.
+    fn is_in(&self, code: &str, above: &str) -> bool {
+        let parent = self.moved.get(code).map(String::as_str);
+        let parent = parent.or_else(|| code.rsplit_once('-').map(|(parent, _)| parent));
+        code == above || parent.is_some_and(|parent| self.is_in(parent, above))
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -31,7 +48,14 @@ pub(crate) struct FakeAuthority(Arc<Mutex<State>>);
 
 impl Default for FakeAuthority {
     fn default() -> Self {
-        Self(Arc::new(Mutex::new(State { grants: Vec::new(), lease_ms: 3000 })))
+        Self(Arc::new(Mutex::new(State {
+            grants: Vec::new(),
+            lease_ms: 3000,
+            moved: HashMap::new(),
+            moves: 0,
+            down: false,
+            scopes: 0,
+        })))
     }
 }
 
@@ -106,6 +130,14 @@ impl FakeAuthority {
             ..Grant::default()
         };
         self.with(|state| state.grants.push((grant, permissions)));
+    }
+
+    /// Hangs an organization below another one.
+    pub(crate) fn hang(&self, code: &str, above: &str) {
+        self.with(|state| {
+            state.moved.insert(code.to_owned(), above.to_owned());
+            state.moves += 1;
+        });
     }
 
     pub(crate) fn revoke(&self, account_id: &str) {
@@ -219,6 +251,25 @@ impl AuthorityService for FakeAuthority {
         let mut organization_codes = asked.organization_codes;
         organization_codes.retain(|code| is_within(code, &asked.organization_code));
         Ok(Response::new(FilterWithinResponse { organization_codes }))
+    }
+
+    async fn filter_scope(
+        &self,
+        request: Request<FilterScopeRequest>,
+    ) -> Result<Response<FilterScopeResponse>, Status> {
+        let FilterScopeRequest { scope_codes, mut organization_codes } = request.into_inner();
+        assert!((1..=20).contains(&scope_codes.len()) && organization_codes.len() <= 1000);
+        assert!(!organization_codes.contains(&String::new()));
+        self.with(|state| {
+            state.scopes += 1;
+            if state.down {
+                return Err(Error::unavailable("down").into());
+            }
+            organization_codes
+                .retain(|code| scope_codes.iter().any(|above| state.is_in(code, above)));
+            let scope_version = format!("{}-{}", scope_codes.join("-").to_lowercase(), state.moves);
+            Ok(Response::new(FilterScopeResponse { organization_codes, scope_version }))
+        })
     }
 
     async fn list_account_grants(

@@ -95,7 +95,7 @@ impl FeedService for FakeFeed {
                     .into_iter()
                     .filter(|head| cursors.iter().any(|it| it.partition == head.partition));
                 let heartbeat = Some(Heartbeat { watermark, heads: heads.collect() });
-                let answer = PullResponse { events, heartbeat };
+                let answer = PullResponse { events, heartbeat, ..PullResponse::default() };
                 if sender.send(Ok(answer)).await.is_err() {
                     return;
                 }

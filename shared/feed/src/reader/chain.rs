@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use prost_types::Any;
 use uuid::Uuid;
 use zhiyuan_contracts::feed::v1 as wire;
 use zhiyuan_rpc::wire::from_timestamp;
@@ -36,6 +37,8 @@ impl Applied {
 pub(super) struct Chain {
     applied: BTreeMap<i16, Applied>,
     heads: BTreeMap<i16, i64>,
+    /// By which scope each was told.
+    scopes: BTreeMap<i16, String>,
 }
 
 impl Chain {
@@ -44,7 +47,9 @@ impl Chain {
             let applied = Applied { position: cursor.position, event_id: cursor.event_id };
             (cursor.partition, applied)
         });
-        Self { applied: applied.collect(), heads: BTreeMap::new() }
+        let scope = |cursor: &CursorRow| (cursor.partition, cursor.scope_version.clone());
+        let scopes = cursors.iter().map(scope).collect();
+        Self { applied: applied.collect(), heads: BTreeMap::new(), scopes }
     }
 
     /// The cursors as they are asked with.
@@ -53,8 +58,14 @@ impl Chain {
             partition: i32::from(*partition),
             position: applied.position,
             event_id: applied.event_id.map(|id| id.to_string()).unwrap_or_default(),
+            scope_version: self.scopes.get(partition).cloned().unwrap_or_default(),
         };
         self.applied.iter().map(cursor).collect()
+    }
+
+    /// Whether all of it was told by this scope.
+    pub(super) fn is_of(&self, scope_version: &str) -> bool {
+        self.scopes.values().all(|version| version == scope_version)
     }
 
     /// What was applied last in each of these partitions.
@@ -133,6 +144,7 @@ fn id(text: &str) -> Result<Option<Uuid>, Error> {
 }
 
 fn parse(event: wire::Event) -> Result<Event, Error> {
+    let empty = event.key.is_empty() && event.revision == 0 && event.payload.is_none();
     Ok(Event {
         partition: i16::try_from(event.partition)
             .map_err(|_range| Error::Contract("a partition out of range"))?,
@@ -146,7 +158,11 @@ fn parse(event: wire::Event) -> Result<Event, Error> {
         previous_event_id: id(&event.previous_event_id)?,
         key: event.key,
         revision: event.revision,
-        payload: event.payload.ok_or(Error::Contract("payload"))?,
+        payload: match event.payload {
+            None if empty => Any::default(),
+            payload => payload.ok_or(Error::Contract("payload"))?,
+        },
+        empty,
     })
 }
 

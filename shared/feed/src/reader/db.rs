@@ -107,6 +107,7 @@ pub(super) struct CursorRow {
     pub(super) rebuild_after: Option<String>,
     pub(super) rebuild_position: Option<i64>,
     pub(super) rebuild_event_id: Option<Uuid>,
+    pub(super) scope_version: String,
 }
 
 /// Makes cursors that are not there yet: to be rebuilt first.
@@ -138,7 +139,7 @@ pub(super) async fn cursors(
 ) -> Result<Vec<CursorRow>, sqlx::Error> {
     sqlx::query_as(sql(
         "SELECT partition, position, event_id, stamped_to, rebuild_type, rebuild_token,
-                rebuild_after, rebuild_position, rebuild_event_id
+                rebuild_after, rebuild_position, rebuild_event_id, scope_version
          FROM {s}.feed_cursor WHERE feed = $1 AND partition = ANY($2) ORDER BY partition",
         schema,
     ))
@@ -157,7 +158,7 @@ pub(super) async fn lock_cursors(
 ) -> Result<Vec<CursorRow>, sqlx::Error> {
     sqlx::query_as(sql(
         "SELECT partition, position, event_id, stamped_to, rebuild_type, rebuild_token,
-                rebuild_after, rebuild_position, rebuild_event_id
+                rebuild_after, rebuild_position, rebuild_event_id, scope_version
          FROM {s}.feed_cursor WHERE feed = $1 AND partition = ANY($2) ORDER BY partition FOR UPDATE",
         schema,
     ))
@@ -217,6 +218,30 @@ pub(super) async fn mark_for_rebuild(
     .map(drop)
 }
 
+/// Has those partitions read again from snapshots, also where that had begun, of which was told
+/// by another scope than this; all, if it is not known.
+pub(super) async fn mark_other_scopes(
+    executor: impl PgExecutor<'_>,
+    schema: &'static str,
+    feed: &str,
+    partitions: &[i16],
+    version: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(sql(
+        "UPDATE {s}.feed_cursor
+         SET rebuild_type = '', rebuild_token = NULL, rebuild_after = NULL,
+             rebuild_position = NULL, rebuild_event_id = NULL
+         WHERE feed = $1 AND partition = ANY($2) AND scope_version IS DISTINCT FROM $3",
+        schema,
+    ))
+    .bind(feed)
+    .bind(partitions)
+    .bind(version)
+    .execute(executor)
+    .await
+    .map(drop)
+}
+
 /// Stores a cursor whose row is locked.
 pub(super) async fn set_cursor(
     transaction: &mut PgConnection,
@@ -227,7 +252,8 @@ pub(super) async fn set_cursor(
     sqlx::query(sql(
         "UPDATE {s}.feed_cursor
          SET position = $3, event_id = $4, rebuild_type = $5, rebuild_token = $6,
-             rebuild_after = $7, rebuild_position = $8, rebuild_event_id = $9, stamped_to = $10
+             rebuild_after = $7, rebuild_position = $8, rebuild_event_id = $9, stamped_to = $10,
+             scope_version = $11
          WHERE feed = $1 AND partition = $2",
         schema,
     ))
@@ -241,6 +267,7 @@ pub(super) async fn set_cursor(
     .bind(cursor.rebuild_position)
     .bind(cursor.rebuild_event_id)
     .bind(cursor.stamped_to)
+    .bind(&cursor.scope_version)
     .execute(transaction)
     .await
     .map(drop)

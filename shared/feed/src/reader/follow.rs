@@ -43,7 +43,10 @@ pub(super) async fn follow(
         else {
             return Err(Error::Unreachable);
         };
-        let PullResponse { mut events, heartbeat } = message;
+        let PullResponse { mut events, heartbeat, scope_version } = message;
+        if !chain.is_of(&scope_version) {
+            return Err(Error::ScopeChanged { version: Some(scope_version) });
+        }
         // They come again once the cut is taken.
         events.retain(|event| !held.holds(event.partition));
         if !events.is_empty() {
@@ -131,7 +134,15 @@ async fn store(
         }
         let partitions: Vec<i16> = last.keys().copied().collect();
         unmoved(inner, &mut transaction, chain, &partitions).await?;
-        inner.projection.apply(&mut transaction, &now).await.map_err(Error::Apply)?;
+        // Of what is none of a reader's who is restricted, only the position moves.
+        let told: Cow<'_, [Event]> = if now.iter().any(|event| event.empty) {
+            now.iter().filter(|event| !event.empty).cloned().collect()
+        } else {
+            Cow::Borrowed(&now)
+        };
+        if !told.is_empty() {
+            inner.projection.apply(&mut transaction, &told).await.map_err(Error::Apply)?;
+        }
         let positions: Vec<i64> = last.values().map(|event| event.position).collect();
         let ids: Vec<Uuid> = last.values().map(|event| event.event_id).collect();
         let stamps: Vec<OffsetDateTime> = last.values().map(|event| event.sequenced_at).collect();
@@ -195,8 +206,11 @@ async fn meet(
 }
 
 /// What means that a partition is to be read again, whatever else it is.
-fn read_again(error: Error) -> Error {
+pub(super) fn read_again(error: Error) -> Error {
     let Error::Source(remote) = &error else { return error };
+    if remote.is(ErrorReason::FeedScopeChanged) {
+        return Error::ScopeChanged { version: remote.metadata.get("scope_version").cloned() };
+    }
     let again = remote.is(ErrorReason::FeedDiverged) || remote.is(ErrorReason::FeedTrimmed);
     let partition = remote.metadata.get("partition").and_then(|number| number.parse().ok());
     match partition {

@@ -50,8 +50,11 @@ pub struct Event {
     pub key: String,
     /// Of the key.
     pub revision: i64,
-    /// The state after the change.
+    /// The state after the change; [`Left`](zhiyuan_contracts::feed::v1::Left) of what left the
+    /// scope of a reader who is restricted.
     pub payload: Any,
+    /// Nothing is told but that there is one.
+    pub(crate) empty: bool,
     pub(crate) event_id: Uuid,
     pub(crate) previous_event_id: Option<Uuid>,
 }
@@ -103,7 +106,8 @@ pub trait Projection: Send + Sync + 'static {
 
     /// Applies events in the transaction that moves the cursors. An event of a key whose
     /// revision is here already must change nothing. Kinds that are not known are passed
-    /// over: a service may tell more tomorrow.
+    /// over: a service may tell more tomorrow. Whoever is restricted to organizations hears
+    /// with `Left` that a key is to be forgotten; of what concerns others it hears nothing.
     ///
     /// # Errors
     /// Whatever keeps the effect from being stored; the events come again.
@@ -205,7 +209,12 @@ impl Reader {
                 Ok(Held::Elsewhere) => ASK,
                 Ok(Held::Stopped) => break,
                 // One partition is read again each time: no reason to wait longer and longer.
-                Err(error @ (Error::Diverged { .. } | Error::Outrun | Error::CutTaken)) => {
+                Err(
+                    error @ (Error::Diverged { .. }
+                    | Error::ScopeChanged { .. }
+                    | Error::Outrun
+                    | Error::CutTaken),
+                ) => {
                     report(inner.feed, slot, &error);
                     AGAIN
                 }
@@ -245,8 +254,22 @@ impl Reader {
             }
             let partitions: Vec<i16> =
                 (0..crate::PARTITIONS).filter(|partition| partition % SLOTS == slot).collect();
-            rebuild::where_needed(inner, slot, &partitions).await?;
-            match follow::follow(inner, slot, &partitions).await {
+            let followed = async {
+                rebuild::where_needed(inner, slot, &partitions).await?;
+                follow::follow(inner, slot, &partitions).await
+            };
+            match followed.await {
+                Err(Error::ScopeChanged { version }) => {
+                    tracing::warn!(
+                        feed = inner.feed,
+                        slot,
+                        "what may be seen of the feed has changed: reading everything again"
+                    );
+                    let Inner { pool, schema, feed, .. } = &**inner;
+                    let to = version.as_deref();
+                    db::mark_other_scopes(pool, schema, feed, &partitions, to).await?;
+                    Err(Error::ScopeChanged { version })
+                }
                 Err(Error::Diverged { partition }) => {
                     tracing::warn!(
                         feed = inner.feed,
@@ -275,7 +298,7 @@ fn report(feed: &str, slot: i16, error: &Error) {
         Error::Apply(_) | Error::Contract(_) => {
             tracing::error!(feed, slot, error = told(error), "an event can't be applied");
         }
-        Error::Outrun | Error::CutTaken | Error::Diverged { .. } => {
+        Error::Outrun | Error::CutTaken | Error::Diverged { .. } | Error::ScopeChanged { .. } => {
             tracing::debug!(feed, slot, error = told(error), "following again");
         }
         Error::Database(_)

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use zhiyuan_contracts::feed::v1::{SnapshotRequest, SnapshotResponse};
 
 use super::db::CursorRow;
+use super::follow::read_again;
 use super::{Inner, Page, Record, db};
 use crate::cuts;
 use crate::error::Error;
@@ -47,8 +48,14 @@ async fn rebuild(inner: &Inner, slot: i16, mut cursor: CursorRow) -> Result<(), 
             r#type: kind.to_owned(),
             page_size: PAGE,
             page_token: cursor.rebuild_token.clone().unwrap_or_default(),
+            // All pages of all kinds are of one scope.
+            scope_version: if reading.is_empty() {
+                String::new()
+            } else {
+                cursor.scope_version.clone()
+            },
         };
-        let answer = inner.source.snapshot(request).await?;
+        let answer = inner.source.snapshot(request).await.map_err(read_again)?;
         cursor = store(inner, cursor, kind, answer).await?;
         pages += 1;
         inner.keep(slot, None).await?;
@@ -64,7 +71,7 @@ async fn store(
     kind: &'static str,
     answer: SnapshotResponse,
 ) -> Result<CursorRow, Error> {
-    let SnapshotResponse { records, next_page_token, head } = answer;
+    let SnapshotResponse { records, next_page_token, head, scope_version } = answer;
     let records = records
         .into_iter()
         .map(|record| {
@@ -73,10 +80,14 @@ async fn store(
         })
         .collect::<Result<Vec<_>, Error>>()?;
     let sorted = records.is_sorted_by(|one, other| one.key < other.key);
-    if !sorted || (records.is_empty() && !next_page_token.is_empty()) {
+    if !sorted {
         return Err(Error::Contract("the order of a snapshot"));
     }
+    // Who is restricted may be shown nothing on a page that is not the last one; the next page
+    // then begins where this one did.
+    let nothing = records.is_empty() && !next_page_token.is_empty();
     let last = records.last().map(|record| record.key.clone());
+    let last = if nothing { cursor.rebuild_after.clone() } else { last };
     let page = Page {
         partition: cursor.partition,
         kind,
@@ -87,11 +98,14 @@ async fn store(
     let mut next = cursor.clone();
     if cursor.rebuild_type.as_deref() == Some("") {
         let head = head.ok_or(Error::Contract("head"))?;
+        next.scope_version = scope_version;
         next.rebuild_position = Some(head.position);
         next.rebuild_event_id = match head.event_id.as_str() {
             "" => None,
             id => Some(Uuid::try_parse(id).map_err(|_form| Error::Contract("head"))?),
         };
+    } else if next.scope_version != scope_version {
+        return Err(Error::ScopeChanged { version: Some(scope_version) });
     }
     (next.rebuild_type, next.rebuild_token, next.rebuild_after) = if next_page_token.is_empty() {
         (after(inner.projection.snapshots(), kind), None, None)
@@ -112,7 +126,9 @@ async fn store(
     if locked.as_slice() != [cursor] {
         return Err(Error::Outrun);
     }
-    inner.projection.replace(&mut transaction, &page).await.map_err(Error::Apply)?;
+    if !nothing {
+        inner.projection.replace(&mut transaction, &page).await.map_err(Error::Apply)?;
+    }
     db::set_cursor(&mut transaction, inner.schema, inner.feed, &next).await?;
     transaction.commit().await?;
     inner.projection.committed();

@@ -4,6 +4,8 @@ mod pull;
 mod snapshot;
 
 pub use pull::PullStream;
+#[cfg(test)]
+pub(crate) use pull::is_scope_version;
 pub use snapshot::{Snapshot, SnapshotRow};
 
 use uuid::Uuid;

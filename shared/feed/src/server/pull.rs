@@ -1,26 +1,30 @@
 //! Sending events as they are sequenced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::stream::{Stream, unfold};
+use prost::Name as _;
 use prost_types::Any;
 use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tonic::Status;
 use uuid::Uuid;
-use zhiyuan_contracts::feed::v1::{Cursor, Event, Head, Heartbeat, PullRequest, PullResponse};
+use zhiyuan_contracts::feed::v1::{
+    Cursor, Event, Head, Heartbeat, Left, PullRequest, PullResponse,
+};
 use zhiyuan_domain::Violation;
 use zhiyuan_rpc::wire::timestamp;
 use zhiyuan_rpc::{Error, FieldFault};
 
 use super::head_on_wire;
 use crate::PARTITIONS;
-use crate::error::{answered, diverged, trimmed};
+use crate::error::{answered, diverged, scope_changed, trimmed};
 use crate::heads::Heads;
 use crate::publisher::Publisher;
+use crate::scope::{Follower, Lens, version_of};
 use crate::writer_db::{self, EventRow, Place};
 
 /// Events in one message.
@@ -45,10 +49,20 @@ impl Publisher {
     /// Sends what comes after the cursors of `follower`, until the stop of the process.
     ///
     /// # Errors
-    /// `INVALID_FIELDS`, `FEED_DIVERGED`, `FEED_TRIMMED`; the stream can end with the
-    /// latter two as well.
-    pub async fn pull(&self, follower: &str, request: PullRequest) -> Result<PullStream, Error> {
+    /// `INVALID_FIELDS`, `FEED_NOT_SCOPED`, `FEED_SCOPE_CHANGED`, `FEED_DIVERGED`,
+    /// `FEED_TRIMMED`; the stream can end with the latter three as well.
+    pub async fn pull(
+        &self,
+        follower: &Follower,
+        request: PullRequest,
+    ) -> Result<PullStream, Error> {
         let sent = parse(&request)?;
+        let lens = self.lens(follower).await?;
+        let version = version_of(lens.as_ref());
+        // Whoever was told by another scope has what is not in this one, or not all that is.
+        if request.cursors.iter().any(|cursor| cursor.scope_version != version) {
+            return Err(scope_changed(version));
+        }
         let partitions: Vec<i16> = sent.keys().copied().collect();
         let positions: Vec<i64> = sent.values().map(|sent| sent.position).collect();
         let places = writer_db::places(&self.pool, self.schema, &partitions, &positions)
@@ -60,13 +74,15 @@ impl Publisher {
         // After the places: heads with this watermark or a later one hold all cursors.
         let (since, _) = writer_db::heads(&self.pool, self.schema).await.map_err(answered)?;
         let now = self.clock.now();
-        writer_db::note_follower(&self.pool, self.schema, follower, &partitions, &positions, now)
+        let name = follower.name.as_str();
+        writer_db::note_follower(&self.pool, self.schema, name, &partitions, &positions, now)
             .await
             .map_err(answered)?;
         let stream = Pulling {
             publisher: self.clone(),
             heads: self.heads.clone(),
-            follower: follower.to_owned(),
+            follower: name.to_owned(),
+            lens,
             noted: Instant::now(),
             sent,
             goal: None,
@@ -96,6 +112,9 @@ fn parse(request: &PullRequest) -> Result<BTreeMap<i16, Sent>, Error> {
             faults.push(fault(field("partition"), "PARTITION_RANGE", "分区应在 0 至 63 之间"));
             continue;
         };
+        if !is_scope_version(&cursor.scope_version) {
+            faults.push(scope_fault(field("scope_version")));
+        }
         match place_of(cursor) {
             None => faults.push(fault(
                 field("event_id"),
@@ -125,6 +144,16 @@ fn place_of(cursor: &Cursor) -> Option<Sent> {
         }
         _ => None,
     }
+}
+
+/// Whether it is a version of a scope, as far as its form tells.
+pub(crate) fn is_scope_version(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    text.len() <= 64 && text.bytes().all(fits)
+}
+
+pub(super) fn scope_fault(field: impl Into<String>) -> FieldFault {
+    fault(field, "SCOPE_VERSION_FORM", "范围版本应为服务先前应答中的值，没有则留空")
 }
 
 pub(super) fn fault(
@@ -158,6 +187,7 @@ struct Pulling {
     publisher: Publisher,
     heads: watch::Receiver<Heads>,
     follower: String,
+    lens: Option<Lens>,
     /// When it was noted last how far the follower is.
     noted: Instant,
     sent: BTreeMap<i16, Sent>,
@@ -194,18 +224,27 @@ impl Pulling {
                 let behind = self.behind(&heads)?;
                 if !behind.is_empty() {
                     let events = self.fetch(&behind).await?;
-                    return Ok(PullResponse { events, heartbeat: None });
+                    return Ok(self.response(events, None));
                 }
                 self.goal = None;
                 if let Some(heartbeat) = self.heartbeat(&heads) {
+                    // Where nothing happens, too, nobody goes on by a scope that was.
+                    if let Some(lens) = &self.lens {
+                        lens.look(BTreeSet::new()).await?;
+                    }
                     self.note(Instant::now()).await?;
-                    return Ok(PullResponse { events: Vec::new(), heartbeat: Some(heartbeat) });
+                    return Ok(self.response(Vec::new(), Some(heartbeat)));
                 }
             }
             if self.heads.changed().await.is_err() {
                 return Err(Error::draining());
             }
         }
+    }
+
+    fn response(&self, events: Vec<Event>, heartbeat: Option<Heartbeat>) -> PullResponse {
+        let scope_version = version_of(self.lens.as_ref()).to_owned();
+        PullResponse { events, heartbeat, scope_version }
     }
 
     /// The partitions with something to send, up to where.
@@ -230,18 +269,24 @@ impl Pulling {
         let upto: Vec<i64> = behind.iter().map(|(.., upto)| *upto).collect();
         let limit = i64::try_from(MESSAGE).unwrap_or(i64::MAX);
         let Publisher { pool, schema, .. } = &self.publisher;
-        let rows = writer_db::events(pool, schema, &partitions, &after, &upto, limit)
+        let how = (limit, self.lens.is_some());
+        let rows = writer_db::events(pool, schema, &partitions, &after, &upto, how)
             .await
             .map_err(answered)?;
         let Some(first) = behind.first() else { return Ok(Vec::new()) };
         if rows.is_empty() {
             return Err(trimmed(first.0));
         }
-        rows.into_iter().map(|row| self.send(row)).collect()
+        let seen = match &self.lens {
+            None => None,
+            Some(lens) => Some(lens.look(places_of(&rows)).await?),
+        };
+        rows.into_iter().map(|row| self.send(row, seen.as_ref())).collect()
     }
 
-    /// Notes an event as sent, if it follows the one before.
-    fn send(&mut self, row: EventRow) -> Result<Event, Error> {
+    /// Notes an event as sent, if it follows the one before; of one who is restricted, as far
+    /// as it is `seen`.
+    fn send(&mut self, row: EventRow, seen: Option<&HashSet<String>>) -> Result<Event, Error> {
         let Some(sent) = self.sent.get_mut(&row.partition) else {
             return Err(Error::internal("an event of a partition that was not asked for"));
         };
@@ -252,7 +297,10 @@ impl Pulling {
             return Err(diverged(row.partition));
         }
         *sent = Sent { position: row.position, event_id: Some(row.event_id) };
-        Ok(on_wire(row))
+        match seen {
+            None => Ok(on_wire(row)),
+            Some(seen) => restricted(row, seen),
+        }
     }
 
     /// Notes how far the follower is, so that what it has passed can be trimmed.
@@ -287,6 +335,33 @@ impl Pulling {
         }
         Some(Heartbeat { watermark: Some(timestamp(heads.watermark)), heads: changed })
     }
+}
+
+/// All organizations at which keys were before these events, or are after them.
+fn places_of(rows: &[EventRow]) -> BTreeSet<String> {
+    let places = rows.iter().flat_map(|row| [&row.place_before, &row.place_after]);
+    places.flatten().filter(|place| !place.is_empty()).cloned().collect()
+}
+
+/// What somebody who is restricted is told of an event: the state, if its key is in the scope
+/// after it; that it left, if it only was before; otherwise that there is one.
+///
+/// Where it is not known, it can't be told, and neither what comes after it.
+fn restricted(row: EventRow, seen: &HashSet<String>) -> Result<Event, Error> {
+    let (Some(before), Some(after)) = (&row.place_before, &row.place_after) else {
+        return Err(trimmed(row.partition));
+    };
+    let (before, after) = (seen.contains(before), seen.contains(after));
+    if after {
+        return Ok(on_wire(row));
+    }
+    if before {
+        let left = Left { r#type: row.kind };
+        let (kind, payload) = (Left::full_name(), prost::Message::encode_to_vec(&left));
+        return Ok(on_wire(EventRow { kind, payload, ..row }));
+    }
+    let nothing = EventRow { key: String::new(), revision: 0, payload: Vec::new(), ..row };
+    Ok(Event { payload: None, ..on_wire(nothing) })
 }
 
 fn on_wire(row: EventRow) -> Event {

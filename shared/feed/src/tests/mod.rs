@@ -4,6 +4,8 @@ mod cuts;
 mod migrations;
 mod once;
 mod restored;
+mod scoped;
 mod sequencing;
 mod served;
 mod toy;
+mod tree;

@@ -26,7 +26,13 @@ fn sequencer(toy: &Toy, clock: SharedClock) -> Sequencer {
 /// A process that writes and does not sequence.
 fn writer(toy: &Toy) -> super::toy::Process {
     let publisher = Publisher::new(SCHEMA, toy.pool.clone(), right(), config());
-    super::toy::Process { publisher, address: String::new(), snapshots: Arc::default() }
+    super::toy::Process {
+        publisher,
+        address: String::new(),
+        snapshots: Arc::default(),
+        tree: super::tree::Tree::default(),
+        restricted: super::tree::Restricted::default(),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

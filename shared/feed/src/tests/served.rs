@@ -4,9 +4,10 @@ use futures_util::StreamExt as _;
 use zhiyuan_contracts::feed::v1::{Cursor, PullRequest, SnapshotRequest};
 
 use super::toy::{Item, Toy, right};
+use crate::Follower;
 
 fn cursor(partition: i32, position: i64, event_id: &str) -> Cursor {
-    Cursor { partition, position, event_id: event_id.to_owned() }
+    Cursor { partition, position, event_id: event_id.to_owned(), ..Cursor::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -29,7 +30,8 @@ async fn cursors_that_are_none_are_refused() {
         (vec![cursor(0, i64::MAX - 1, id)], "FEED_DIVERGED"),
     ] {
         let request = PullRequest { cursors };
-        let Err(refused) = process.publisher.pull("toy", request.clone()).await else {
+        let toy = Follower::named("toy", None);
+        let Err(refused) = process.publisher.pull(&toy, request.clone()).await else {
             panic!("{request:?}")
         };
         assert_eq!(refused.reason(), reason, "{request:?}");
@@ -40,7 +42,8 @@ async fn cursors_that_are_none_are_refused() {
     ] {
         let request = SnapshotRequest { partition, r#type: kind.to_owned(), ..Default::default() };
         let kinds = ["zhiyuan.registration.v1.VolunteerChanged".to_owned()];
-        let refused = process.publisher.snapshot(&request, &kinds).await.unwrap_err();
+        let toy = Follower::named("toy", None);
+        let refused = process.publisher.snapshot(&toy, &request, &kinds).await.unwrap_err();
         assert_eq!(refused.reason(), reason);
     }
     toy.stop().await;
@@ -54,7 +57,8 @@ async fn only_the_partitions_asked_for_are_sent_and_the_heartbeat_tells_where_th
         process.commit(Item::new(number, 1)).await;
     }
     let request = PullRequest { cursors: vec![cursor(3, 0, ""), cursor(9, 0, "")] };
-    let mut stream = process.publisher.pull("toy", request).await.unwrap();
+    let follower = Follower::named("toy", None);
+    let mut stream = process.publisher.pull(&follower, request).await.unwrap();
     let mut positions = Vec::new();
     let heads = loop {
         let message = stream.next().await.unwrap().unwrap();

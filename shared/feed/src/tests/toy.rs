@@ -21,6 +21,7 @@ use zhiyuan_lifecycle::{Stop, Tasks};
 use zhiyuan_rpc::{SuiteChannel, connect_lazy};
 use zhiyuan_testkit::TestDatabase;
 
+use super::tree::{Restricted, Tree};
 use crate::reader::{EffectError, decode};
 use crate::{
     Event, FeedConfig, NewEvent, Page, Projection, Publisher, PullStream, Reader, SnapshotRow,
@@ -35,6 +36,8 @@ static MIGRATOR: LazyLock<Migrator> = LazyLock::new(|| {
 pub(super) const SCHEMA: &str = "feed_test";
 pub(super) const FEED: &str = "toy";
 const KIND: &str = "zhiyuan.registration.v1.VolunteerChanged";
+/// Of no item.
+const GONE: i32 = -1;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Heartbeats ten times a second.
@@ -63,12 +66,19 @@ impl Toy {
 
     /// A process of the service that writes: sequences and serves.
     pub(super) async fn process(&self, clock: SharedClock) -> Process {
+        let tree = Tree::default();
         let publisher = Publisher::new(SCHEMA, self.pool.clone(), clock, config());
+        let publisher = publisher.scoped_by(tree.clone());
         publisher.start(&self.tasks);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let snapshots = Arc::new(AtomicUsize::new(0));
-        let service = Served { publisher: publisher.clone(), snapshots: Arc::clone(&snapshots) };
+        let restricted = Restricted::default();
+        let service = Served {
+            publisher: publisher.clone(),
+            snapshots: Arc::clone(&snapshots),
+            restricted: restricted.clone(),
+        };
         let serving = tonic::transport::Server::builder()
             .add_service(FeedServiceServer::new(service))
             .serve_with_incoming_shutdown(
@@ -76,7 +86,7 @@ impl Toy {
                 self.tasks.stop().soft().cancelled_owned(),
             );
         self.tasks.start("toy", serving);
-        Process { publisher, address, snapshots }
+        Process { publisher, address, snapshots, tree, restricted }
     }
 
     /// A process of a service that follows.
@@ -194,6 +204,10 @@ pub(super) struct Process {
     pub(super) address: String,
     /// Pages of snapshots that were asked for.
     pub(super) snapshots: Arc<AtomicUsize>,
+    /// What of the organizations is in the scope.
+    pub(super) tree: Tree,
+    /// Whether who follows it is restricted.
+    pub(super) restricted: Restricted,
 }
 
 impl Process {
@@ -212,7 +226,28 @@ impl Process {
         .fetch_one(&mut *transaction)
         .await
         .unwrap();
-        let event = NewEvent::new(item.partition, &item.key, revision, &item.state());
+        let mut event = NewEvent::new(item.partition, &item.key, revision, &item.state());
+        if let Some(place) = &item.place {
+            let before: Option<String> = sqlx::query_scalar(
+                "SELECT place FROM feed_test.place WHERE partition = $1 AND key = $2",
+            )
+            .bind(partition)
+            .bind(&item.key)
+            .fetch_optional(&mut *transaction)
+            .await
+            .unwrap();
+            sqlx::query(
+                "INSERT INTO feed_test.place (partition, key, place) VALUES ($1, $2, $3)
+                 ON CONFLICT (partition, key) DO UPDATE SET place = excluded.place",
+            )
+            .bind(partition)
+            .bind(&item.key)
+            .bind(place)
+            .execute(&mut *transaction)
+            .await
+            .unwrap();
+            event = event.moved(before.as_deref(), Some(place));
+        }
         self.publisher.outbox().append(transaction, &[event]).await.unwrap();
     }
 
@@ -243,13 +278,19 @@ pub(super) struct Item {
     pub(super) partition: Partition,
     pub(super) key: String,
     pub(super) value: i32,
+    /// At which organization it is, if that is said.
+    pub(super) place: Option<String>,
 }
 
 impl Item {
     /// The item of a number, with a value.
     pub(super) fn new(number: u128, value: i32) -> Self {
         let id = Uuid::from_u128(number);
-        Self { partition: Partition::of(id), key: id.to_string(), value }
+        Self { partition: Partition::of(id), key: id.to_string(), value, place: None }
+    }
+
+    pub(super) fn at(self, place: &str) -> Self {
+        Self { place: Some(place.to_owned()), ..self }
     }
 
     fn state(&self) -> VolunteerChanged {
@@ -260,6 +301,7 @@ impl Item {
 struct Served {
     publisher: Publisher,
     snapshots: Arc<AtomicUsize>,
+    restricted: Restricted,
 }
 
 #[tonic::async_trait]
@@ -270,7 +312,8 @@ impl FeedService for Served {
         &self,
         request: Request<wire::PullRequest>,
     ) -> Result<Response<PullStream>, Status> {
-        Ok(Response::new(self.publisher.pull("toy", request.into_inner()).await?))
+        let follower = self.restricted.follower();
+        Ok(Response::new(self.publisher.pull(&follower, request.into_inner()).await?))
     }
 
     async fn snapshot(
@@ -278,22 +321,30 @@ impl FeedService for Served {
         request: Request<wire::SnapshotRequest>,
     ) -> Result<Response<wire::SnapshotResponse>, Status> {
         self.snapshots.fetch_add(1, Ordering::SeqCst);
-        let snapshot = self.publisher.snapshot(request.get_ref(), &[KIND.to_owned()]).await?;
-        let rows: Vec<(String, i64, i32)> = sqlx::query_as(
-            "SELECT key, revision, value FROM feed_test.item
-             WHERE partition = $1 AND key > $2 ORDER BY key LIMIT $3",
-        )
-        .bind(snapshot.partition)
-        .bind(snapshot.after_key(|key| Some(key.to_owned()))?.unwrap_or_default())
-        .bind(snapshot.fetch())
-        .fetch_all(&self.publisher.pool)
-        .await
-        .unwrap();
-        let rows = rows.into_iter().map(|(key, revision, value)| {
-            let item = Item { partition: Partition::of(Uuid::nil()), key: key.clone(), value };
-            SnapshotRow::new(key, revision, &item.state())
-        });
-        Ok(Response::new(snapshot.answer(rows.collect())))
+        let follower = self.restricted.follower();
+        let kinds = [KIND.to_owned()];
+        let snapshot = self.publisher.snapshot(&follower, request.get_ref(), &kinds).await?;
+        let partition = snapshot.partition;
+        let read = async |after: String, limit: i64| {
+            let rows: Vec<(String, i64, i32, Option<String>)> = sqlx::query_as(
+                "SELECT key, revision, value, (SELECT place FROM feed_test.place p
+                                               WHERE p.partition = i.partition AND p.key = i.key)
+                 FROM feed_test.item i WHERE partition = $1 AND key > $2 ORDER BY key LIMIT $3",
+            )
+            .bind(partition)
+            .bind(after)
+            .bind(limit)
+            .fetch_all(&self.publisher.pool)
+            .await
+            .unwrap();
+            let rows = rows.into_iter().map(|(key, revision, value, place)| {
+                let partition = Partition::of(Uuid::nil());
+                let item = Item { partition, key: key.clone(), value, place: None };
+                SnapshotRow::new(key, revision, &item.state()).at(place.as_deref())
+            });
+            Ok::<_, zhiyuan_rpc::Error>(rows.collect())
+        };
+        Ok(Response::new(snapshot.answer(read).await?))
     }
 }
 
@@ -325,7 +376,8 @@ impl Projection for Copier {
     ) -> Result<(), EffectError> {
         let after_cut = crate::cuts::current(transaction, SCHEMA).await?;
         for event in events {
-            let value = parsed(&event.payload).level;
+            let left = decode::<wire::Left>(&event.payload).unwrap();
+            let value = if left.is_some() { GONE } else { parsed(&event.payload).level };
             if *self.poison.lock().unwrap() == Some(value) {
                 return Err("poison".into());
             }
@@ -340,6 +392,14 @@ impl Projection for Copier {
             .bind(after_cut)
             .execute(&mut *transaction)
             .await?;
+            if let Some(left) = left {
+                assert_eq!(left.r#type, KIND);
+                let gone = "DELETE FROM feed_test.copy
+                            WHERE partition = $1 AND key = $2 AND revision < $3";
+                let gone = sqlx::query(gone).bind(event.partition).bind(&event.key);
+                gone.bind(event.revision).execute(&mut *transaction).await?;
+                continue;
+            }
             sqlx::query(
                 "INSERT INTO feed_test.copy AS c (partition, key, revision, value)
                  VALUES ($1, $2, $3, $4)

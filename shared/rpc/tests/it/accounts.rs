@@ -19,6 +19,7 @@ const LOOK: &str = "/zhiyuan.fixture.v1.FixtureService/Look";
 
 fn word(key: &SigningKey, quota: Quota) -> Word {
     let account = ServiceAccount {
+        within: None,
         name: "platform".into(),
         scopes: Arc::new(BTreeSet::from(["fixture.feed".to_owned(), "fixture.look".to_owned()])),
         keys: vec![AccountKey { key: key.verifying_key(), use_at: 0, expire_at: i64::MAX }],
@@ -89,6 +90,34 @@ async fn a_stream_ends_with_its_account() {
     let end = tokio::time::timeout(Duration::from_secs(5), stream.frame()).await.unwrap();
     let trailers = end.unwrap().unwrap().into_trailers().unwrap();
     assert_eq!(refusal(&trailers), refused(Code::Unauthenticated, "UNAUTHENTICATED"));
+}
+
+/// Another set of organizations: it may go on, but not with what it was shown.
+#[tokio::test]
+async fn a_stream_ends_when_its_account_is_restricted_otherwise_and_is_told_so() {
+    let within = |codes: &[&str]| {
+        let codes: BTreeSet<String> = codes.iter().map(|&code| code.to_owned()).collect();
+        Some(Arc::new(codes))
+    };
+    for (before, after) in
+        [(None, within(&["A"])), (within(&["A"]), within(&["B"])), (within(&["A"]), None)]
+    {
+        let (key, sessions) = (SigningKey::generate(), Sessions::new());
+        let restricted = |within: &Option<Arc<BTreeSet<String>>>| {
+            let mut word = word(&key, PLENTY);
+            word.accounts.iter_mut().flatten().for_each(|it| it.within.clone_from(within));
+            word
+        };
+        sessions.hear(restricted(&before), Instant::now());
+        let pull = request(PULL, &[("zhiyuan-assertion", &assertion(&key))]);
+        let mut stream = call(&mut informed(played(), sessions.clone()), pull).await.into_body();
+        assert!(stream.frame().await.unwrap().unwrap().is_data());
+        sessions.hear(restricted(&after), Instant::now());
+        let end = tokio::time::timeout(Duration::from_secs(5), stream.frame()).await.unwrap();
+        let trailers = end.unwrap().unwrap().into_trailers().unwrap();
+        let expected = refused(Code::FailedPrecondition, "FEED_SCOPE_CHANGED");
+        assert_eq!(refusal(&trailers), expected, "{before:?} {after:?}");
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,7 @@ const WITHOUT: [&str; 80] = [
     "CompletePhoneRecovery",
     "EndOtherSessions",
     "EndSession",
+    "FilterScope",
     "FilterWithin",
     "ForgetRosterPeople",
     "GetAccount",

@@ -3,8 +3,7 @@ use zhiyuan_contracts::feed::v1::{PullRequest, SnapshotRequest, SnapshotResponse
 use zhiyuan_contracts::orgtree::v1::OrganizationChanged;
 use zhiyuan_contracts::orgtree::v1::feed_service_server::FeedService;
 use zhiyuan_domain::OrganizationCode;
-use zhiyuan_feed::{Publisher, PullStream, name_of};
-use zhiyuan_rpc::CallerIdentity;
+use zhiyuan_feed::{Follower, Publisher, PullStream, SnapshotRow, name_of};
 
 use super::{db, row};
 use crate::error::Result;
@@ -20,14 +19,20 @@ impl Feed {
         Self { publisher }
     }
 
-    async fn page(&self, request: &SnapshotRequest) -> Result<SnapshotResponse> {
+    async fn page(
+        &self,
+        follower: &Follower,
+        request: &SnapshotRequest,
+    ) -> Result<SnapshotResponse> {
         let kinds = [name_of::<OrganizationChanged>()];
-        let snapshot = self.publisher.snapshot(request, &kinds).await?;
-        let after = snapshot.after_key(|key| OrganizationCode::parse(key).ok())?;
-        let after = after.as_ref().map_or("", OrganizationCode::as_str);
-        let (partition, limit) = (snapshot.partition, snapshot.fetch());
-        let rows = db::told_after(self.publisher.pool(), partition, after, limit).await?;
-        Ok(snapshot.answer(rows.iter().map(row).collect()))
+        let snapshot = self.publisher.snapshot(follower, request, &kinds).await?;
+        snapshot.after_key(|key| OrganizationCode::parse(key).ok())?;
+        let (pool, partition) = (self.publisher.pool(), snapshot.partition);
+        let read = async |after: String, limit| -> Result<Vec<SnapshotRow>> {
+            let rows = db::told_after(pool, partition, &after, limit).await?;
+            Ok(rows.iter().map(row).collect())
+        };
+        snapshot.answer(read).await
     }
 }
 
@@ -39,7 +44,7 @@ impl FeedService for Feed {
         &self,
         request: Request<PullRequest>,
     ) -> std::result::Result<Response<PullStream>, Status> {
-        let follower = CallerIdentity::name_of(&request);
+        let follower = Follower::of(&request);
         Ok(Response::new(self.publisher.pull(&follower, request.into_inner()).await?))
     }
 
@@ -47,6 +52,6 @@ impl FeedService for Feed {
         &self,
         request: Request<SnapshotRequest>,
     ) -> std::result::Result<Response<SnapshotResponse>, Status> {
-        Ok(Response::new(self.page(request.get_ref()).await?))
+        Ok(Response::new(self.page(&Follower::of(&request), request.get_ref()).await?))
     }
 }

@@ -28,12 +28,16 @@ pub(super) struct Told {
 /// An organization whose row is locked has changed.
 pub(super) fn changed(organization: &Told) -> NewEvent {
     let code = organization.code.as_str();
-    NewEvent::new(Partition::of_key(code), code, organization.revision, &state(organization))
+    let state = state(organization);
+    let event = NewEvent::new(Partition::of_key(code), code, organization.revision, &state);
+    // It is where it is: what takes it into a scope, or out of it, changes the scope itself.
+    event.moved(Some(code), Some(code))
 }
 
 /// An organization on a page of a snapshot.
 fn row(organization: &Told) -> SnapshotRow {
-    SnapshotRow::new(organization.code.as_str(), organization.revision, &state(organization))
+    let code = organization.code.as_str();
+    SnapshotRow::new(code, organization.revision, &state(organization)).at(Some(code))
 }
 
 fn state(organization: &Told) -> OrganizationChanged {

@@ -9,6 +9,7 @@ mod operator;
 mod recording;
 mod revoking;
 mod scope;
+mod scopes;
 mod voices;
 mod wrong_numbers;
 

@@ -11,6 +11,8 @@ pub(crate) struct Member {
     pub(crate) person_id: Uuid,
     /// `None`: on none.
     pub(crate) organization_code: Option<String>,
+    /// On which the person was before the change that made this of it; `None`: on none.
+    pub(crate) left: Option<String>,
     pub(crate) revision: i64,
 }
 
@@ -150,7 +152,7 @@ pub(crate) async fn join(
               AS new (partition, person_id, ends_in, row_number)
          WHERE m.partition = new.partition AND m.person_id = new.person_id
            AND m.organization_code IS NULL
-         RETURNING m.person_id, m.organization_code, m.revision",
+         RETURNING m.person_id, m.organization_code, NULL::text AS left, m.revision",
         organization.as_str(),
         now,
         import,
@@ -203,9 +205,11 @@ pub(crate) async fn take_off(
              forget_at = CASE WHEN $4::text IS NULL THEN NULL ELSE $5::timestamptz END,
              revision = m.revision + 1
          FROM unnest($1::smallint[], $2::uuid[]) AS l (partition, person_id)
+         JOIN registration.roster_member was
+           ON was.partition = l.partition AND was.person_id = l.person_id
          WHERE m.partition = l.partition AND m.person_id = l.person_id
            AND m.organization_code = coalesce($3, m.organization_code)
-         RETURNING m.person_id, m.organization_code, m.revision",
+         RETURNING m.person_id, m.organization_code, was.organization_code AS left, m.revision",
         &partitions(ids),
         ids,
         organization.map(OrganizationCode::as_str),
@@ -235,9 +239,11 @@ pub(crate) async fn erase(transaction: &mut PgConnection, ids: &[Uuid]) -> Resul
          SET organization_code = NULL, since = NULL, ends_in = NULL, import_id = NULL,
              row_number = NULL, revision = m.revision + 1
          FROM unnest($1::smallint[], $2::uuid[]) AS l (partition, person_id)
+         JOIN registration.roster_member was
+           ON was.partition = l.partition AND was.person_id = l.person_id
          WHERE m.partition = l.partition AND m.person_id = l.person_id
            AND m.organization_code IS NOT NULL
-         RETURNING m.person_id, m.organization_code, m.revision",
+         RETURNING m.person_id, m.organization_code, was.organization_code AS left, m.revision",
         &partitions(ids),
         ids,
     )
@@ -429,7 +435,8 @@ pub(crate) async fn told_after(
 ) -> Result<Vec<Member>> {
     Ok(sqlx::query_as!(
         Member,
-        "SELECT person_id, organization_code, revision FROM registration.roster_member
+        "SELECT person_id, organization_code, NULL::text AS left, revision
+         FROM registration.roster_member
          WHERE partition = $1 AND person_id > $2 AND revision > 0
          ORDER BY person_id LIMIT $3",
         partition,

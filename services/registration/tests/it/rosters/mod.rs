@@ -6,6 +6,7 @@ mod going_on;
 mod importing;
 mod members;
 mod refusals;
+mod scopes;
 mod showing;
 
 use std::time::Duration;

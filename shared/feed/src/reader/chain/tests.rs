@@ -21,6 +21,7 @@ fn at(position: i64, event_id: Option<u128>) -> Chain {
         rebuild_after: None,
         rebuild_position: None,
         rebuild_event_id: None,
+        scope_version: String::new(),
     }])
 }
 

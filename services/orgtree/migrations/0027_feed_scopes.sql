@@ -1,0 +1,13 @@
+-- Who is told of an event: where its key was before, and where it is after it, as codes of
+-- organizations; '' for at none. Absent where it is not known: the event is older, or of a
+-- process that is.
+ALTER TABLE orgtree.outbox
+    ADD COLUMN place_before text COLLATE "C",
+    ADD COLUMN place_after  text COLLATE "C";
+ALTER TABLE orgtree.event
+    ADD COLUMN place_before text COLLATE "C",
+    ADD COLUMN place_after  text COLLATE "C";
+
+-- Of the scope by which the reader was told what it has of the partition; '' if it is not
+-- restricted.
+ALTER TABLE orgtree.feed_cursor ADD COLUMN scope_version text NOT NULL DEFAULT '';
