@@ -59,12 +59,13 @@ impl Applications {
         } else {
             counts::db::keep_tree(&mut transaction).await?;
         }
-        // Not before: a grant may end while somebody else changes the tree.
+        let application = db::hold(&mut transaction, decision.id).await?;
+        // Not before: a grant may end while somebody else changes the tree, and the same call may
+        // have had the row.
         let (now, caller) = (self.0.clock.now(), call.caller);
         if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
             return DecideApplicationResponse::decode(before.as_slice()).map_err(|_form| BROKEN);
         }
-        let application = db::hold(&mut transaction, decision.id).await?;
         let mut application = application.ok_or(Fault::NotFound)?;
         let allowed_by = may_decide(&mut transaction, caller, &application, now).await?;
         let (before, seen) = (application.clone(), application.seen(decision.revision));

@@ -3,6 +3,7 @@
 mod deciding;
 mod ending;
 mod limits;
+mod replaying;
 mod sequences;
 
 use sqlx::PgPool;
