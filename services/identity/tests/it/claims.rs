@@ -21,6 +21,7 @@ use crate::harness::{Identity, account};
 
 const DELAY: Duration = Duration::hours(72);
 const WEEK: Duration = Duration::days(7);
+const DISCARDED: EnrolmentState = EnrolmentState::Discarded;
 const STATEMENT: &str = "这是我的身份证号码，\n被同学冒用了。";
 
 /// Somebody who has registered with the number of another person, and that person.
@@ -235,17 +236,14 @@ async fn two_accept_and_after_the_delay_the_number_is_the_claimants() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_claim_at_a_time_three_in_thirty_days_and_none_with_the_holders_phone() {
+async fn one_claim_of_a_phone_three_in_thirty_days_and_none_with_the_holders_phone() {
     let case = Case::new().await;
     let identity = &case.identity;
     let own = identity.begin(&case.form(&case.squatter).await).await;
     assert_eq!(own.refusal(), EnrolmentRefusal::AlreadyRegistered);
     assert!(!own.account_id.is_empty());
     let id = case.opened().await;
-    // Another phone of somebody who knows the name and the number.
-    let other = Person { mobile: person(3).mobile, ..case.owner.clone() };
-    let second = identity.begin(&case.form(&other).await).await;
-    assert_eq!(second.refusal(), EnrolmentRefusal::ClaimOpen);
+    assert_eq!(case.claim().await.refusal(), EnrolmentRefusal::ClaimOpen);
     // Who does not claim is answered as ever.
     let plain = BeginEnrolmentRequest {
         claim_statement: String::new(),
@@ -281,6 +279,46 @@ async fn one_claim_at_a_time_three_in_thirty_days_and_none_with_the_holders_phon
     assert_eq!(states[1..], [ClaimState::Rejected; 3]);
     identity.pass(Duration::days(30));
     assert_eq!(case.claim().await.state(), EnrolmentState::Review);
+}
+
+/// Whoever has registered with the number has friends, who open claims that nobody decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accomplices_keep_the_owner_from_nothing() {
+    let case = Case::new().await;
+    let identity = &case.identity;
+    let by = |n| Person { mobile: person(n).mobile, ..case.owner.clone() };
+    for _ in 0..3 {
+        let theirs = identity.begin(&case.form(&by(3)).await).await;
+        assert_eq!(theirs.state(), EnrolmentState::Review, "{theirs:?}");
+        identity.pass(WEEK);
+        let ended = identity.until(&theirs.enrolment_id, EnrolmentState::Refused).await;
+        assert_eq!(ended.refusal(), EnrolmentRefusal::ClaimExpired);
+    }
+    for _ in 0..3 {
+        let theirs = identity.begin(&case.form(&by(4)).await).await;
+        assert_eq!(identity.discard(&theirs.enrolment_id).await.unwrap().state(), DISCARDED);
+    }
+    // Two go on: the owner's is the third.
+    let mut others = Vec::new();
+    for n in [6, 7] {
+        others.push(identity.begin(&case.form(&by(n)).await).await);
+    }
+    let id = case.opened().await;
+    let fourth = identity.begin(&case.form(&by(8)).await).await;
+    assert_eq!(fourth.refusal(), EnrolmentRefusal::ClaimOpen);
+    assert_eq!(case.accept(&others[0].enrolment_id, two()).await.unwrap(), ClaimState::Accepted);
+    case.accept(&id, two()).await.unwrap();
+    identity.pass(DELAY);
+    assert_eq!(case.carry_out(&id).await.unwrap(), ClaimState::CarriedOut);
+    identity.activate(&id).await.unwrap();
+    // The others have nothing left to claim.
+    for other in &others {
+        let ended = identity.until(&other.enrolment_id, EnrolmentState::Refused).await;
+        assert_eq!(ended.refusal(), EnrolmentRefusal::ClaimAgainstProven);
+        assert_eq!(case.state(&other.enrolment_id).await, ClaimState::Ended);
+        assert_eq!(case.carry_out(&other.enrolment_id).await.unwrap(), ClaimState::Ended);
+    }
+    identity.by_password(&case.owner.id_number, PASSWORD).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
