@@ -151,7 +151,7 @@ async fn may_decide(
 }
 
 /// Who does not administer the superior is told that there is no application.
-fn hidden(error: Error) -> Error {
+pub(super) fn hidden(error: Error) -> Error {
     match error {
         Error::OrganizationNotFound => Fault::NotFound.into(),
         other => other,

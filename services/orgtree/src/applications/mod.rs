@@ -10,6 +10,7 @@ mod form;
 mod grpc;
 pub(crate) mod job;
 mod records;
+mod revealing;
 mod submitting;
 
 use time::{Duration, OffsetDateTime};

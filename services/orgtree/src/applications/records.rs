@@ -12,6 +12,9 @@ use crate::run::NAME;
 /// What it calls that an application was handed in first.
 pub(super) const SUBMITTED: &str = "orgtree.application.submitted";
 
+/// What it calls that somebody looked at whom to ask.
+pub(super) const REVEALED: &str = "orgtree.application.revealed";
+
 impl Step {
     /// What the audit calls it.
     pub(super) fn action(self) -> &'static str {
