@@ -1,5 +1,6 @@
 //! `zhiyuan.orgtree.v1.OrganizationApplicationService`.
 
+use prost::Message as _;
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
@@ -26,23 +27,13 @@ use crate::authority::grpc::key;
 use crate::authority::{Permission, require};
 use crate::error::Result;
 use crate::organizations::changing::Changing;
-use crate::requests;
+use crate::requests::{self, DigestKey};
 
 /// `OrganizationApplicationService`.
 #[derive(Debug)]
-pub(crate) struct Applications(pub(crate) Changing);
+pub(crate) struct Applications(pub(crate) Changing, pub(crate) DigestKey);
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
-
-/// A call of a person, with what it says in one spelling.
-fn call(
-    caller: Uuid,
-    method: &'static str,
-    request_id: RequestId,
-    says: &impl prost::Message,
-) -> requests::Request {
-    requests::Request::new(caller, method, request_id, &says.encode_to_vec())
-}
 
 #[async_trait]
 impl OrganizationApplicationService for Applications {
@@ -52,7 +43,7 @@ impl OrganizationApplicationService for Applications {
     ) -> Answer<SubmitApplicationResponse> {
         let me = PersonIdentity::of(&request)?.account_id;
         let (id, new) = New::parse(request.get_ref())?;
-        let call = call(me, "SubmitApplication", id, &new.says());
+        let call = self.call(me, "SubmitApplication", id, &new.says());
         Ok(Response::new(self.submit(&call, &new).await?))
     }
 
@@ -78,7 +69,7 @@ impl OrganizationApplicationService for Applications {
     ) -> Answer<UpdateApplicationResponse> {
         let me = PersonIdentity::of(&request)?.account_id;
         let (id, new) = Corrected::parse(request.get_ref())?;
-        let call = call(me, "UpdateApplication", id, &new.says());
+        let call = self.call(me, "UpdateApplication", id, &new.says());
         Ok(Response::new(self.resubmit(&call, &new).await?))
     }
 
@@ -119,12 +110,25 @@ impl OrganizationApplicationService for Applications {
     ) -> Answer<DecideApplicationResponse> {
         let me = PersonIdentity::of(&request)?.account_id;
         let (id, decision) = Decision::parse(request.get_ref())?;
-        let call = call(me, "DecideApplication", id, &decision.says());
+        let says = decision.says().encode_to_vec();
+        let call = requests::Request::new(me, "DecideApplication", id, &says);
         Ok(Response::new(self.decide(&call, &decision).await?))
     }
 }
 
 impl Applications {
+    /// A call of the applicant, with what it says in one spelling; whom to ask is deleted before
+    /// the call is forgotten.
+    fn call(
+        &self,
+        caller: Uuid,
+        method: &'static str,
+        request_id: RequestId,
+        says: &impl prost::Message,
+    ) -> requests::Request {
+        requests::Request::keyed(&self.1, caller, method, request_id, &says.encode_to_vec())
+    }
+
     async fn get_own(
         &self,
         me: Uuid,

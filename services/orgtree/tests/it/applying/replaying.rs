@@ -5,11 +5,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use prost::Message as _;
 use sqlx::PgPool;
-use tonic::Status;
+use tonic::{Code, Status};
 use zhiyuan_contracts::orgtree::v1::{
-    ApplicationDecision, ApplicationState, ChangeKind, SubmitApplicationResponse,
-    WithdrawApplicationRequest, WithdrawProposalRequest,
+    ApplicationDecision, ApplicationState, ChangeKind, SubmitApplicationRequest,
+    SubmitApplicationResponse, WithdrawApplicationRequest, WithdrawProposalRequest,
 };
 use zhiyuan_orgtree::Role as TypedRole;
 
@@ -20,7 +21,7 @@ use super::{
 use crate::authority::{Suite, account};
 use crate::changing::proposals::{propose, proposes};
 use crate::changing::{admin, admin_at, administrator, get};
-use crate::harness::Service;
+use crate::harness::{Service, assert_refused};
 
 const TIMES: i64 = 8;
 
@@ -128,5 +129,33 @@ async fn a_proposal_is_withdrawn_once_however_often_it_is_sent() {
     let withdrawn = records.iter().filter(|(act, ..)| act == "orgtree.change.withdrawn");
     assert_eq!(withdrawn.count(), 1);
     replica.stop().await;
+    suite.stop().await;
+}
+
+/// Who has the database tries a few billions of numbers.
+#[tokio::test]
+async fn what_is_kept_of_a_call_tells_nobody_the_number_that_is_deleted() {
+    let suite = on_province().await;
+    let pool = suite.database.pool().await;
+    let mut applicant = person_at(&suite, &suite.service, 9, false);
+    let wanted = submits("A-1", "暖阳");
+    let made = submit(&mut applicant, wanted.clone()).await.unwrap();
+    let said = SubmitApplicationRequest { request_id: String::new(), ..wanted.clone() };
+    let tried: bool = sqlx::query_scalar("SELECT digest = sha256($1) FROM orgtree.request")
+        .bind(said.encode_to_vec())
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert!(!tried);
+    // A call that was kept by a binary of before is the same, sent again.
+    sqlx::query("UPDATE orgtree.request SET digest = sha256($1)")
+        .bind(said.encode_to_vec())
+        .execute(&pool)
+        .await
+        .unwrap();
+    assert_eq!(submit(&mut applicant, wanted.clone()).await.unwrap(), made);
+    let other = SubmitApplicationRequest { purpose: "别的".into(), ..wanted };
+    let status = submit(&mut applicant, other).await.unwrap_err();
+    assert_refused(&status, Code::AlreadyExists, "REQUEST_ID_REUSED");
     suite.stop().await;
 }
