@@ -114,7 +114,10 @@ pub(crate) enum Error {
     OrganizationNameTaken,
     /// An open organization has the credit code.
     #[error("the credit code is taken")]
-    CreditCodeTaken,
+    CreditCodeTaken {
+        /// Which.
+        by: String,
+    },
     /// An organization would lie below itself.
     #[error("an organization would lie below itself")]
     OrganizationCycle,
@@ -201,7 +204,7 @@ impl Error {
             | Self::EtagStale
             | Self::OrganizationCodeTaken { .. }
             | Self::OrganizationNameTaken
-            | Self::CreditCodeTaken
+            | Self::CreditCodeTaken { .. }
             | Self::OrganizationCycle
             | Self::TooManyChildren
             | Self::SecondPersonRequired
@@ -355,11 +358,12 @@ impl From<Error> for RpcError {
                 Reason::OrganizationNameTaken,
                 "同一上级组织下已有同名组织，请换一个名称",
             ),
-            Error::CreditCodeTaken => Self::new(
+            Error::CreditCodeTaken { by } => Self::new(
                 Code::AlreadyExists,
                 Reason::CreditCodeTaken,
-                "该统一社会信用代码已登记在另一个组织名下，请核对；如有误占，请联系上级组织",
-            ),
+                format!("该统一社会信用代码已登记在组织 {by} 名下，请核对；如有误占，请联系该组织的上级组织更正"),
+            )
+            .with_metadata("organization_code", by),
             Error::Application(fault) => fault.into(),
             Error::OrganizationCycle => Self::new(
                 Code::Precondition,
@@ -477,7 +481,7 @@ mod tests {
                 "ORGANIZATION_CODE_TAKEN",
             ),
             (Error::OrganizationNameTaken, Code::AlreadyExists, "ORGANIZATION_NAME_TAKEN"),
-            (Error::CreditCodeTaken, Code::AlreadyExists, "CREDIT_CODE_TAKEN"),
+            (Error::CreditCodeTaken { by: "A-1".into() }, Code::AlreadyExists, "CREDIT_CODE_TAKEN"),
             (Fault::Own.into(), Code::Forbidden, "APPLICATION_OWN"),
             (Error::OrganizationCycle, Code::Precondition, "ORGANIZATION_CYCLE"),
             (Error::TooManyChildren, Code::Exhausted, "TOO_MANY_CHILDREN"),

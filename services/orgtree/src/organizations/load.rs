@@ -1,6 +1,6 @@
 //! Loads organizations from a file, all or none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map};
 use std::fmt::Write as _;
 use std::io::Read;
 
@@ -235,14 +235,23 @@ fn unknown(
 }
 
 /// Credit codes that two open organizations would have.
-fn taken(existing: &[Existing], entries: &[Entry]) -> Vec<Fault> {
+fn taken<'a>(existing: &'a [Existing], entries: &'a [Entry]) -> Vec<Fault> {
     let named: HashSet<&str> = entries.iter().map(|entry| entry.code.as_str()).collect();
     let stays = existing.iter().filter(|old| !named.contains(old.code.as_str()));
-    let mut held: HashSet<&str> = stays.filter_map(|old| old.credit_code.as_deref()).collect();
-    let open = entries.iter().filter(|entry| entry.state == State::Active);
-    open.filter(|entry| entry.credit_code.as_deref().is_some_and(|code| !held.insert(code)))
-        .map(|entry| Fault { line: entry.line, problem: Problem::CreditCodeTaken })
-        .collect()
+    let held = |old: &'a Existing| Some((old.credit_code.as_deref()?, old.code.as_str()));
+    let mut held: HashMap<&str, &str> = stays.filter_map(held).collect();
+    let mut faults = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.state == State::Active) {
+        let Some(code) = entry.credit_code.as_deref() else { continue };
+        match held.entry(code) {
+            hash_map::Entry::Vacant(free) => drop(free.insert(&entry.code)),
+            hash_map::Entry::Occupied(taken) => {
+                let problem = Problem::CreditCodeTaken { by: (*taken.get()).to_owned() };
+                faults.push(Fault { line: entry.line, problem });
+            }
+        }
+    }
+    faults
 }
 
 fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {

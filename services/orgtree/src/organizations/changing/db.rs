@@ -85,21 +85,21 @@ pub(super) async fn is_region(
     .await?)
 }
 
-/// Whether an open organization other than `except` has a credit code.
-#[tracing::instrument(name = "db.organization.has_credit_code", skip_all)]
-pub(super) async fn has_credit_code(
+/// The open organization other than `except` that has a credit code.
+#[tracing::instrument(name = "db.organization.of_credit_code", skip_all)]
+pub(super) async fn of_credit_code(
     transaction: &mut PgConnection,
     credit_code: &str,
     except: &str,
-) -> Result<bool> {
+) -> Result<Option<String>> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM orgtree.organization
-                          WHERE credit_code = $1 AND state = $2 AND code <> $3) AS "has!""#,
+        // In clear, so that the index is known to have it.
+        "SELECT code FROM orgtree.organization
+         WHERE credit_code = $1 AND state = 1 AND code <> $2",
         credit_code,
-        State::Active.number(),
         except,
     )
-    .fetch_one(transaction)
+    .fetch_optional(transaction)
     .await?)
 }
 

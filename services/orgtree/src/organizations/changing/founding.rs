@@ -117,10 +117,9 @@ pub(super) async fn check_credit_code(
     code: Option<&CreditCode>,
     except: &str,
 ) -> Result<()> {
-    match code {
-        Some(code) if db::has_credit_code(transaction, code.as_str(), except).await? => {
-            Err(Error::CreditCodeTaken)
-        }
-        _ => Ok(()),
+    let Some(code) = code else { return Ok(()) };
+    match db::of_credit_code(transaction, code.as_str(), except).await? {
+        Some(by) => Err(Error::CreditCodeTaken { by }),
+        None => Ok(()),
     }
 }
