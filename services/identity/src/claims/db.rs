@@ -200,12 +200,19 @@ pub(super) async fn open(tx: &mut PgConnection, new: &New<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Stores what the holder says; `false` if the claim is over.
+/// Stores what the holder says, sealed under the holder's key; `false` if the claim is over, or
+/// against somebody else by now.
 #[tracing::instrument(name = "db.claim.answer", skip_all)]
-pub(super) async fn answer(tx: &mut PgConnection, claim_id: Uuid, answer: &[u8]) -> Result<bool> {
+pub(super) async fn answer(
+    tx: &mut PgConnection,
+    (claim_id, holder_id): (Uuid, Uuid),
+    answer: &[u8],
+) -> Result<bool> {
     let done = sqlx::query!(
-        "UPDATE identity.claim SET answer = $2 WHERE claim_id = $1 AND ended_at IS NULL",
+        "UPDATE identity.claim SET answer = $3
+         WHERE claim_id = $1 AND holder_id = $2 AND ended_at IS NULL",
         claim_id,
+        holder_id,
         answer,
     )
     .execute(tx)

@@ -111,6 +111,15 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// Whether it is the one that somebody has decided about: when the number is free it goes on,
+    /// and may be opened once more against whoever holds the number then.
+    ///
+    /// # Errors
+    /// `Over`.
+    pub(crate) fn is_against(&self, holder: Option<Uuid>) -> std::result::Result<(), Fault> {
+        if holder.is_none_or(|holder| holder == self.holder_id) { Ok(()) } else { Err(Fault::Over) }
+    }
+
     /// Whether it can be carried out now.
     ///
     /// # Errors

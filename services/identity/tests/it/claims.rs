@@ -81,11 +81,22 @@ impl Case {
         self.status(id).await.state()
     }
 
-    async fn accept(&self, id: &str, [first, second]: [Uuid; 2]) -> Answer<ClaimState> {
+    async fn accept(&self, id: &str, by: [Uuid; 2]) -> Answer<ClaimState> {
+        self.accept_against(id, "", by).await
+    }
+
+    /// As two have looked at it when it was against this holder.
+    async fn accept_against(
+        &self,
+        id: &str,
+        holder: &str,
+        [first, second]: [Uuid; 2],
+    ) -> Answer<ClaimState> {
         let request = AcceptClaimRequest {
             claim_id: id.to_owned(),
             first_by: first.to_string(),
             second_by: second.to_string(),
+            holder_id: holder.to_owned(),
         };
         let answer = self.identity.claims().accept_claim(request).await?;
         Ok(answer.into_inner().claim.unwrap().state())
@@ -93,7 +104,17 @@ impl Case {
 
     async fn reject(&self, id: &str, by: Option<Uuid>) -> Answer<ClaimState> {
         let rejected_by = by.map(|id| id.to_string()).unwrap_or_default();
-        let request = RejectClaimRequest { claim_id: id.to_owned(), rejected_by };
+        self.reject_against(id, "", rejected_by).await
+    }
+
+    async fn reject_against(
+        &self,
+        id: &str,
+        holder: &str,
+        rejected_by: String,
+    ) -> Answer<ClaimState> {
+        let holder_id = holder.to_owned();
+        let request = RejectClaimRequest { claim_id: id.to_owned(), rejected_by, holder_id };
         let answer = self.identity.claims().reject_claim(request).await?;
         Ok(answer.into_inner().claim.unwrap().state())
     }
@@ -460,4 +481,58 @@ async fn one_that_is_accepted_can_be_ended_and_undone_until_it_is_carried_out() 
     let nobodys = Uuid::now().to_string();
     assert_eq!(refused(case.carry_out(&nobodys).await), "CLAIM_NOT_FOUND");
     assert_eq!(refused(case.respond(&nobodys, "是我").await), "CLAIM_NOT_FOUND");
+}
+
+/// The number was free for a moment, and is somebody else's: a claim is opened once more, under its
+/// id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_decided_or_said_about_one_holder_is_nothing_against_another() {
+    let case = Case::new().await;
+    let identity = &case.identity;
+    let (id, holder) = (case.opened().await, case.holder().await);
+    let other = person(6);
+    identity.register(&other).await;
+    let other: Uuid =
+        sqlx::query_scalar("SELECT account_id FROM identity.account WHERE account_id <> $1")
+            .bind(holder)
+            .fetch_one(&identity.pool)
+            .await
+            .unwrap();
+    let elsewhere = other.to_string();
+    assert_eq!(refused(case.accept_against(&id, &elsewhere, two()).await), "CLAIM_OVER");
+    let by = Uuid::now().to_string();
+    assert_eq!(refused(case.reject_against(&id, &elsewhere, by).await), "CLAIM_OVER");
+    assert_eq!(case.state(&id).await, ClaimState::Open);
+    // This very moment, when it was looked at and is not locked yet.
+    let reopen = async |waits: std::pin::Pin<Box<dyn Future<Output = Answer<()>> + '_>>| {
+        let claim_id: Uuid = id.parse().unwrap();
+        let mut tx = identity.pool.begin().await.unwrap();
+        let held = "SELECT FROM identity.enrolment WHERE enrolment_id = $1 FOR UPDATE";
+        sqlx::query(held).bind(claim_id).execute(&mut *tx).await.unwrap();
+        let reopened = "UPDATE identity.claim SET partition = a.partition, holder_id = a.account_id
+                        FROM identity.account a
+                        WHERE a.account_id <> holder_id AND claim_id = $1";
+        sqlx::query(reopened).bind(claim_id).execute(&mut *tx).await.unwrap();
+        let release = async {
+            let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+                           WHERE NOT l.granted AND a.datname = current_database()";
+            while identity.count(waiting).await == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            tx.commit().await.unwrap();
+        };
+        tokio::join!(waits, release).0
+    };
+    let accepting = Box::pin(async { case.accept(&id, two()).await.map(drop) });
+    assert_eq!(refused(reopen(accepting).await), "CLAIM_OVER");
+    assert_eq!(case.state(&id).await, ClaimState::Open);
+    let rejecting = Box::pin(async { case.reject(&id, Some(Uuid::now())).await.map(drop) });
+    assert_eq!(refused(reopen(rejecting).await), "CLAIM_OVER");
+    let saying = Box::pin(case.respond(&id, "我才是本人。"));
+    assert_eq!(refused(reopen(saying).await), "CLAIM_OVER");
+    assert_eq!(case.state(&id).await, ClaimState::Open);
+    assert_eq!(
+        identity.count("SELECT count(*) FROM identity.claim WHERE answer IS NOT NULL").await,
+        0
+    );
 }
