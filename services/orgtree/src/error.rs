@@ -18,6 +18,14 @@ pub(crate) enum Error {
     /// There is no such region.
     #[error("there is no such region")]
     RegionNotFound,
+    /// The region is no more.
+    #[error("the region was abolished")]
+    RegionAbolished {
+        /// How it was called.
+        name: String,
+        /// Codes and names of what is there instead.
+        successors: Vec<(String, String)>,
+    },
     /// There is no such organization.
     #[error("there is no such organization")]
     OrganizationNotFound,
@@ -194,6 +202,7 @@ impl Error {
             | Self::InvitationsTooMany
             | Self::DelegationExists { .. }
             | Self::RegionNotFound
+            | Self::RegionAbolished { .. }
             | Self::CutNotFound
             | Self::CutNotExact
             | Self::GrantExists { .. }
@@ -227,6 +236,19 @@ impl From<Error> for RpcError {
         match error {
             Error::RegionNotFound => {
                 Self::new(Code::NotFound, Reason::RegionNotFound, "没有这个地区，请重新选择")
+            }
+            Error::RegionAbolished { name, successors } => {
+                let (codes, names): (Vec<String>, Vec<String>) = successors.into_iter().unzip();
+                let message = if names.is_empty() {
+                    format!("{name}已撤销，请重新选择地区")
+                } else {
+                    format!("{name}已撤销，请在{}范围内改选", names.join("或"))
+                };
+                let error = Self::new(Code::Precondition, Reason::RegionAbolished, message);
+                if codes.is_empty() {
+                    return error;
+                }
+                error.with_metadata("successor_codes", codes.join(" "))
             }
             Error::OrganizationNotFound => {
                 Self::new(Code::NotFound, Reason::OrganizationNotFound, "没有这个组织，请重新选择")
@@ -435,6 +457,11 @@ mod tests {
     fn every_error_has_its_code_and_reason() {
         for (error, code, reason) in [
             (Error::RegionNotFound, Code::NotFound, "REGION_NOT_FOUND"),
+            (
+                Error::RegionAbolished { name: "广德县".into(), successors: Vec::new() },
+                Code::Precondition,
+                "REGION_ABOLISHED",
+            ),
             (Error::OrganizationNotFound, Code::NotFound, "ORGANIZATION_NOT_FOUND"),
             (Error::CutNotFound, Code::NotFound, "CUT_NOT_FOUND"),
             (Error::CutNotExact, Code::Precondition, "CUT_NOT_EXACT"),

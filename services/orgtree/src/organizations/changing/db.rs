@@ -1,7 +1,6 @@
 //! The SQL of changing the tree; for who is alone with it.
 
 use sqlx::PgConnection;
-use time::Date;
 use zhiyuan_domain::CreditCode;
 
 use super::{NewDetails, NewOrganization, Node, Size};
@@ -62,24 +61,6 @@ pub(super) async fn is_named(
         folded_name,
         State::Active.number(),
         except,
-    )
-    .fetch_one(transaction)
-    .await?)
-}
-
-/// Whether there is such a region on a day.
-#[tracing::instrument(name = "db.region.exists", skip_all)]
-pub(super) async fn is_region(
-    transaction: &mut PgConnection,
-    code: &str,
-    today: Date,
-) -> Result<bool> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM orgtree.region
-                          WHERE code = $1 AND (abolished_on IS NULL OR abolished_on > $2))
-                  AS "there!""#,
-        code,
-        today,
     )
     .fetch_one(transaction)
     .await?)
