@@ -150,6 +150,9 @@ pub(crate) enum Error {
     /// What of applications is refused.
     #[error(transparent)]
     Application(#[from] Fault),
+    /// What an application says is not taken by the tree, which its applicant alone can mend.
+    #[error("the application is to be returned: {0}")]
+    ToReturn(Box<Error>),
     /// The request id was used with another request.
     #[error("the request id was used with another request")]
     RequestIdReused,
@@ -219,6 +222,7 @@ impl Error {
             | Self::SecondPersonRequired
             | Self::OrganizationNotEmpty
             | Self::ProposalEnded
+            | Self::ToReturn(_)
             | Self::RequestIdReused
             | Self::PageToken
             | Self::Database(_)
@@ -422,6 +426,10 @@ impl From<Error> for RpcError {
                 Reason::AnotherPersonRequired,
                 "须由另一名管理员批准，且两人的权限不能互相授予或在申请之后取得",
             ),
+            Error::ToReturn(error) => {
+                let message = to_return(&error);
+                Self::from(*error).with_message(message)
+            }
             Error::RequestIdReused => Self::new(
                 Code::AlreadyExists,
                 Reason::RequestIdReused,
@@ -440,6 +448,19 @@ impl From<Error> for RpcError {
             error @ Error::Inconsistent(_) => Self::internal(error),
             Error::Request(error) => *error,
         }
+    }
+}
+
+/// How whoever accepts an application is told what its applicant has to mend.
+fn to_return(error: &Error) -> String {
+    match error {
+        Error::RegionNotFound | Error::RegionAbolished { .. } => {
+            "申请所填的地区不存在或已撤销，请将申请退回，由申请人重新选择".to_owned()
+        }
+        Error::CreditCodeTaken { by } => format!(
+            "申请所填的统一社会信用代码已登记在组织 {by} 名下，请核对；如填写有误，请将申请退回，由申请人修改"
+        ),
+        _ => "同一上级组织下已有同名组织，请将申请退回，由申请人换一个名称".to_owned(),
     }
 }
 
@@ -510,6 +531,11 @@ mod tests {
             (Error::OrganizationNameTaken, Code::AlreadyExists, "ORGANIZATION_NAME_TAKEN"),
             (Error::CreditCodeTaken { by: "A-1".into() }, Code::AlreadyExists, "CREDIT_CODE_TAKEN"),
             (Fault::Own.into(), Code::Forbidden, "APPLICATION_OWN"),
+            (
+                Error::ToReturn(Box::new(Error::OrganizationNameTaken)),
+                Code::AlreadyExists,
+                "ORGANIZATION_NAME_TAKEN",
+            ),
             (Error::OrganizationCycle, Code::Precondition, "ORGANIZATION_CYCLE"),
             (Error::TooManyChildren, Code::Exhausted, "TOO_MANY_CHILDREN"),
             (Error::SecondPersonRequired, Code::Precondition, "SECOND_PERSON_REQUIRED"),

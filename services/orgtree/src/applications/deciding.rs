@@ -113,7 +113,8 @@ impl Applications {
         let permission = Permission::Grant;
         let own = authority::holding_own(transaction, caller, superior, permission, now).await?;
         let new = to_found(application, code)?;
-        let record = found(transaction, caller, (&new, "application_id"), now).await?;
+        let record = found(transaction, caller, (&new, "application_id"), now).await;
+        let record = record.map_err(to_return)?;
         self.0.trail.append(transaction, &record.with("application", application.id)).await?;
         let new = NewGrant {
             account_id: application.applicant,
@@ -154,6 +155,17 @@ async fn may_decide(
 pub(super) fn hidden(error: Error) -> Error {
     match error {
         Error::OrganizationNotFound => Fault::NotFound.into(),
+        other => other,
+    }
+}
+
+/// Who accepts can change nothing of what the application says.
+fn to_return(error: Error) -> Error {
+    match error {
+        Error::OrganizationNameTaken
+        | Error::RegionNotFound
+        | Error::RegionAbolished { .. }
+        | Error::CreditCodeTaken { .. } => Error::ToReturn(Box::new(error)),
         other => other,
     }
 }

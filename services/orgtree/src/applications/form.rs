@@ -12,7 +12,11 @@ use super::{Said, Step};
 use crate::authority::grpc::{key, violation};
 use crate::error::Result;
 use crate::organizations::Kind;
-use crate::organizations::changing::{Details, kind, revision};
+use crate::organizations::changing::{Details, kind, revision_of};
+
+fn revision(fields: &mut Fields, etag: &str) -> Option<i64> {
+    revision_of(fields, etag, "申请的版本标记无效，请刷新页面后重新操作")
+}
 
 /// What is applied for.
 #[derive(Debug, Clone)]

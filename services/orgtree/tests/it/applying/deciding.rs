@@ -195,8 +195,10 @@ async fn what_is_taken_is_refused_when_it_is_handed_in_and_when_it_is_accepted()
     // Nothing is left of what was refused, and it can be returned.
     let status = decide(&mut city, accepts(&second, "A-1-V3")).await.unwrap_err();
     assert_refused(&status, Code::AlreadyExists, "ORGANIZATION_NAME_TAKEN");
+    assert!(status.message().contains("退回"), "who accepts has no name to change: {status:?}");
     let status = decide(&mut city, accepts(&third, "A-1-V3")).await.unwrap_err();
     assert_refused(&status, Code::AlreadyExists, "CREDIT_CODE_TAKEN");
+    assert!(status.message().contains("退回"), "{status:?}");
     let seen = mine(&mut other, &third.application_id).await.unwrap();
     assert_eq!((seen.state(), &seen.etag), (ApplicationState::Submitted, &third.etag));
     decide(&mut city, decides(&third.application_id, &third.etag, RETURN, "")).await.unwrap();

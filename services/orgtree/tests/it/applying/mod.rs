@@ -12,6 +12,7 @@ use time::macros::datetime;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::organization_application_service_client::OrganizationApplicationServiceClient;
 use zhiyuan_contracts::orgtree::v1::{
@@ -354,6 +355,10 @@ async fn fields_are_refused_all_at_once_and_each_for_its_reason() {
     ] {
         assert_field(&decide(&mut city, request).await.unwrap_err(), field, reason);
     }
+    let stale = corrects(&made.application_id, "01", "暖阳");
+    let status = correct(&mut volunteer, stale).await.unwrap_err();
+    let told = status.get_error_details().bad_request().unwrap().field_violations.clone();
+    assert!(told[0].description.starts_with("申请"), "{told:?}");
     administrator(&suite, 2, "A").await;
     suite.stop().await;
 }
