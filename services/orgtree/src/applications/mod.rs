@@ -19,6 +19,7 @@ use uuid::Uuid;
 pub(crate) use db::follow;
 pub(crate) use fault::Fault;
 pub(crate) use grpc::Applications;
+pub(crate) use job::lapse;
 
 use crate::error::Error;
 use crate::organizations::{Contacts, Kind};

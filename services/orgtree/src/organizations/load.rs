@@ -151,6 +151,8 @@ pub(crate) async fn load(
     }
     if changed > 0 {
         applications::follow(&mut tx, None).await?;
+        let now = db::now(&mut tx).await?;
+        applications::lapse(&mut tx, &told.trail, None, now).await?;
         counts::db::refold(&mut tx).await?;
         db::analyze(&mut tx).await?;
         let act = Record::done(zhiyuan_audit::operator(&mut tx).await?, LOADED)
