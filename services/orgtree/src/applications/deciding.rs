@@ -39,10 +39,37 @@ impl Applications {
             let permission = Permission::ManageOrganization;
             let admitted = authority::admit(&self.0.pool, call, superior, permission, now).await;
             admitted.map_err(hidden)?;
+            if matches!(decision.verdict, Verdict::Accept(_)) {
+                self.may_be_alone(call, decision, there, now).await?;
+            }
             again(Error::is_lost, async || self.decide_once(call, decision).await).await
         };
         let decided = decided.await;
         self.noted(call, (decision.id, decision.verdict.step()), decided).await
+    }
+
+    /// Whether somebody who accepts may come to where the tree and the grants wait for it: nobody
+    /// does for what is refused in any case. All of it is looked at again there.
+    async fn may_be_alone(
+        &self,
+        call: &Request,
+        decision: &Decision,
+        mut there: Application,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        // After the application: who has ended it has its answer by now.
+        let mut connection = self.0.pool.acquire().await?;
+        if requests::db::find_answer(&mut connection, call).await?.is_some() {
+            return Ok(());
+        }
+        if there.applicant == call.caller {
+            return Err(Fault::Own.into());
+        }
+        let seen = there.seen(decision.revision);
+        there.step(decision.verdict.step(), now)?;
+        seen?;
+        let (superior, permission) = (there.superior_code.as_str(), Permission::Grant);
+        authority::require(&mut *connection, call.caller, superior, permission, now).await
     }
 
     async fn decide_once(
