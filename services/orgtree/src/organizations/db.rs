@@ -235,6 +235,14 @@ pub(super) async fn existing(
     .await
 }
 
+/// Looks at what is otherwise looked at when all is done.
+#[tracing::instrument(name = "db.organization.look_now", skip_all)]
+pub(super) async fn look_now(
+    connection: &mut PgConnection,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query!("SET CONSTRAINTS ALL IMMEDIATE").execute(connection).await.map(drop)
+}
+
 /// The time, as the database knows it.
 #[tracing::instrument(name = "db.organization.now", skip_all)]
 pub(super) async fn now(

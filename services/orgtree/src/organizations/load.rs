@@ -164,6 +164,8 @@ pub(crate) async fn load(
         told.trail.append(&mut tx, &act).await?;
         tell(&mut tx, &told.outbox, &different(&existing, &written)).await?;
     }
+    // What the table looks at last it looks at in a trial too.
+    db::look_now(&mut tx).await?;
     if dry_run {
         tx.rollback().await?;
     } else {
