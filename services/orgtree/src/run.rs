@@ -34,6 +34,7 @@ use zhiyuan_contracts::orgtree::v1::statistics_service_server::{
     SERVICE_NAME as STATISTICS, StatisticsServiceServer,
 };
 use zhiyuan_contracts::policy::{self, Policies};
+use zhiyuan_crypto::Key32;
 use zhiyuan_domain::{SharedClock, SystemClock};
 use zhiyuan_feed::{Cuts, Publisher, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
@@ -151,7 +152,7 @@ pub async fn run(
     let trail = Trail::new(NAME, deps.clock.clone());
     // Rung when there is something to fold.
     let fold = Arc::new(Notify::new());
-    let seed = config.signing_key.expose().parse().map_err(|_form| RunError::SigningKey)?;
+    let seed: Key32 = config.signing_key.expose().parse().map_err(|_form| RunError::SigningKey)?;
     let (codes, digests) = (Codes::new(&seed), DigestKey::new(&seed));
     // One for all: what one service has waited for, no other waits for again.
     let endings = Endings::default();

@@ -248,7 +248,9 @@ fn taken<'a>(existing: &'a [Existing], entries: &'a [Entry]) -> Vec<Fault> {
     for entry in entries.iter().filter(|entry| entry.state == State::Active) {
         let Some(code) = entry.credit_code.as_deref() else { continue };
         match held.entry(code) {
-            hash_map::Entry::Vacant(free) => drop(free.insert(&entry.code)),
+            hash_map::Entry::Vacant(free) => {
+                free.insert(&entry.code);
+            }
             hash_map::Entry::Occupied(taken) => {
                 let problem = Problem::CreditCodeTaken { by: (*taken.get()).to_owned() };
                 faults.push(Fault { line: entry.line, problem });
