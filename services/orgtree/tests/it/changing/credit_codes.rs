@@ -78,6 +78,15 @@ async fn a_code_is_of_one_open_organization_and_is_told() {
         .await
         .unwrap_err();
     assert_eq!(error.as_database_error().unwrap().code().unwrap(), "23P01");
+    // Nothing is kept of the many that have none.
+    let rule: String = sqlx::query_scalar(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint
+         WHERE conname = 'organization_credit_code_once'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert!(rule.contains("credit_code IS NOT NULL"), "{rule}");
     // Who is closed has it no more.
     sqlx::query("UPDATE orgtree.organization SET state = 2 WHERE code = 'A-1-2'")
         .execute(&pool)
