@@ -332,7 +332,8 @@ async fn accomplices_keep_the_owner_from_nothing() {
     identity.pass(DELAY);
     assert_eq!(case.carry_out(&id).await.unwrap(), ClaimState::CarriedOut);
     identity.activate(&id).await.unwrap();
-    // The others have nothing left to claim.
+    // The others have nothing left to claim, once the account is active.
+    identity.pass(Duration::MINUTE);
     for other in &others {
         let ended = identity.until(&other.enrolment_id, EnrolmentState::Refused).await;
         assert_eq!(ended.refusal(), EnrolmentRefusal::ClaimAgainstProven);
