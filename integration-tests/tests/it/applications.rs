@@ -13,9 +13,10 @@ use zhiyuan_contracts::orgtree::v1::{
     GetMyApplicationResponse, GetOrganizationRequest, GetOrganizationResponse,
     ListApplicationsRequest, ListApplicationsResponse, ListOrganizationStatisticsRequest,
     ListOrganizationStatisticsResponse, Organization, OrganizationApplication,
-    OrganizationContacts, OrganizationDetails, OrganizationKind, SubmitApplicationRequest,
-    SubmitApplicationResponse, UpdateApplicationRequest, UpdateApplicationResponse,
-    UpdateOrganizationRequest, UpdateOrganizationResponse,
+    OrganizationContacts, OrganizationDetails, OrganizationKind, RevealApplicationRequest,
+    RevealApplicationResponse, SubmitApplicationRequest, SubmitApplicationResponse,
+    UpdateApplicationRequest, UpdateApplicationResponse, UpdateOrganizationRequest,
+    UpdateOrganizationResponse,
 };
 use zhiyuan_contracts::registration::v1::RegisterRequest;
 use zhiyuan_domain::{OrganizationCode, SystemClock};
@@ -99,6 +100,14 @@ impl Caller {
         Ok(page.applications)
     }
 
+    async fn reveal(&self, id: &str) -> OrganizationApplication {
+        let (application_id, purpose) = (id.to_owned(), "电话核实".to_owned());
+        let request = RevealApplicationRequest { application_id, purpose };
+        let answer: Result<RevealApplicationResponse, _> =
+            self.call(APPLICATIONS, "RevealApplication", &request).await;
+        answer.unwrap().application.unwrap()
+    }
+
     /// The volunteers at an organization and below it, once there are as many.
     async fn until_counted(&self, code: &str, volunteers: i64) {
         let request = ListOrganizationStatisticsRequest {
@@ -176,7 +185,9 @@ async fn a_volunteer_founds_a_group_that_somebody_registers_with() {
     let waiting = county.waiting(COUNTY).await.unwrap();
     let [seen] = waiting.as_slice() else { panic!("{waiting:?}") };
     assert_eq!((&*seen.id, &*seen.purpose), (id, "陪伴社区老人"));
-    assert_eq!(seen.details.as_ref().unwrap(), &says("暖阳志愿服务队"));
+    let listed = seen.details.clone().and_then(|details| details.contacts).unwrap();
+    assert_eq!(listed.phone, "****-****2345");
+    assert_eq!(county.reveal(id).await.details, Some(says("暖阳志愿服务队")));
     county.decide(&decides(id, &seen.etag, ApplicationDecision::Return)).await.unwrap();
     let seen = volunteer.mine(id).await;
     assert_eq!((seen.state(), &*seen.note), (ApplicationState::Returned, "请写明服务的社区"));

@@ -252,7 +252,7 @@ impl RecoveriesConfig {
 pub struct ClaimsConfig {
     /// Between the second acceptance and what it leads to.
     pub delay_seconds: NonZeroU32,
-    /// Claims on one number in 30 days.
+    /// Claims on one number in 30 days that two have accepted.
     pub per_number: NonZeroU16,
     /// Claims from one phone in 30 days.
     pub per_phone: NonZeroU16,

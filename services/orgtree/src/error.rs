@@ -18,6 +18,14 @@ pub(crate) enum Error {
     /// There is no such region.
     #[error("there is no such region")]
     RegionNotFound,
+    /// The region is no more.
+    #[error("the region was abolished")]
+    RegionAbolished {
+        /// How it was called.
+        name: String,
+        /// Codes and names of what is there instead.
+        successors: Vec<(String, String)>,
+    },
     /// There is no such organization.
     #[error("there is no such organization")]
     OrganizationNotFound,
@@ -114,7 +122,10 @@ pub(crate) enum Error {
     OrganizationNameTaken,
     /// An open organization has the credit code.
     #[error("the credit code is taken")]
-    CreditCodeTaken,
+    CreditCodeTaken {
+        /// Which.
+        by: String,
+    },
     /// An organization would lie below itself.
     #[error("an organization would lie below itself")]
     OrganizationCycle,
@@ -153,6 +164,9 @@ pub(crate) enum Error {
     /// What of applications is refused.
     #[error(transparent)]
     Application(#[from] Fault),
+    /// What an application says is not taken by the tree, which its applicant alone can mend.
+    #[error("the application is to be returned: {0}")]
+    ToReturn(Box<Error>),
     /// The request id was used with another request.
     #[error("the request id was used with another request")]
     RequestIdReused,
@@ -214,6 +228,7 @@ impl Error {
             | Self::InvitationsTooMany
             | Self::DelegationExists { .. }
             | Self::RegionNotFound
+            | Self::RegionAbolished { .. }
             | Self::CutNotFound
             | Self::CutNotExact
             | Self::GrantExists { .. }
@@ -224,7 +239,7 @@ impl Error {
             | Self::EtagStale
             | Self::OrganizationCodeTaken { .. }
             | Self::OrganizationNameTaken
-            | Self::CreditCodeTaken
+            | Self::CreditCodeTaken { .. }
             | Self::OrganizationCycle
             | Self::TooManyChildren
             | Self::NotRightBelow { .. }
@@ -232,6 +247,7 @@ impl Error {
             | Self::SecondPersonRequired
             | Self::OrganizationNotEmpty
             | Self::ProposalEnded
+            | Self::ToReturn(_)
             | Self::RequestIdReused
             | Self::PageToken
             | Self::Database(_)
@@ -249,6 +265,19 @@ impl From<Error> for RpcError {
         match error {
             Error::RegionNotFound => {
                 Self::new(Code::NotFound, Reason::RegionNotFound, "没有这个地区，请重新选择")
+            }
+            Error::RegionAbolished { name, successors } => {
+                let (codes, names): (Vec<String>, Vec<String>) = successors.into_iter().unzip();
+                let message = if names.is_empty() {
+                    format!("{name}已撤销，请重新选择地区")
+                } else {
+                    format!("{name}已撤销，请在{}范围内改选", names.join("或"))
+                };
+                let error = Self::new(Code::Precondition, Reason::RegionAbolished, message);
+                if codes.is_empty() {
+                    return error;
+                }
+                error.with_metadata("successor_codes", codes.join(" "))
             }
             Error::OrganizationNotFound => {
                 Self::new(Code::NotFound, Reason::OrganizationNotFound, "没有这个组织，请重新选择")
@@ -380,11 +409,12 @@ impl From<Error> for RpcError {
                 Reason::OrganizationNameTaken,
                 "同一上级组织下已有同名组织，请换一个名称",
             ),
-            Error::CreditCodeTaken => Self::new(
+            Error::CreditCodeTaken { by } => Self::new(
                 Code::AlreadyExists,
                 Reason::CreditCodeTaken,
-                "该统一社会信用代码已登记在另一个组织名下，请核对；如有误占，请联系上级组织",
-            ),
+                format!("该统一社会信用代码已登记在组织 {by} 名下，请核对；如有误占，请联系该组织的上级组织更正"),
+            )
+            .with_metadata("organization_code", by),
             Error::Application(fault) => fault.into(),
             Error::OrganizationCycle => Self::new(
                 Code::Precondition,
@@ -428,6 +458,10 @@ impl From<Error> for RpcError {
                 Reason::AnotherPersonRequired,
                 "须由另一名管理员批准：两人的权限不能互相授予或在申请之后取得；两人都由同一人授权的，任职均须满一定期限",
             ),
+            Error::ToReturn(error) => {
+                let message = to_return(&error);
+                Self::from(*error).with_message(message)
+            }
             Error::RequestIdReused => Self::new(
                 Code::AlreadyExists,
                 Reason::RequestIdReused,
@@ -449,6 +483,19 @@ impl From<Error> for RpcError {
     }
 }
 
+/// How whoever accepts an application is told what its applicant has to mend.
+fn to_return(error: &Error) -> String {
+    match error {
+        Error::RegionNotFound | Error::RegionAbolished { .. } => {
+            "申请所填的地区不存在或已撤销，请将申请退回，由申请人重新选择".to_owned()
+        }
+        Error::CreditCodeTaken { by } => format!(
+            "申请所填的统一社会信用代码已登记在组织 {by} 名下，请核对；如填写有误，请将申请退回，由申请人修改"
+        ),
+        _ => "同一上级组织下已有同名组织，请将申请退回，由申请人换一个名称".to_owned(),
+    }
+}
+
 impl From<Error> for tonic::Status {
     fn from(error: Error) -> Self {
         RpcError::from(error).into()
@@ -463,6 +510,11 @@ mod tests {
     fn every_error_has_its_code_and_reason() {
         for (error, code, reason) in [
             (Error::RegionNotFound, Code::NotFound, "REGION_NOT_FOUND"),
+            (
+                Error::RegionAbolished { name: "广德县".into(), successors: Vec::new() },
+                Code::Precondition,
+                "REGION_ABOLISHED",
+            ),
             (Error::OrganizationNotFound, Code::NotFound, "ORGANIZATION_NOT_FOUND"),
             (Error::CutNotFound, Code::NotFound, "CUT_NOT_FOUND"),
             (Error::CutNotExact, Code::Precondition, "CUT_NOT_EXACT"),
@@ -509,8 +561,13 @@ mod tests {
                 "ORGANIZATION_CODE_TAKEN",
             ),
             (Error::OrganizationNameTaken, Code::AlreadyExists, "ORGANIZATION_NAME_TAKEN"),
-            (Error::CreditCodeTaken, Code::AlreadyExists, "CREDIT_CODE_TAKEN"),
+            (Error::CreditCodeTaken { by: "A-1".into() }, Code::AlreadyExists, "CREDIT_CODE_TAKEN"),
             (Fault::Own.into(), Code::Forbidden, "APPLICATION_OWN"),
+            (
+                Error::ToReturn(Box::new(Error::OrganizationNameTaken)),
+                Code::AlreadyExists,
+                "ORGANIZATION_NAME_TAKEN",
+            ),
             (Error::OrganizationCycle, Code::Precondition, "ORGANIZATION_CYCLE"),
             (Error::TooManyChildren, Code::Exhausted, "TOO_MANY_CHILDREN"),
             (Error::NotRightBelow { code: "A-1".into() }, Code::Precondition, "NOT_RIGHT_BELOW"),

@@ -34,6 +34,7 @@ use zhiyuan_contracts::orgtree::v1::statistics_service_server::{
     SERVICE_NAME as STATISTICS, StatisticsServiceServer,
 };
 use zhiyuan_contracts::policy::{self, Policies};
+use zhiyuan_crypto::Key32;
 use zhiyuan_domain::{SharedClock, SystemClock};
 use zhiyuan_feed::{Cuts, Publisher, Reader, Source};
 use zhiyuan_lifecycle::{Ready, ReadySignal, Stop, Tasks};
@@ -54,6 +55,7 @@ use crate::operator::{self, Operation};
 use crate::organizations::changing::{Changing, Mass, OrganizationAdmin};
 use crate::organizations::{Feed, Organizations};
 use crate::regions::Regions;
+use crate::requests::DigestKey;
 use crate::{DEFAULTS, MIGRATOR, forgetting, migrate};
 
 /// The name that other services call orgtree by.
@@ -152,8 +154,8 @@ pub async fn run(
     let trail = Trail::new(NAME, deps.clock.clone());
     // Rung when there is something to fold.
     let fold = Arc::new(Notify::new());
-    let seed = config.signing_key.expose().parse();
-    let codes = Codes::new(&seed.map_err(|_form| RunError::SigningKey)?);
+    let seed: Key32 = config.signing_key.expose().parse().map_err(|_form| RunError::SigningKey)?;
+    let (codes, digests) = (Codes::new(&seed), DigestKey::new(&seed));
     // One for all: what one service has waited for, no other waits for again.
     let endings = Endings::default();
     let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
@@ -180,7 +182,8 @@ pub async fn run(
         INVITATIONS,
         FEED,
     ];
-    let applications = OrganizationApplicationServiceServer::new(Applications(changing.clone()));
+    let applications = Applications(changing.clone(), digests);
+    let applications = OrganizationApplicationServiceServer::new(applications);
     let routes = server::standard_routes(&served)
         .await
         .map_err(|error| RunError::Serve(error.into()))?

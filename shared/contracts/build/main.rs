@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Messages that carry what must never reach a log: `src/personal.rs` gives them a
 /// `Debug` that shows nothing.
-const PERSONAL: [&str; 59] = [
+const PERSONAL: [&str; 60] = [
     ".zhiyuan.identity.v1.SendSmsCodeRequest",
     ".zhiyuan.identity.v1.Guardian",
     ".zhiyuan.identity.v1.GuardianConsent",
@@ -66,6 +66,7 @@ const PERSONAL: [&str; 59] = [
     ".zhiyuan.registration.v1.RevealClaimResponse",
     ".zhiyuan.registration.v1.DecideClaimRequest",
     ".zhiyuan.orgtree.v1.OrganizationApplication",
+    ".zhiyuan.orgtree.v1.RevealApplicationRequest",
     ".zhiyuan.orgtree.v1.SubmitApplicationRequest",
     ".zhiyuan.orgtree.v1.UpdateApplicationRequest",
     ".zhiyuan.orgtree.v1.DecideApplicationRequest",

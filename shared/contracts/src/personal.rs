@@ -18,7 +18,8 @@ use crate::orgtree::v1::{
     AcceptInvitationRequest, AcceptInvitationResponse, ConfirmInvitationRequest,
     CreateDelegationRequest, CreateDelegationResponse, CreateInvitationRequest,
     CreateInvitationResponse, DecideApplicationRequest, HandOverRequest, Invitation,
-    OrganizationApplication, SubmitApplicationRequest, UpdateApplicationRequest,
+    OrganizationApplication, RevealApplicationRequest, SubmitApplicationRequest,
+    UpdateApplicationRequest,
 };
 use crate::registration::v1::{
     DecideClaimRequest, DecideReviewRequest, GetRejectedRosterRowsRequest,
@@ -94,6 +95,7 @@ silent!(
     SubmitApplicationRequest,
     UpdateApplicationRequest,
     DecideApplicationRequest,
+    RevealApplicationRequest,
     GetRosterPieceRequest,
     GetRosterPieceResponse,
     StartActivationRequest,
@@ -237,7 +239,8 @@ mod tests {
         let update = UpdateApplicationRequest { details: details.clone(), ..Default::default() };
         let decide = DecideApplicationRequest { note: "canary".into(), ..Default::default() };
         let one = OrganizationApplication { details, note: "canary".into(), ..Default::default() };
-        let shown = format!("{submit:?} {update:?} {decide:?} {one:?}");
+        let look = RevealApplicationRequest { purpose: "canary".into(), ..Default::default() };
+        let shown = format!("{submit:?} {update:?} {decide:?} {one:?} {look:?}");
         assert!(!shown.contains("canary"), "{shown}");
     }
 

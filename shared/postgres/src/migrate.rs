@@ -1,16 +1,31 @@
 //! Migrations: applied by the owner role, checked by everybody else.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, migrate::Migrator};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool,
+    migrate::{Migrate as _, MigrateError, Migrator},
+};
 
 use crate::{Error, pool::parse};
+
+/// No statement of a migration waits longer for a lock: whoever comes to the table after it, to read
+/// too, waits behind it.
+const LOCK_WAIT: &str = "3s";
+/// Then the others go first, and it tries again, for so long.
+const PAUSE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Applies what is pending, as the role of `url` (the owner of the schema).
 ///
 /// Several processes may try at once: the first holds an advisory lock, the others wait and then
 /// find nothing to do. A database that is ahead of this binary is left alone, so that going back
-/// one release stays possible. The table of applied migrations is read-only for everybody but its
+/// one release stays possible. Where a migration would have to wait long behind somebody's
+/// transaction, it steps back and tries again, for ten minutes. The table of applied migrations is read-only for everybody but its
 /// owner afterwards.
 ///
 /// # Errors
@@ -34,11 +49,43 @@ async fn run(connection: &mut PgConnection, migrator: &Migrator) -> Result<(), E
         ignore_missing: true,
         create_schemas: Cow::Owned(missing_schemas(connection, migrator).await?),
         table_name: migrator.table_name.clone(),
+        // It is locked here.
+        locking: false,
         ..Migrator::DEFAULT
     };
+    // Whoever migrates is waited for, however long it takes.
+    connection.lock().await.map_err(Error::Migrate)?;
+    wait_for_locks(connection, LOCK_WAIT).await?;
+    let began = Instant::now();
     // `run` takes an `Acquire`, whose future is not `Send` for a borrowed connection.
-    runner.run_direct(None, connection, false).await.map_err(Error::Migrate)?;
+    while let Err(error) = runner.run_direct(None, connection, false).await {
+        if !has_waited(&error) || began.elapsed() > PATIENCE {
+            return Err(Error::Migrate(error));
+        }
+        tracing::warn!("a migration waits for others, and lets them go first");
+        tokio::time::sleep(PAUSE).await;
+    }
+    wait_for_locks(connection, "0").await?;
+    connection.unlock().await.map_err(Error::Migrate)?;
     protect_history(connection, &migrator.table_name).await
+}
+
+async fn wait_for_locks(connection: &mut PgConnection, most: &str) -> Result<(), Error> {
+    sqlx::query("SELECT set_config('lock_timeout', $1, false)")
+        .bind(most)
+        .execute(connection)
+        .await
+        .map_err(Error::query("bound the waiting for locks"))?;
+    Ok(())
+}
+
+/// Whether a migration has waited for a lock too long.
+fn has_waited(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else {
+        return false;
+    };
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code == "55P03")
 }
 
 /// Refuses a database that lacks a migration of this binary, or whose history is another one.

@@ -240,6 +240,13 @@ impl Error {
         self
     }
 
+    /// Tells people the same in other words.
+    #[must_use]
+    pub fn with_message(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Tells when to come again (`RetryInfo`).
     #[must_use]
     pub fn with_retry_after(mut self, wait: Duration) -> Self {

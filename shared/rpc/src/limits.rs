@@ -17,7 +17,9 @@ use crate::error::Error;
 pub struct ClassSizes {
     /// All classes together, but for long-lived streams. The last quarter of it is not
     /// for the suite's own calls, the last eighth not for reads, and the last sixteenth for
-    /// signing in alone: who has least time to wait is served longest.
+    /// signing in alone: who has least time to wait is served longest. About so: calls that come
+    /// at the same moment may each find the last place that is theirs. Of less than 16, nothing is
+    /// kept for signing in.
     pub total: usize,
     /// `LIMIT_CLASS_READ`.
     pub read: usize,

@@ -108,7 +108,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "sha256") => "0a".repeat(32),
         (_, "file_id" | "person_ids" | "after_person_id") => new_id(&SystemClock).to_string(),
         (_, "claim_id" | "claim_ids" | "rejected_by") => new_id(&SystemClock).to_string(),
-        (_, "first_by" | "second_by") => new_id(&SystemClock).to_string(),
+        (_, "first_by" | "second_by" | "holder_id") => new_id(&SystemClock).to_string(),
         (_, "statement") => "这是我的身份证号码。".to_owned(),
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),

@@ -90,20 +90,44 @@ pub(super) async fn of_holder(
     all(rows.fetch_all(conn).await?)
 }
 
-/// The claim on the number of an account that goes on.
+/// The claims on the number of an account that go on, the longest first.
 #[tracing::instrument(name = "db.claim.open_of", skip_all)]
-pub(super) async fn open_of(conn: &mut PgConnection, holder_id: Uuid) -> Result<Option<Claim>> {
-    let row = select!(
-        "WHERE partition = $1 AND holder_id = $2 AND ended_at IS NULL",
+pub(super) async fn open_of(conn: &mut PgConnection, holder_id: Uuid) -> Result<Vec<Claim>> {
+    let rows = select!(
+        "WHERE partition = $1 AND holder_id = $2 AND ended_at IS NULL ORDER BY claim_id",
         Partition::of(holder_id).get(),
         holder_id
     );
-    row.fetch_optional(conn).await?.map(Claim::try_from).transpose()
+    all(rows.fetch_all(conn).await?)
 }
 
-/// How many claims there were in the window of the limits: on a number, but for those that an
-/// administrator has rejected, as whoever wants to keep the owner out would open some; and from a
-/// phone. Who opens another one from the phone meanwhile waits.
+/// How many claims on the number of an account, whose row is locked, go on, and how many of those
+/// are of a phone.
+#[tracing::instrument(name = "db.claim.going_on", skip_all)]
+pub(super) async fn going_on(
+    tx: &mut PgConnection,
+    holder_id: Uuid,
+    phone: &Indexes,
+) -> Result<(i64, i64)> {
+    let row = sqlx::query!(
+        r#"SELECT count(*) AS "all!",
+                  count(*) FILTER (WHERE (index_version, phone_index) IN
+                      (SELECT * FROM unnest($3::smallint[], $4::bytea[]))) AS "of_phone!"
+           FROM identity.claim
+           WHERE partition = $1 AND holder_id = $2 AND ended_at IS NULL"#,
+        Partition::of(holder_id).get(),
+        holder_id,
+        &phone.versions,
+        &phone.indexes,
+    )
+    .fetch_one(tx)
+    .await?;
+    Ok((row.all, row.of_phone))
+}
+
+/// How many claims there were in the window of the limits: on a number, those that two have
+/// accepted, as whoever wants to keep the owner out would open some that come to nothing; and all
+/// from a phone. Who opens another one from the phone meanwhile waits.
 #[tracing::instrument(name = "db.claim.counts", skip_all)]
 pub(super) async fn counts(
     tx: &mut PgConnection,
@@ -123,7 +147,8 @@ pub(super) async fn counts(
              (SELECT count(*) FROM identity.claim
               WHERE (index_version, number_index) IN
                     (SELECT * FROM unnest($1::smallint[], $2::bytea[]))
-                AND opened_at > $4 AND state <> 'REJECTED') AS "number!",
+                AND opened_at > $4 AND accepted_at IS NOT NULL
+                AND state NOT IN ('REJECTED', 'EXPIRED')) AS "number!",
              (SELECT count(*) FROM identity.claim
               WHERE (index_version, phone_index) IN
                     (SELECT * FROM unnest($1::smallint[], $3::bytea[]))
@@ -175,12 +200,19 @@ pub(super) async fn open(tx: &mut PgConnection, new: &New<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Stores what the holder says; `false` if the claim is over.
+/// Stores what the holder says, sealed under the holder's key; `false` if the claim is over, or
+/// against somebody else by now.
 #[tracing::instrument(name = "db.claim.answer", skip_all)]
-pub(super) async fn answer(tx: &mut PgConnection, claim_id: Uuid, answer: &[u8]) -> Result<bool> {
+pub(super) async fn answer(
+    tx: &mut PgConnection,
+    (claim_id, holder_id): (Uuid, Uuid),
+    answer: &[u8],
+) -> Result<bool> {
     let done = sqlx::query!(
-        "UPDATE identity.claim SET answer = $2 WHERE claim_id = $1 AND ended_at IS NULL",
+        "UPDATE identity.claim SET answer = $3
+         WHERE claim_id = $1 AND holder_id = $2 AND ended_at IS NULL",
         claim_id,
+        holder_id,
         answer,
     )
     .execute(tx)

@@ -174,13 +174,18 @@ impl Claims {
     /// is.
     ///
     /// # Errors
-    /// `NotFound`; `NeedsTwo`; `Own`.
-    pub(crate) async fn accept(&self, id: Uuid, by: [Uuid; 2]) -> Result<Claim> {
+    /// `NotFound`; `NeedsTwo`; `Own`; `Over` when it is against another holder by now.
+    pub(crate) async fn accept(
+        &self,
+        (id, holder): (Uuid, Option<Uuid>),
+        by: [Uuid; 2],
+    ) -> Result<Claim> {
         let [first, second] = by;
         if first == second {
             return Err(Fault::NeedsTwo.into());
         }
         let found = self.find(id).await?;
+        found.is_against(holder)?;
         if found.state != State::Open {
             return Ok(found);
         }
@@ -188,6 +193,7 @@ impl Claims {
             Err(Error::Claim(Fault::Over)) => return self.find(id).await,
             seen => seen?,
         };
+        claim.is_against(holder)?;
         if self.is_side(&claim, &sides, second).await? {
             return Err(Fault::Own.into());
         }
@@ -197,15 +203,17 @@ impl Claims {
             Notice::claim_to_account(clock, Template::ClaimAccepted, id, claim.holder_id),
             Notice::claim_to_phone(vault, clock, id, phone).await?,
         ];
-        again(Error::is_lost, || self.try_accept(id, by, &notices)).await?;
+        again(Error::is_lost, || self.try_accept(&claim, by, &notices)).await?;
         self.find(id).await
     }
 
-    async fn try_accept(&self, id: Uuid, by: [Uuid; 2], notices: &[Notice]) -> Result<()> {
+    async fn try_accept(&self, seen: &Claim, by: [Uuid; 2], notices: &[Notice]) -> Result<()> {
+        let id = seen.claim_id;
         let mut tx = self.enrolments.pool.begin().await?;
         // By a clock that is behind, the delay would be shorter.
         let now = self.agreed.now(&mut tx).await?;
         let Some((enrolment, claim)) = self.lock(&mut tx, id).await? else { return Ok(()) };
+        claim.is_against(Some(seen.holder_id))?;
         if claim.state != State::Open || enrolment.decide_by.is_none_or(|by| by <= now) {
             return Ok(());
         }
@@ -226,9 +234,14 @@ impl Claims {
     /// behind it any more.
     ///
     /// # Errors
-    /// `NotFound`; `Own`.
-    pub(crate) async fn reject(&self, id: Uuid, by: Option<Uuid>) -> Result<Claim> {
+    /// `NotFound`; `Own`; `Over` when it is against another holder by now.
+    pub(crate) async fn reject(
+        &self,
+        (id, holder): (Uuid, Option<Uuid>),
+        by: Option<Uuid>,
+    ) -> Result<Claim> {
         let claim = self.find(id).await?;
+        claim.is_against(holder)?;
         if !claim.state.is_open() {
             return Ok(claim);
         }
@@ -240,7 +253,7 @@ impl Claims {
         }
         let now = self.enrolments.clock.now();
         let notice = self.enrolments.notice_to_applicant(id, now).await?;
-        let work = || self.try_reject(id, by, notice.as_ref());
+        let work = || self.try_reject(&claim, by, notice.as_ref());
         if let Some(subject) = again(Error::is_lost, work).await? {
             self.enrolments.outbox.wake();
             self.enrolments.vault.destroy_key(subject).await?;
@@ -251,13 +264,14 @@ impl Claims {
     /// Whose key is needed no more, if it was ended.
     async fn try_reject(
         &self,
-        id: Uuid,
+        seen: &Claim,
         by: Option<Uuid>,
         notice: Option<&Notice>,
     ) -> Result<Option<Uuid>> {
-        let now = self.enrolments.clock.now();
+        let (id, now) = (seen.claim_id, self.enrolments.clock.now());
         let mut tx = self.enrolments.pool.begin().await?;
         let Some((enrolment, claim)) = self.lock(&mut tx, id).await? else { return Ok(None) };
+        claim.is_against(Some(seen.holder_id))?;
         let (refusal, actor, action) = match by {
             Some(by) => (Refusal::ClaimRejected, person(by), "identity.claim.rejected"),
             None => {

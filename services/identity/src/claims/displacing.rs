@@ -6,7 +6,7 @@ use uuid::Uuid;
 use zhiyuan_postgres::again;
 use zhiyuan_rpc::chain;
 
-use super::{Claim, Claims, Fault, State, db};
+use super::{Claim, Claims, Fault, State, db, release};
 use crate::accounts;
 use crate::audit;
 use crate::closing;
@@ -54,6 +54,8 @@ impl Displacing {
             &record,
         )
         .await?;
+        // Those of other phones come to the number as it is now.
+        release(tx, &enrolments.outbox, self.holder_id, now).await?;
         notices::db::queue(tx, &self.notice, now).await?;
         Ok(true)
     }

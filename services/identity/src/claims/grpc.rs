@@ -113,11 +113,13 @@ impl ClaimRpc {
         let id = fields.take("claim_id", EnrolmentId::parse(&request.claim_id));
         let first = fields.take("first_by", AccountId::parse(&request.first_by));
         let second = fields.take("second_by", AccountId::parse(&request.second_by));
+        let holder = holder(&mut fields, &request.holder_id);
         let (Some(id), Some(first), Some(second)) = (id, first, second) else {
             return Err(fields.into_error().into());
         };
+        fields.finish()?;
         let by = [first.as_uuid(), second.as_uuid()];
-        let claim = self.claims.accept(id.as_uuid(), by).await?;
+        let claim = self.claims.accept((id.as_uuid(), holder), by).await?;
         self.rendered(claim).await
     }
 
@@ -128,9 +130,11 @@ impl ClaimRpc {
             "" => None,
             by => fields.take("rejected_by", AccountId::parse(by)),
         };
+        let holder = holder(&mut fields, &request.holder_id);
         let Some(id) = id else { return Err(fields.into_error().into()) };
         fields.finish()?;
-        let claim = self.claims.reject(id.as_uuid(), by.map(|by| by.as_uuid())).await?;
+        let by = by.map(|by| by.as_uuid());
+        let claim = self.claims.reject((id.as_uuid(), holder), by).await?;
         self.rendered(claim).await
     }
 
@@ -144,6 +148,14 @@ impl ClaimRpc {
 
     async fn rendered(&self, claim: Claim) -> Result<ClaimStatus> {
         Ok(render(self.claims.one(claim).await?))
+    }
+}
+
+/// Whose account somebody has decided about; what is wrong is noted.
+fn holder(fields: &mut Fields, id: &str) -> Option<Uuid> {
+    match id {
+        "" => None,
+        id => fields.take("holder_id", AccountId::parse(id)).map(|id| id.as_uuid()),
     }
 }
 

@@ -57,7 +57,7 @@ impl Claims {
         let sealed = vault.seal(&key, Column::ClaimAnswer, claim_id, statement.as_str())?;
         again(Error::is_lost, || async {
             let mut tx = self.enrolments.pool.begin().await?;
-            if !db::answer(&mut tx, claim_id, &sealed).await? {
+            if !db::answer(&mut tx, (claim_id, account_id), &sealed).await? {
                 return Err(Fault::Over.into());
             }
             let record = audit::by_owner(account_id, "identity.claim.answered");

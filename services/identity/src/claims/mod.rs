@@ -5,7 +5,7 @@
 //! holder is in full possession, is told of each step, and may say something to it. Who may decide
 //! is registration's to know; that they are two, and no side of it, is seen to here as well. Only
 //! after a delay the holder's account ends, in the transaction in which the number becomes the
-//! claimant's.
+//! claimant's; any others on it meet an account that is proven.
 
 pub(crate) mod db;
 mod deciding;
@@ -28,6 +28,8 @@ use crate::enrolments::{self, Enrolments, Refusal};
 
 /// What the limits look back on, and how long one that is over is kept.
 pub(crate) const WINDOW: Duration = Duration::days(30);
+/// Claims on one number that go on at a time, each of another phone.
+const MOST_OPEN: i64 = 3;
 /// Claims that are asked for at once.
 pub(crate) const MOST: usize = 500;
 
@@ -109,6 +111,15 @@ pub(crate) struct Claim {
 }
 
 impl Claim {
+    /// Whether it is the one that somebody has decided about: when the number is free it goes on,
+    /// and may be opened once more against whoever holds the number then.
+    ///
+    /// # Errors
+    /// `Over`.
+    pub(crate) fn is_against(&self, holder: Option<Uuid>) -> std::result::Result<(), Fault> {
+        if holder.is_none_or(|holder| holder == self.holder_id) { Ok(()) } else { Err(Fault::Over) }
+    }
+
     /// Whether it can be carried out now.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use zhiyuan_audit::{Actor, Record};
 use zhiyuan_domain::AccountId;
 use zhiyuan_feed::Outbox;
 
-use super::{Limits, State, db};
+use super::{Limits, MOST_OPEN, State, db};
 use crate::accounts;
 use crate::audit;
 use crate::enrolments::{self, DECIDE_WITHIN, Enrolments, Opened, Refusal, spend_codes};
@@ -27,11 +27,17 @@ pub(crate) enum Opening {
     HolderGone,
 }
 
-/// Why there can't be one more claim.
-fn refusal(level: i16, open: bool, (number, phone): (i64, i64), limits: Limits) -> Option<Refusal> {
+/// Why there can't be one more claim, of how many `going_on` on the number and of the phone there
+/// are.
+fn refusal(
+    level: i16,
+    (going_on, of_phone): (i64, i64),
+    (number, phone): (i64, i64),
+    limits: Limits,
+) -> Option<Refusal> {
     if level >= accounts::LEVEL_PROVEN {
         Some(Refusal::ClaimAgainstProven)
-    } else if open {
+    } else if of_phone > 0 || going_on >= MOST_OPEN {
         Some(Refusal::ClaimOpen)
     } else if number >= limits.per_number || phone >= limits.per_phone {
         Some(Refusal::ClaimsExhausted)
@@ -64,9 +70,9 @@ impl Enrolments {
         let versions = keys::db::active_index_keys(&mut tx).await?;
         let number = self.vault.number_indexes(versions.clone(), &opened.id_number)?;
         let phone = self.vault.phone_indexes(versions, &opened.phone)?;
-        let open = db::open_of(&mut tx, holder_id).await?.is_some();
+        let going_on = db::going_on(&mut tx, holder_id, &phone).await?;
         let counts = db::counts(&mut tx, &number, &phone, now).await?;
-        if let Some(refusal) = refusal(level, open, counts, self.rules.claims) {
+        if let Some(refusal) = refusal(level, going_on, counts, self.rules.claims) {
             return Ok(Opening::Refused(refusal));
         }
         // Now: the codes are forgotten before a claim has to be decided.
@@ -103,24 +109,25 @@ impl Enrolments {
 
 const OPENED: &str = "identity.claim.opened";
 
-/// Lets the registration go on whose claim was on the number of an account that is closed now, and
-/// whose row is locked.
+/// Lets the registrations go on whose claims were on the number of an account that is closed now,
+/// and whose row is locked.
 pub(crate) async fn release(
     tx: &mut PgConnection,
     outbox: &Outbox,
     holder_id: Uuid,
     now: OffsetDateTime,
 ) -> Result<()> {
-    let Some(claim) = db::open_of(tx, holder_id).await? else { return Ok(()) };
-    let id = claim.claim_id;
-    // First, as everybody does.
-    enrolments::db::lock(tx, id).await?;
-    if db::end(tx, id, State::Ended, now).await?.is_none() {
-        return Ok(());
-    }
-    if let Some(revision) = db::go_on(tx, id, now, now + DECIDE_WITHIN).await? {
-        let changed = feed::enrolment_changed(id, revision, enrolments::State::Pending);
-        outbox.append(tx, &[changed]).await?;
+    for claim in db::open_of(tx, holder_id).await? {
+        let id = claim.claim_id;
+        // First, as everybody does.
+        enrolments::db::lock(tx, id).await?;
+        if db::end(tx, id, State::Ended, now).await?.is_none() {
+            continue;
+        }
+        if let Some(revision) = db::go_on(tx, id, now, now + DECIDE_WITHIN).await? {
+            let changed = feed::enrolment_changed(id, revision, enrolments::State::Pending);
+            outbox.append(tx, &[changed]).await?;
+        }
     }
     Ok(())
 }
@@ -130,17 +137,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_at_a_time_three_in_a_month_and_none_against_who_is_proven() {
+    fn one_of_a_phone_three_at_a_time_and_in_a_month_and_none_against_who_is_proven() {
         let limits = Limits { per_number: 3, per_phone: 3 };
-        for (level, open, counts, expected) in [
-            (1, false, (0, 0), None),
-            (2, false, (2, 2), None),
-            (2, true, (0, 0), Some(Refusal::ClaimOpen)),
-            (1, false, (3, 0), Some(Refusal::ClaimsExhausted)),
-            (1, false, (0, 3), Some(Refusal::ClaimsExhausted)),
-            (3, true, (3, 3), Some(Refusal::ClaimAgainstProven)),
+        for (level, going_on, counts, expected) in [
+            (1, (0, 0), (0, 0), None),
+            (2, (2, 0), (2, 2), None),
+            (2, (1, 1), (0, 0), Some(Refusal::ClaimOpen)),
+            (2, (3, 0), (0, 0), Some(Refusal::ClaimOpen)),
+            (1, (0, 0), (3, 0), Some(Refusal::ClaimsExhausted)),
+            (1, (0, 0), (0, 3), Some(Refusal::ClaimsExhausted)),
+            (3, (3, 1), (3, 3), Some(Refusal::ClaimAgainstProven)),
         ] {
-            assert_eq!(refusal(level, open, counts, limits), expected);
+            assert_eq!(refusal(level, going_on, counts, limits), expected);
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::harness::{Identity, account};
 
 const DELAY: Duration = Duration::hours(72);
 const WEEK: Duration = Duration::days(7);
+const DISCARDED: EnrolmentState = EnrolmentState::Discarded;
 const STATEMENT: &str = "这是我的身份证号码，\n被同学冒用了。";
 
 /// Somebody who has registered with the number of another person, and that person.
@@ -80,11 +81,22 @@ impl Case {
         self.status(id).await.state()
     }
 
-    async fn accept(&self, id: &str, [first, second]: [Uuid; 2]) -> Answer<ClaimState> {
+    async fn accept(&self, id: &str, by: [Uuid; 2]) -> Answer<ClaimState> {
+        self.accept_against(id, "", by).await
+    }
+
+    /// As two have looked at it when it was against this holder.
+    async fn accept_against(
+        &self,
+        id: &str,
+        holder: &str,
+        [first, second]: [Uuid; 2],
+    ) -> Answer<ClaimState> {
         let request = AcceptClaimRequest {
             claim_id: id.to_owned(),
             first_by: first.to_string(),
             second_by: second.to_string(),
+            holder_id: holder.to_owned(),
         };
         let answer = self.identity.claims().accept_claim(request).await?;
         Ok(answer.into_inner().claim.unwrap().state())
@@ -92,7 +104,17 @@ impl Case {
 
     async fn reject(&self, id: &str, by: Option<Uuid>) -> Answer<ClaimState> {
         let rejected_by = by.map(|id| id.to_string()).unwrap_or_default();
-        let request = RejectClaimRequest { claim_id: id.to_owned(), rejected_by };
+        self.reject_against(id, "", rejected_by).await
+    }
+
+    async fn reject_against(
+        &self,
+        id: &str,
+        holder: &str,
+        rejected_by: String,
+    ) -> Answer<ClaimState> {
+        let holder_id = holder.to_owned();
+        let request = RejectClaimRequest { claim_id: id.to_owned(), rejected_by, holder_id };
         let answer = self.identity.claims().reject_claim(request).await?;
         Ok(answer.into_inner().claim.unwrap().state())
     }
@@ -235,17 +257,14 @@ async fn two_accept_and_after_the_delay_the_number_is_the_claimants() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_claim_at_a_time_three_in_thirty_days_and_none_with_the_holders_phone() {
+async fn one_claim_of_a_phone_three_in_thirty_days_and_none_with_the_holders_phone() {
     let case = Case::new().await;
     let identity = &case.identity;
     let own = identity.begin(&case.form(&case.squatter).await).await;
     assert_eq!(own.refusal(), EnrolmentRefusal::AlreadyRegistered);
     assert!(!own.account_id.is_empty());
     let id = case.opened().await;
-    // Another phone of somebody who knows the name and the number.
-    let other = Person { mobile: person(3).mobile, ..case.owner.clone() };
-    let second = identity.begin(&case.form(&other).await).await;
-    assert_eq!(second.refusal(), EnrolmentRefusal::ClaimOpen);
+    assert_eq!(case.claim().await.refusal(), EnrolmentRefusal::ClaimOpen);
     // Who does not claim is answered as ever.
     let plain = BeginEnrolmentRequest {
         claim_statement: String::new(),
@@ -281,6 +300,47 @@ async fn one_claim_at_a_time_three_in_thirty_days_and_none_with_the_holders_phon
     assert_eq!(states[1..], [ClaimState::Rejected; 3]);
     identity.pass(Duration::days(30));
     assert_eq!(case.claim().await.state(), EnrolmentState::Review);
+}
+
+/// Whoever has registered with the number has friends, who open claims that nobody decides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn accomplices_keep_the_owner_from_nothing() {
+    let case = Case::new().await;
+    let identity = &case.identity;
+    let by = |n| Person { mobile: person(n).mobile, ..case.owner.clone() };
+    for _ in 0..3 {
+        let theirs = identity.begin(&case.form(&by(3)).await).await;
+        assert_eq!(theirs.state(), EnrolmentState::Review, "{theirs:?}");
+        identity.pass(WEEK);
+        let ended = identity.until(&theirs.enrolment_id, EnrolmentState::Refused).await;
+        assert_eq!(ended.refusal(), EnrolmentRefusal::ClaimExpired);
+    }
+    for _ in 0..3 {
+        let theirs = identity.begin(&case.form(&by(4)).await).await;
+        assert_eq!(identity.discard(&theirs.enrolment_id).await.unwrap().state(), DISCARDED);
+    }
+    // Two go on: the owner's is the third.
+    let mut others = Vec::new();
+    for n in [6, 7] {
+        others.push(identity.begin(&case.form(&by(n)).await).await);
+    }
+    let id = case.opened().await;
+    let fourth = identity.begin(&case.form(&by(8)).await).await;
+    assert_eq!(fourth.refusal(), EnrolmentRefusal::ClaimOpen);
+    assert_eq!(case.accept(&others[0].enrolment_id, two()).await.unwrap(), ClaimState::Accepted);
+    case.accept(&id, two()).await.unwrap();
+    identity.pass(DELAY);
+    assert_eq!(case.carry_out(&id).await.unwrap(), ClaimState::CarriedOut);
+    identity.activate(&id).await.unwrap();
+    // The others have nothing left to claim, once the account is active.
+    identity.pass(Duration::MINUTE);
+    for other in &others {
+        let ended = identity.until(&other.enrolment_id, EnrolmentState::Refused).await;
+        assert_eq!(ended.refusal(), EnrolmentRefusal::ClaimAgainstProven);
+        assert_eq!(case.state(&other.enrolment_id).await, ClaimState::Ended);
+        assert_eq!(case.carry_out(&other.enrolment_id).await.unwrap(), ClaimState::Ended);
+    }
+    identity.by_password(&case.owner.id_number, PASSWORD).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -422,4 +482,58 @@ async fn one_that_is_accepted_can_be_ended_and_undone_until_it_is_carried_out() 
     let nobodys = Uuid::now().to_string();
     assert_eq!(refused(case.carry_out(&nobodys).await), "CLAIM_NOT_FOUND");
     assert_eq!(refused(case.respond(&nobodys, "是我").await), "CLAIM_NOT_FOUND");
+}
+
+/// The number was free for a moment, and is somebody else's: a claim is opened once more, under its
+/// id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_decided_or_said_about_one_holder_is_nothing_against_another() {
+    let case = Case::new().await;
+    let identity = &case.identity;
+    let (id, holder) = (case.opened().await, case.holder().await);
+    let other = person(6);
+    identity.register(&other).await;
+    let other: Uuid =
+        sqlx::query_scalar("SELECT account_id FROM identity.account WHERE account_id <> $1")
+            .bind(holder)
+            .fetch_one(&identity.pool)
+            .await
+            .unwrap();
+    let elsewhere = other.to_string();
+    assert_eq!(refused(case.accept_against(&id, &elsewhere, two()).await), "CLAIM_OVER");
+    let by = Uuid::now().to_string();
+    assert_eq!(refused(case.reject_against(&id, &elsewhere, by).await), "CLAIM_OVER");
+    assert_eq!(case.state(&id).await, ClaimState::Open);
+    // This very moment, when it was looked at and is not locked yet.
+    let reopen = async |waits: std::pin::Pin<Box<dyn Future<Output = Answer<()>> + '_>>| {
+        let claim_id: Uuid = id.parse().unwrap();
+        let mut tx = identity.pool.begin().await.unwrap();
+        let held = "SELECT FROM identity.enrolment WHERE enrolment_id = $1 FOR UPDATE";
+        sqlx::query(held).bind(claim_id).execute(&mut *tx).await.unwrap();
+        let reopened = "UPDATE identity.claim SET partition = a.partition, holder_id = a.account_id
+                        FROM identity.account a
+                        WHERE a.account_id <> holder_id AND claim_id = $1";
+        sqlx::query(reopened).bind(claim_id).execute(&mut *tx).await.unwrap();
+        let release = async {
+            let waiting = "SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+                           WHERE NOT l.granted AND a.datname = current_database()";
+            while identity.count(waiting).await == 0 {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            tx.commit().await.unwrap();
+        };
+        tokio::join!(waits, release).0
+    };
+    let accepting = Box::pin(async { case.accept(&id, two()).await.map(drop) });
+    assert_eq!(refused(reopen(accepting).await), "CLAIM_OVER");
+    assert_eq!(case.state(&id).await, ClaimState::Open);
+    let rejecting = Box::pin(async { case.reject(&id, Some(Uuid::now())).await.map(drop) });
+    assert_eq!(refused(reopen(rejecting).await), "CLAIM_OVER");
+    let saying = Box::pin(case.respond(&id, "我才是本人。"));
+    assert_eq!(refused(reopen(saying).await), "CLAIM_OVER");
+    assert_eq!(case.state(&id).await, ClaimState::Open);
+    assert_eq!(
+        identity.count("SELECT count(*) FROM identity.claim WHERE answer IS NOT NULL").await,
+        0
+    );
 }

@@ -289,6 +289,39 @@ pub(crate) async fn follow(
     Ok(followed.rows_affected())
 }
 
+/// An application that ended with its superior.
+pub(super) struct Lapsed {
+    pub(super) id: Uuid,
+    pub(super) applicant: Uuid,
+    pub(super) superior_code: String,
+}
+
+/// Ends the applications that wait for a superior that is closed and followed by nobody, or for any
+/// such; for who is alone with the tree.
+#[tracing::instrument(name = "db.application.lapse", skip_all)]
+pub(super) async fn lapse(
+    transaction: &mut PgConnection,
+    superior: Option<&str>,
+    now: OffsetDateTime,
+) -> std::result::Result<Vec<Lapsed>, sqlx::Error> {
+    sqlx::query_as!(
+        Lapsed,
+        "UPDATE orgtree.application a
+         SET state = $3, revision = a.revision + 1, changed_at = $2,
+             contact_phone = '', contact_group_number = '', contact_note = ''
+         FROM orgtree.organization o
+         WHERE o.code = a.superior_code AND a.state IN (1, 2) AND a.expires_at > $2
+           AND o.state = 2 AND ($1::text IS NULL OR a.superior_code = $1)
+           AND orgtree.followed_by(o.code) IS NULL
+         RETURNING a.application_id AS id, a.applicant, a.superior_code",
+        superior,
+        now,
+        State::Lapsed.number(),
+    )
+    .fetch_all(transaction)
+    .await
+}
+
 /// Up to `limit` applications that wait for nobody any more: their time is over, their superior
 /// closed, or the applicant's account; kept as they are until the transaction ends.
 #[tracing::instrument(name = "db.application.over", skip_all)]

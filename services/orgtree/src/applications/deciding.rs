@@ -39,10 +39,37 @@ impl Applications {
             let permission = Permission::ManageOrganization;
             let admitted = authority::admit(&self.0.pool, call, superior, permission, now).await;
             admitted.map_err(hidden)?;
+            if matches!(decision.verdict, Verdict::Accept(_)) {
+                self.may_be_alone(call, decision, there, now).await?;
+            }
             again(Error::is_lost, async || self.decide_once(call, decision).await).await
         };
         let decided = decided.await;
         self.noted(call, (decision.id, decision.verdict.step()), decided).await
+    }
+
+    /// Whether somebody who accepts may come to where the tree and the grants wait for it: nobody
+    /// does for what is refused in any case. All of it is looked at again there.
+    async fn may_be_alone(
+        &self,
+        call: &Request,
+        decision: &Decision,
+        mut there: Application,
+        now: OffsetDateTime,
+    ) -> Result<()> {
+        // After the application: who has ended it has its answer by now.
+        let mut connection = self.0.pool.acquire().await?;
+        if requests::db::find_answer(&mut connection, call).await?.is_some() {
+            return Ok(());
+        }
+        if there.applicant == call.caller {
+            return Err(Fault::Own.into());
+        }
+        let seen = there.seen(decision.revision);
+        there.step(decision.verdict.step(), now)?;
+        seen?;
+        let (superior, permission) = (there.superior_code.as_str(), Permission::Grant);
+        authority::require(&mut *connection, call.caller, superior, permission, now).await
     }
 
     async fn decide_once(
@@ -59,12 +86,13 @@ impl Applications {
         } else {
             counts::db::keep_tree(&mut transaction).await?;
         }
-        // Not before: a grant may end while somebody else changes the tree.
+        let application = db::hold(&mut transaction, decision.id).await?;
+        // Not before: a grant may end while somebody else changes the tree, and the same call may
+        // have had the row.
         let (now, caller) = (self.0.clock.now(), call.caller);
         if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
             return DecideApplicationResponse::decode(before.as_slice()).map_err(|_form| BROKEN);
         }
-        let application = db::hold(&mut transaction, decision.id).await?;
         let mut application = application.ok_or(Fault::NotFound)?;
         let allowed_by = may_decide(&mut transaction, caller, &application, now).await?;
         let (before, seen) = (application.clone(), application.seen(decision.revision));
@@ -112,7 +140,8 @@ impl Applications {
         let permission = Permission::Grant;
         let own = authority::holding_own(transaction, caller, superior, permission, now).await?;
         let new = to_found(application, code)?;
-        let record = found(transaction, caller, (&new, "application_id"), now).await?;
+        let record = found(transaction, caller, (&new, "application_id"), now).await;
+        let record = record.map_err(to_return)?;
         self.0.trail.append(transaction, &record.with("application", application.id)).await?;
         let new = NewGrant {
             account_id: application.applicant,
@@ -150,9 +179,20 @@ async fn may_decide(
 }
 
 /// Who does not administer the superior is told that there is no application.
-fn hidden(error: Error) -> Error {
+pub(super) fn hidden(error: Error) -> Error {
     match error {
         Error::OrganizationNotFound => Fault::NotFound.into(),
+        other => other,
+    }
+}
+
+/// Who accepts can change nothing of what the application says.
+fn to_return(error: Error) -> Error {
+    match error {
+        Error::OrganizationNameTaken
+        | Error::RegionNotFound
+        | Error::RegionAbolished { .. }
+        | Error::CreditCodeTaken { .. } => Error::ToReturn(Box::new(error)),
         other => other,
     }
 }

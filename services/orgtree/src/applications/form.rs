@@ -3,16 +3,20 @@
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::{
     ApplicationDecision, DecideApplicationRequest, OrganizationDetails, OrganizationKind,
-    SubmitApplicationRequest, UpdateApplicationRequest,
+    RevealApplicationRequest, SubmitApplicationRequest, UpdateApplicationRequest,
 };
-use zhiyuan_domain::{OrganizationCode, Remark, RequestId, Violation};
+use zhiyuan_domain::{OrganizationCode, Remark, RequestId, Violation, holds_long_number};
 use zhiyuan_rpc::Fields;
 
 use super::{Said, Step};
 use crate::authority::grpc::{key, violation};
 use crate::error::Result;
 use crate::organizations::Kind;
-use crate::organizations::changing::{Details, kind, revision};
+use crate::organizations::changing::{Details, kind, revision_of};
+
+fn revision(fields: &mut Fields, etag: &str) -> Option<i64> {
+    revision_of(fields, etag, "申请的版本标记无效，请刷新页面后重新操作")
+}
 
 /// What is applied for.
 #[derive(Debug, Clone)]
@@ -33,8 +37,13 @@ impl Wanted {
         let kind = kind(fields, kind_says);
         let details = Details::parse(fields, details);
         if details.as_ref().is_some_and(|details| details.contacts.phone.is_empty()) {
-            let message = "请填写联系电话，上级组织审批时据此联系";
+            let message = "请填写联系电话：上级组织审批时据此联系，组织设立后对外公开，请勿填写不愿公开的号码";
             fields.refuse("details.contacts.phone", "CONTACT_PHONE_MISSING", message);
+        }
+        // Whoever has signed in says this, and once it is accepted everybody reads it.
+        if details.as_ref().is_some_and(|details| holds_long_number(&details.contacts.note)) {
+            let message = "联系说明在组织设立后对外公开，请勿填写身份证号码、手机号码等长串数字";
+            fields.refuse("details.contacts.note", "CONTACT_NOTE_PERSONAL", message);
         }
         let purpose = fields.take("purpose", Remark::parse(purpose));
         Some(Self { kind: kind?, details: details?, purpose: purpose? })
@@ -209,6 +218,17 @@ fn verdict(fields: &mut Fields, request: &DecideApplicationRequest) -> Option<Ve
 pub(super) fn application(id: &str) -> std::result::Result<Uuid, Violation> {
     let message = "设立申请的标识格式不正确，应为带连字符的 36 位 UUID";
     key(id).ok_or_else(|| violation("ID_FORMAT", message))
+}
+
+/// Which application somebody looks at, and why.
+pub(super) fn look(request: &RevealApplicationRequest) -> Result<(Uuid, Remark)> {
+    let mut fields = Fields::new();
+    let id = fields.take("application_id", application(&request.application_id));
+    let purpose = fields.take("purpose", Remark::parse(&request.purpose));
+    let (Some(id), Some(purpose)) = (id, purpose) else {
+        return Err(fields.into_error().into());
+    };
+    Ok((id, purpose))
 }
 
 /// The id of the call, and that of an application.

@@ -1,5 +1,6 @@
 //! `zhiyuan.orgtree.v1.OrganizationApplicationService`.
 
+use prost::Message as _;
 use time::OffsetDateTime;
 use tonic::{Request, Response, Status, async_trait};
 use uuid::Uuid;
@@ -8,6 +9,7 @@ use zhiyuan_contracts::orgtree::v1::{
     DecideApplicationRequest, DecideApplicationResponse, GetMyApplicationRequest,
     GetMyApplicationResponse, ListApplicationsRequest, ListApplicationsResponse,
     ListMyApplicationsRequest, ListMyApplicationsResponse, OrganizationApplication,
+    OrganizationContacts, RevealApplicationRequest, RevealApplicationResponse,
     SubmitApplicationRequest, SubmitApplicationResponse, UpdateApplicationRequest,
     UpdateApplicationResponse, WithdrawApplicationRequest, WithdrawApplicationResponse,
 };
@@ -19,29 +21,19 @@ use zhiyuan_rpc::{Fields, PersonIdentity};
 use super::Application;
 use super::db::{self, Listed};
 use super::deciding::said_on_wire;
-use super::form::{Corrected, Decision, New, application, withdrawal};
+use super::form::{Corrected, Decision, New, application, look, withdrawal};
 use super::submitting::own;
 use crate::authority::grpc::key;
 use crate::authority::{Permission, require};
 use crate::error::Result;
 use crate::organizations::changing::Changing;
-use crate::requests;
+use crate::requests::{self, DigestKey};
 
 /// `OrganizationApplicationService`.
 #[derive(Debug)]
-pub(crate) struct Applications(pub(crate) Changing);
+pub(crate) struct Applications(pub(crate) Changing, pub(crate) DigestKey);
 
 type Answer<T> = std::result::Result<Response<T>, Status>;
-
-/// A call of a person, with what it says in one spelling.
-fn call(
-    caller: Uuid,
-    method: &'static str,
-    request_id: RequestId,
-    says: &impl prost::Message,
-) -> requests::Request {
-    requests::Request::new(caller, method, request_id, &says.encode_to_vec())
-}
 
 #[async_trait]
 impl OrganizationApplicationService for Applications {
@@ -51,7 +43,7 @@ impl OrganizationApplicationService for Applications {
     ) -> Answer<SubmitApplicationResponse> {
         let me = PersonIdentity::of(&request)?.account_id;
         let (id, new) = New::parse(request.get_ref())?;
-        let call = call(me, "SubmitApplication", id, &new.says());
+        let call = self.call(me, "SubmitApplication", id, &new.says());
         Ok(Response::new(self.submit(&call, &new).await?))
     }
 
@@ -77,7 +69,7 @@ impl OrganizationApplicationService for Applications {
     ) -> Answer<UpdateApplicationResponse> {
         let me = PersonIdentity::of(&request)?.account_id;
         let (id, new) = Corrected::parse(request.get_ref())?;
-        let call = call(me, "UpdateApplication", id, &new.says());
+        let call = self.call(me, "UpdateApplication", id, &new.says());
         Ok(Response::new(self.resubmit(&call, &new).await?))
     }
 
@@ -101,18 +93,42 @@ impl OrganizationApplicationService for Applications {
         Ok(Response::new(self.list(me, request.get_ref()).await?))
     }
 
+    async fn reveal_application(
+        &self,
+        request: Request<RevealApplicationRequest>,
+    ) -> Answer<RevealApplicationResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        let (id, purpose) = look(request.get_ref())?;
+        let shown = self.reveal(me, id, &purpose).await?;
+        let application = Some(to_wire(&shown, self.0.clock.now()));
+        Ok(Response::new(RevealApplicationResponse { application }))
+    }
+
     async fn decide_application(
         &self,
         request: Request<DecideApplicationRequest>,
     ) -> Answer<DecideApplicationResponse> {
         let me = PersonIdentity::of(&request)?.account_id;
         let (id, decision) = Decision::parse(request.get_ref())?;
-        let call = call(me, "DecideApplication", id, &decision.says());
+        let says = decision.says().encode_to_vec();
+        let call = requests::Request::new(me, "DecideApplication", id, &says);
         Ok(Response::new(self.decide(&call, &decision).await?))
     }
 }
 
 impl Applications {
+    /// A call of the applicant, with what it says in one spelling; whom to ask is deleted before
+    /// the call is forgotten.
+    fn call(
+        &self,
+        caller: Uuid,
+        method: &'static str,
+        request_id: RequestId,
+        says: &impl prost::Message,
+    ) -> requests::Request {
+        requests::Request::keyed(&self.1, caller, method, request_id, &says.encode_to_vec())
+    }
+
     async fn get_own(
         &self,
         me: Uuid,
@@ -136,7 +152,8 @@ impl Applications {
         let after = page.after_key(key)?;
         let found = db::list_own(&self.0.pool, me, after, page.fetch()).await?;
         let (found, next_page_token) = page.cut(found, |one| one.id.to_string());
-        let applications = on_wire(&found, self.0.clock.now());
+        let now = self.0.clock.now();
+        let applications = found.iter().map(|one| to_wire(one, now)).collect();
         Ok(ListMyApplicationsResponse { applications, next_page_token })
     }
 
@@ -164,12 +181,36 @@ impl Applications {
         };
         let found = db::list(&self.0.pool, listed, now).await?;
         let (found, next_page_token) = page.cut(found, |one| one.id.to_string());
-        Ok(ListApplicationsResponse { applications: on_wire(&found, now), next_page_token })
+        let applications = found.iter().map(|one| masked(to_wire(one, now))).collect();
+        Ok(ListApplicationsResponse { applications, next_page_token })
     }
 }
 
-fn on_wire(found: &[Application], now: OffsetDateTime) -> Vec<OrganizationApplication> {
-    found.iter().map(|one| to_wire(one, now)).collect()
+/// Characters of a number that a list shows.
+const SHOWN: usize = 4;
+
+/// Without whom to ask, who is often a person with a number of their own.
+fn masked(mut one: OrganizationApplication) -> OrganizationApplication {
+    if let Some(contacts) = one.details.as_mut().and_then(|details| details.contacts.as_mut()) {
+        let OrganizationContacts { phone, group_number, .. } = contacts;
+        for number in [phone, group_number] {
+            *number = tail_of(number);
+        }
+    }
+    one
+}
+
+/// A number with stars for all letters and digits but the last ones.
+fn tail_of(number: &str) -> String {
+    let mut hidden = number.chars().filter(|c| c.is_alphanumeric()).count().saturating_sub(SHOWN);
+    let star = |c: char| {
+        if c.is_alphanumeric() && hidden > 0 {
+            hidden -= 1;
+            return '*';
+        }
+        c
+    };
+    number.chars().map(star).collect()
 }
 
 fn to_wire(one: &Application, now: OffsetDateTime) -> OrganizationApplication {
@@ -188,5 +229,23 @@ fn to_wire(one: &Application, now: OffsetDateTime) -> OrganizationApplication {
         note: one.note.clone(),
         organization_code: code.unwrap_or_default(),
         etag: one.revision.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_shows_the_last_four_of_a_number() {
+        for (number, shown) in [
+            ("", ""),
+            ("13800001234", "*******1234"),
+            ("0551-67712345", "****-****2345"),
+            ("13800001234、13900005678", "***********、*******5678"),
+            ("12355", "*2355"),
+        ] {
+            assert_eq!(tail_of(number), shown);
+        }
     }
 }

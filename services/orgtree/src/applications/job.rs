@@ -1,10 +1,11 @@
 //! Ending applications that nobody does anything about any more, and forgetting those that are
 //! over.
 
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use time::{Duration, OffsetDateTime};
 use zhiyuan_audit::Trail;
 
+use super::records::SUPERIOR_CLOSED;
 use super::{Application, State, Step, db, records};
 use crate::counts;
 use crate::error::Result;
@@ -45,11 +46,30 @@ async fn end_some(pool: &PgPool, trail: &Trail, now: OffsetDateTime) -> Result<u
     Ok(over.len())
 }
 
+/// Ends the applications that wait for a superior that is closed now and that nobody follows, or
+/// for any such, each with its record; for who is alone with the tree. Whatever becomes of the
+/// superior later, they have ended.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) async fn lapse(
+    transaction: &mut PgConnection,
+    trail: &Trail,
+    superior: Option<&str>,
+    now: OffsetDateTime,
+) -> std::result::Result<(), sqlx::Error> {
+    for ended in db::lapse(transaction, superior, now).await? {
+        trail.append(transaction, &records::lapsed(&ended)).await?;
+        tracing::info!(application.id = %ended.id, "an application ends with its superior");
+    }
+    Ok(())
+}
+
 /// How an application ends that nobody ends.
 fn end_of(application: &Application, now: OffsetDateTime) -> (Step, &'static str) {
     match application.standing(now) {
         State::Expired => (Step::Expire, "time"),
-        State::Lapsed => (Step::Lapse, "superior_closed"),
+        State::Lapsed => (Step::Lapse, SUPERIOR_CLOSED),
         // None of both: there is no applicant any more.
         _ => (Step::Withdraw, "account_closed"),
     }

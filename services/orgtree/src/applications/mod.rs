@@ -10,6 +10,7 @@ mod form;
 mod grpc;
 pub(crate) mod job;
 mod records;
+mod revealing;
 mod submitting;
 
 use time::{Duration, OffsetDateTime};
@@ -18,6 +19,7 @@ use uuid::Uuid;
 pub(crate) use db::follow;
 pub(crate) use fault::Fault;
 pub(crate) use grpc::Applications;
+pub(crate) use job::lapse;
 
 use crate::error::Error;
 use crate::organizations::{Contacts, Kind};

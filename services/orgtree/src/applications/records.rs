@@ -5,12 +5,19 @@ use uuid::Uuid;
 use zhiyuan_audit::{Actor, Record};
 use zhiyuan_domain::AccountId;
 
+use super::db::Lapsed;
 use super::{Application, Step};
 use crate::authority::records::person;
 use crate::run::NAME;
 
 /// What it calls that an application was handed in first.
 pub(super) const SUBMITTED: &str = "orgtree.application.submitted";
+
+/// What it calls that somebody looked at whom to ask.
+pub(super) const REVEALED: &str = "orgtree.application.revealed";
+
+/// Why an application ends whose superior is closed.
+pub(super) const SUPERIOR_CLOSED: &str = "superior_closed";
 
 impl Step {
     /// What the audit calls it.
@@ -42,6 +49,16 @@ pub(super) fn done(
 pub(super) fn ended(step: Step, application: &Application, why: &'static str) -> Record {
     let record = Record::done(Actor::Service(NAME.to_owned()), step.action());
     about(record, application).with("why", why)
+}
+
+/// It ended with its superior.
+pub(super) fn lapsed(one: &Lapsed) -> Record {
+    let action = Step::Lapse.action();
+    Record::done(Actor::Service(NAME.to_owned()), action)
+        .about(AccountId::from(one.applicant))
+        .within(one.superior_code.as_str())
+        .with("application", one.id)
+        .with("why", SUPERIOR_CLOSED)
 }
 
 /// Somebody wanted to do something with an application and may not; there may be none.

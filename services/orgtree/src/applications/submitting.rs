@@ -94,11 +94,12 @@ impl Applications {
     ) -> Result<UpdateApplicationResponse> {
         let mut transaction = self.0.pool.begin().await?;
         counts::db::keep_tree(&mut transaction).await?;
+        let found = db::hold(&mut transaction, new.id).await?;
+        // Not before: the same call may have had the row.
         let now = self.0.clock.now();
         if let Some(before) = requests::db::find_answer(&mut transaction, call).await? {
             return UpdateApplicationResponse::decode(before.as_slice()).map_err(|_form| BROKEN);
         }
-        let found = db::hold(&mut transaction, new.id).await?;
         let mut application = own(found, call.caller)?;
         let seen = application.seen(new.revision);
         application.step(Step::Resubmit, now)?;
@@ -126,11 +127,12 @@ impl Applications {
     async fn withdraw_once(&self, call: &Request, id: Uuid) -> Result<()> {
         let mut transaction = self.0.pool.begin().await?;
         counts::db::keep_tree(&mut transaction).await?;
+        let found = db::hold(&mut transaction, id).await?;
         let now = self.0.clock.now();
         if requests::db::find_answer(&mut transaction, call).await?.is_some() {
             return Ok(());
         }
-        let mut application = own(db::hold(&mut transaction, id).await?, call.caller)?;
+        let mut application = own(found, call.caller)?;
         application.step(Step::Withdraw, now)?;
         self.finish(call, transaction, (&application, Step::Withdraw), &(), now).await
     }

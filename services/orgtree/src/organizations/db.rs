@@ -3,6 +3,7 @@
 pub(super) mod dated;
 
 use sqlx::PgConnection;
+use time::OffsetDateTime;
 
 use super::file::Entry;
 use super::search::{self, Query};
@@ -232,6 +233,22 @@ pub(super) async fn existing(
     )
     .fetch_all(connection)
     .await
+}
+
+/// Looks at what is otherwise looked at when all is done.
+#[tracing::instrument(name = "db.organization.look_now", skip_all)]
+pub(super) async fn look_now(
+    connection: &mut PgConnection,
+) -> std::result::Result<(), sqlx::Error> {
+    sqlx::query!("SET CONSTRAINTS ALL IMMEDIATE").execute(connection).await.map(drop)
+}
+
+/// The time, as the database knows it.
+#[tracing::instrument(name = "db.organization.now", skip_all)]
+pub(super) async fn now(
+    connection: &mut PgConnection,
+) -> std::result::Result<OffsetDateTime, sqlx::Error> {
+    sqlx::query_scalar!(r#"SELECT now() AS "now!""#).fetch_one(connection).await
 }
 
 /// A row that was inserted or updated.

@@ -29,7 +29,7 @@ impl std::fmt::Display for Fault {
 }
 
 /// What can be wrong with a line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
     /// Too few or too many fields, or not UTF-8.
     #[error("the line is malformed")]
@@ -53,8 +53,11 @@ pub enum Problem {
     #[error("successor_code is given for an organization that is not closed")]
     Successor,
     /// Another open organization, of the file or of the database, has it.
-    #[error("credit_code is that of another open organization")]
-    CreditCodeTaken,
+    #[error("credit_code is that of another open organization, {by}")]
+    CreditCodeTaken {
+        /// Which.
+        by: String,
+    },
     /// What a code refers to is neither in the file nor in the database.
     #[error("{0} refers to nothing that exists")]
     Unknown(&'static str),
@@ -235,7 +238,7 @@ mod tests {
         let (entries, faults) = read(text.as_bytes()).unwrap();
         assert_eq!((entries.len(), faults.len()), (1, 1), "{line}");
         assert_eq!(faults[0].line, 3, "{line}");
-        faults[0].problem
+        faults[0].problem.clone()
     }
 
     #[test]

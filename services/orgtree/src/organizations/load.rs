@@ -1,6 +1,6 @@
 //! Loads organizations from a file, all or none.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map};
 use std::fmt::Write as _;
 use std::io::Read;
 
@@ -151,6 +151,8 @@ pub(crate) async fn load(
     }
     if changed > 0 {
         applications::follow(&mut tx, None).await?;
+        let now = db::now(&mut tx).await?;
+        applications::lapse(&mut tx, &told.trail, None, now).await?;
         counts::db::refold(&mut tx).await?;
         db::analyze(&mut tx).await?;
         let act = Record::done(zhiyuan_audit::operator(&mut tx).await?, LOADED)
@@ -162,6 +164,8 @@ pub(crate) async fn load(
         told.trail.append(&mut tx, &act).await?;
         tell(&mut tx, &told.outbox, &different(&existing, &written)).await?;
     }
+    // What the table looks at last it looks at in a trial too.
+    db::look_now(&mut tx).await?;
     if dry_run {
         tx.rollback().await?;
     } else {
@@ -235,14 +239,25 @@ fn unknown(
 }
 
 /// Credit codes that two open organizations would have.
-fn taken(existing: &[Existing], entries: &[Entry]) -> Vec<Fault> {
+fn taken<'a>(existing: &'a [Existing], entries: &'a [Entry]) -> Vec<Fault> {
     let named: HashSet<&str> = entries.iter().map(|entry| entry.code.as_str()).collect();
     let stays = existing.iter().filter(|old| !named.contains(old.code.as_str()));
-    let mut held: HashSet<&str> = stays.filter_map(|old| old.credit_code.as_deref()).collect();
-    let open = entries.iter().filter(|entry| entry.state == State::Active);
-    open.filter(|entry| entry.credit_code.as_deref().is_some_and(|code| !held.insert(code)))
-        .map(|entry| Fault { line: entry.line, problem: Problem::CreditCodeTaken })
-        .collect()
+    let held = |old: &'a Existing| Some((old.credit_code.as_deref()?, old.code.as_str()));
+    let mut held: HashMap<&str, &str> = stays.filter_map(held).collect();
+    let mut faults = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.state == State::Active) {
+        let Some(code) = entry.credit_code.as_deref() else { continue };
+        match held.entry(code) {
+            hash_map::Entry::Vacant(free) => {
+                free.insert(&entry.code);
+            }
+            hash_map::Entry::Occupied(taken) => {
+                let problem = Problem::CreditCodeTaken { by: (*taken.get()).to_owned() };
+                faults.push(Fault { line: entry.line, problem });
+            }
+        }
+    }
+    faults
 }
 
 fn in_order(mut faults: Vec<Fault>) -> Vec<Fault> {

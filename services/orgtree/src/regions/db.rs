@@ -35,12 +35,16 @@ pub(crate) async fn list(
 ) -> Result<Vec<Region>> {
     let rows = sqlx::query_as!(
         Row,
-        "SELECT code, name, level, parent_code, leaf, abolished_on, successors
-         FROM orgtree.region
-         WHERE (parent_code = $1 OR $1::text IS NULL AND parent_code IS NULL)
-           AND ($2::text IS NULL OR code > $2)
-           AND (abolished_on IS NULL OR abolished_on > $3)
-         ORDER BY code LIMIT $4",
+        r#"SELECT r.code, r.name, r.level, r.parent_code, r.abolished_on, r.successors,
+                  NOT EXISTS (SELECT FROM orgtree.region below
+                              WHERE below.parent_code = r.code
+                                AND (below.abolished_on IS NULL OR below.abolished_on > $3))
+                  AS "leaf!"
+           FROM orgtree.region r
+           WHERE (r.parent_code = $1 OR $1::text IS NULL AND r.parent_code IS NULL)
+             AND ($2::text IS NULL OR r.code > $2)
+             AND (r.abolished_on IS NULL OR r.abolished_on > $3)
+           ORDER BY r.code LIMIT $4"#,
         parent,
         after,
         today,
@@ -51,29 +55,50 @@ pub(crate) async fn list(
     rows.into_iter().map(Region::try_from).collect()
 }
 
-/// A region, one that was abolished too.
+/// A region as it is today, one that was abolished too.
 #[tracing::instrument(name = "db.region.find", skip_all)]
-pub(crate) async fn find(connection: &mut PgConnection, code: &str) -> Result<Option<Region>> {
+pub(crate) async fn find(
+    connection: &mut PgConnection,
+    code: &str,
+    today: Date,
+) -> Result<Option<Region>> {
     let row = sqlx::query_as!(
         Row,
-        "SELECT code, name, level, parent_code, leaf, abolished_on, successors
-         FROM orgtree.region WHERE code = $1",
+        r#"SELECT r.code, r.name, r.level, r.parent_code, r.abolished_on, r.successors,
+                  NOT EXISTS (SELECT FROM orgtree.region below
+                              WHERE below.parent_code = r.code
+                                AND (below.abolished_on IS NULL OR below.abolished_on > $2))
+                  AS "leaf!"
+           FROM orgtree.region r WHERE r.code = $1"#,
         code,
+        today,
     )
     .fetch_optional(connection)
     .await?;
     row.map(Region::try_from).transpose()
 }
 
-/// Codes and names of regions, by code.
-#[tracing::instrument(name = "db.region.names", skip_all)]
-pub(crate) async fn names(
+/// Codes and names of what is there today instead of a region, by code: successors whose day has
+/// come are followed by their own.
+#[tracing::instrument(name = "db.region.successors", skip_all)]
+pub(crate) async fn successors(
     connection: &mut PgConnection,
-    codes: &[String],
+    code: &str,
+    today: Date,
 ) -> Result<Vec<(String, String)>> {
     let rows = sqlx::query!(
-        "SELECT code, name FROM orgtree.region WHERE code = ANY ($1) ORDER BY code",
-        codes,
+        r#"WITH RECURSIVE followed (code, name, abolished_on, successors) AS (
+               SELECT s.code, s.name, s.abolished_on, s.successors
+               FROM orgtree.region r JOIN orgtree.region s ON s.code = ANY (r.successors)
+               WHERE r.code = $1
+               UNION
+               SELECT s.code, s.name, s.abolished_on, s.successors
+               FROM followed f JOIN orgtree.region s ON s.code = ANY (f.successors)
+               WHERE f.abolished_on <= $2)
+           SELECT code AS "code!", name AS "name!" FROM followed
+           WHERE abolished_on IS NULL OR abolished_on > $2 ORDER BY code"#,
+        code,
+        today,
     )
     .fetch_all(connection)
     .await?;

@@ -72,10 +72,11 @@ impl Regions {
     async fn get(&self, request: &GetRegionRequest) -> Result<GetRegionResponse> {
         let code = parse("code", &request.code)?;
         let mut connection = self.pool.acquire().await?;
-        let region = db::find(&mut connection, code.as_str()).await?;
+        let today = self.today();
+        let region = db::find(&mut connection, code.as_str(), today).await?;
         let region = region.ok_or(Error::RegionNotFound)?;
-        let successors = db::names(&mut connection, &region.successors).await?;
-        let mut region = to_wire(region, self.today());
+        let successors = db::successors(&mut connection, code.as_str(), today).await?;
+        let mut region = to_wire(region, today);
         region.successors =
             successors.into_iter().map(|(code, name)| RegionSuccessor { code, name }).collect();
         Ok(GetRegionResponse { region: Some(region) })

@@ -7,7 +7,7 @@ mod load;
 
 pub use load::DataError;
 
-pub(crate) use db::codes;
+pub(crate) use db::{codes, find, successors};
 pub(crate) use grpc::Regions;
 pub(crate) use load::load;
 
@@ -52,12 +52,12 @@ pub(crate) struct Region {
     pub(crate) level: Level,
     /// `None` for a province.
     pub(crate) parent_code: Option<String>,
-    /// Whether nothing lies below it: only a leaf is a region of residence. Counties
+    /// Whether nothing lies below it today: only a leaf is a region of residence. Counties
     /// are, and so are cities without counties, Hong Kong, Macao and Taiwan.
     pub(crate) leaf: bool,
     /// The first day on which it is no more.
     pub(crate) abolished_on: Option<Date>,
-    /// What is there instead, where somebody has said; regions that nobody has abolished.
+    /// What came instead, where somebody has said; which may be no more by now.
     pub(crate) successors: Vec<String>,
 }
 

@@ -25,7 +25,7 @@ pub(crate) async fn find_answer(
     .fetch_optional(transaction)
     .await?;
     match row {
-        Some(row) if row.digest == request.digest => Ok(Some(row.answer)),
+        Some(row) if request.is(&row.digest) => Ok(Some(row.answer)),
         Some(_other) => Err(Error::RequestIdReused),
         None => Ok(None),
     }

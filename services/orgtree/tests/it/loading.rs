@@ -98,6 +98,25 @@ async fn a_dry_run_tells_what_a_load_does_and_changes_nothing() {
     assert_eq!(run(false).await, Loaded { lines: 5, kept: expected.kept, ..Default::default() });
 }
 
+/// A rule that the table has, and that nobody has thought of here.
+#[tokio::test]
+async fn a_dry_run_refuses_what_the_table_would_refuse_in_the_end() {
+    let database = empty().await;
+    load(&database, &format!("{HEADER}\nA,省,PROVINCIAL,,\n")).await.unwrap();
+    let owner = sqlx::PgPool::connect(&database.owner_url()).await.unwrap();
+    let rule = "ALTER TABLE orgtree.organization ADD CONSTRAINT named_once
+                EXCLUDE USING btree (name WITH =) DEFERRABLE INITIALLY DEFERRED";
+    sqlx::query(rule).execute(&owner).await.unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(file, "{HEADER}\nA-1,镇,COUNTY,A,\nA-2,镇,COUNTY,A,\n").unwrap();
+    for dry_run in [true, false] {
+        let seed = Seed::File(file.path().to_owned());
+        let config = config(&database, Seed::None);
+        let refused = zhiyuan_orgtree::load(&config, seed, dry_run).await.unwrap_err();
+        assert!(zhiyuan_rpc::chain(&refused).contains("named_once"), "{refused:?}");
+    }
+}
+
 #[tokio::test]
 async fn without_a_seed_there_are_regions_alone() {
     let database = empty().await;

@@ -162,6 +162,47 @@ async fn a_region_that_is_abolished_is_left_out_from_that_day_on_and_tells_what_
     service.stop().await;
 }
 
+/// A file says in November what comes in January.
+#[tokio::test]
+async fn what_is_to_come_is_not_so_before_its_day() {
+    let database = empty().await;
+    // 341822 was followed long ago; what followed it, and the last county of another city, have
+    // yet to go.
+    let lines = "340000,安徽省,province,,,\n341800,宣城市,city,340000,,\n\
+                 341822,广德县,county,341800,2019-08-10,341882\n\
+                 341882,广德市,county,341800,2027-01-01,341899\n\
+                 341899,桃州市,county,341800,,\n\
+                 340100,合肥市,city,340000,,\n340181,巢湖市,county,340100,2027-01-01,341800\n";
+    load(&database, lines).await.unwrap();
+    let clock = Arc::new(ManualClock::new(datetime!(2026-12-31 15:59:59 UTC)));
+    let service =
+        Service::start_with(config(&database, Seed::None), Arc::<ManualClock>::clone(&clock)).await;
+    let get = async |code: &str| {
+        let request = GetRegionRequest { code: code.into() };
+        service.regions().get_region(request).await.unwrap().into_inner().region.unwrap()
+    };
+    let followed = async || {
+        let successors = get("341822").await.successors.into_iter();
+        successors.map(|one| one.code).collect::<Vec<_>>()
+    };
+    let leaves = async || {
+        let cities = walk(&service, "340000", 0).await;
+        let leaves: Vec<String> =
+            cities.into_iter().filter(|city| city.leaf).map(|city| city.code).collect();
+        assert_eq!(leaves.is_empty(), !get("340100").await.leaf);
+        leaves
+    };
+    assert_eq!(followed().await, ["341882"]);
+    assert!(leaves().await.is_empty());
+    assert_eq!(codes(&walk(&service, "340100", 0).await), ["340181"]);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(followed().await, ["341899"]);
+    assert_eq!(leaves().await, ["340100"]);
+    assert!(walk(&service, "340100", 0).await.is_empty());
+    assert_eq!(get("340181").await.successors[0].code, "341800");
+    service.stop().await;
+}
+
 #[tokio::test]
 async fn refuses_a_region_that_does_not_exist() {
     let service = Service::on_anhui().await;

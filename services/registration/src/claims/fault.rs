@@ -51,7 +51,8 @@ impl Refusal {
             Self::Open => (
                 Code::Precondition,
                 Reason::ClaimOpen,
-                "该身份证号码已有一份认领申请正在办理，请等待办结后再提出",
+                "您已用这个手机号提出认领，或该身份证号码已有三份认领申请正在办理，请等待办结；\
+                 如非您本人提出，请持身份证到上级团组织，请管理员核对后办结",
             ),
             Self::Exhausted => (
                 Code::Exhausted,

@@ -95,21 +95,31 @@ impl Sides {
     }
 
     /// Tells that two have accepted a claim.
-    pub(super) async fn accept(&self, id: Uuid, [first, second]: [Uuid; 2]) -> Result<Standing> {
+    pub(super) async fn accept(
+        &self,
+        (id, holder): (Uuid, Uuid),
+        [first, second]: [Uuid; 2],
+    ) -> Result<Standing> {
         let request = AcceptClaimRequest {
             claim_id: id.to_string(),
             first_by: first.to_string(),
             second_by: second.to_string(),
+            holder_id: holder.to_string(),
         };
         let answer = self.client.clone().accept_claim(request).await;
         answer.map_err(refusal)?.into_inner().claim.map(Standing::of).ok_or(NOTHING)
     }
 
     /// Tells that a claim is rejected, or that nobody stands behind it any more.
-    pub(super) async fn reject(&self, id: Uuid, by: Option<Uuid>) -> Result<Standing> {
+    pub(super) async fn reject(
+        &self,
+        (id, holder): (Uuid, Uuid),
+        by: Option<Uuid>,
+    ) -> Result<Standing> {
         let request = RejectClaimRequest {
             claim_id: id.to_string(),
             rejected_by: by.map(|id| id.to_string()).unwrap_or_default(),
+            holder_id: holder.to_string(),
         };
         let answer = self.client.clone().reject_claim(request).await;
         answer.map_err(refusal)?.into_inner().claim.map(Standing::of).ok_or(NOTHING)

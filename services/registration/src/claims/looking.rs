@@ -56,7 +56,7 @@ impl Claims {
         let id = claim.claim_id;
         match (claim.step, claim.first_by, claim.second_by) {
             (Step::Accepting, Some(first), Some(second)) => {
-                match self.sides.accept(id, [first, second]).await {
+                match self.sides.accept((id, claim.holder_id), [first, second]).await {
                     // One of them has become a side of it since.
                     Err(Error::ReviewOfOneself) => return self.give_up(claim).await,
                     told => told.map(|_standing| ())?,
@@ -71,9 +71,10 @@ impl Claims {
     }
 
     async fn tell_of_the_end(&self, claim: &Claim) -> Result<()> {
-        let told = match self.sides.reject(claim.claim_id, claim.rejected_by).await {
+        let about = (claim.claim_id, claim.holder_id);
+        let told = match self.sides.reject(about, claim.rejected_by).await {
             // Whoever rejected it became a side of it since: it was decided all the same.
-            Err(Error::ReviewOfOneself) => self.sides.reject(claim.claim_id, None).await,
+            Err(Error::ReviewOfOneself) => self.sides.reject(about, None).await,
             told => told,
         };
         match told {

@@ -96,14 +96,15 @@ impl Organizations {
     }
 }
 
-/// What to choose instead of a region that is no more.
+/// What to choose instead of a region that is no more. What came in its place may have others
+/// below it, where people live.
 fn abolished(region: &Region) -> String {
     let (name, day) = (&region.name, &region.abolish_date);
     let names: Vec<&str> = region.successors.iter().map(|one| one.name.as_str()).collect();
     if names.is_empty() {
         return format!("{name}已于 {day} 撤销，请重新选择所属地区");
     }
-    format!("{name}已于 {day} 撤销，请改选{}", names.join("或"))
+    format!("{name}已于 {day} 撤销，请在{}范围内改选", names.join("或"))
 }
 
 #[cfg(test)]
@@ -122,6 +123,6 @@ mod tests {
         };
         assert_eq!(abolished(&region), "广德县已于 2019-08-10 撤销，请重新选择所属地区");
         region.successors = vec![successor("广德市"), successor("宣州区")];
-        assert_eq!(abolished(&region), "广德县已于 2019-08-10 撤销，请改选广德市或宣州区");
+        assert_eq!(abolished(&region), "广德县已于 2019-08-10 撤销，请在广德市或宣州区范围内改选");
     }
 }

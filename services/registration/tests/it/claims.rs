@@ -183,6 +183,7 @@ async fn two_from_above_decide_and_after_the_delay_it_is_carried_out() {
     case.send(&case.first, &accept).await.unwrap();
     let told = service.claims.with(|state| state.accepted.clone());
     assert_eq!(told, [(case.first.clone(), case.second.clone())]);
+    assert_eq!(service.claims.with(|state| state.holders.clone()), [case.holder.to_string()]);
     let [listed] = case.list(&case.first, COUNTY).await.unwrap().try_into().unwrap();
     assert_eq!(listed.accepted_by, [case.first.clone(), case.second.clone()]);
     assert!(listed.carry_out_after_time.is_some());
@@ -427,6 +428,7 @@ async fn one_rejection_ends_it_until_it_is_carried_out() {
     case.reveal(&third).await.unwrap();
     case.decide(&third, ClaimDecision::Reject).await.unwrap();
     assert_eq!(service.claims.with(|state| state.rejected.clone()), [third]);
+    assert_eq!(service.claims.with(|state| state.holders.pop()), Some(case.holder.to_string()));
     assert_eq!(case.step().await, "REJECTED");
     assert_eq!(refused(case.decide(&case.first, ClaimDecision::Reject).await), "CLAIM_OVER");
     assert_eq!(refused(case.reveal(&case.first).await), "CLAIM_OVER");

@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) own: Vec<Uuid>,
     /// Who accepted, as identity was told.
     pub(crate) accepted: Vec<(String, String)>,
+    /// Against whom, as identity was told with what was decided.
+    pub(crate) holders: Vec<String>,
     /// Who rejected; empty where nobody did.
     pub(crate) rejected: Vec<String>,
     /// Why somebody looked.
@@ -44,6 +46,7 @@ impl Default for FakeClaims {
             own: Vec::new(),
             accepted: Vec::new(),
             rejected: Vec::new(),
+            holders: Vec::new(),
             purposes: Vec::new(),
             down: 0,
             now: OffsetDateTime::UNIX_EPOCH,
@@ -155,6 +158,7 @@ impl ClaimService for FakeClaims {
         request: Request<AcceptClaimRequest>,
     ) -> Result<Response<AcceptClaimResponse>, Status> {
         let request = request.into_inner();
+        self.with(|state| state.holders.push(request.holder_id.clone()));
         let claim = self.change(&request.claim_id, |found, told| {
             if found.state() == ClaimState::Open {
                 found.set_state(ClaimState::Accepted);
@@ -171,6 +175,7 @@ impl ClaimService for FakeClaims {
         request: Request<RejectClaimRequest>,
     ) -> Result<Response<RejectClaimResponse>, Status> {
         let request = request.into_inner();
+        self.with(|state| state.holders.push(request.holder_id.clone()));
         let claim = self.change(&request.claim_id, |found, told| {
             if matches!(found.state(), ClaimState::Open | ClaimState::Accepted) {
                 found.set_state(ClaimState::Rejected);

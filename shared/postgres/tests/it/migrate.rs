@@ -1,4 +1,5 @@
 use std::borrow::Cow;
+use std::time::Duration;
 
 use sqlx::{
     PgPool, SqlSafeStr,
@@ -98,6 +99,30 @@ async fn many_processes_may_migrate_at_once() {
     for result in [a, b, c] {
         result.unwrap();
     }
+}
+
+/// Somebody reads for long; whoever comes after the migration must not wait as long.
+#[tokio::test]
+async fn a_migration_that_waits_keeps_no_reader_waiting_and_is_done_in_the_end() {
+    let database = Database::create().await;
+    let owner = database.owner(&database.alpha).await;
+    migrate(&owner, &migrator(&[FIRST])).await.unwrap();
+    let mut reading = server::connect(&owner).await;
+    let mut reading = sqlx::Connection::begin(&mut reading).await.unwrap();
+    sqlx::query("SELECT FROM alpha.one").fetch_all(&mut *reading).await.unwrap();
+    let alters = migrator(&[FIRST, (2, "ALTER TABLE alpha.one ADD COLUMN n int")]);
+    let work = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut late = server::connect(&owner).await;
+        sqlx::query("SELECT FROM alpha.one").fetch_all(&mut late).await.unwrap();
+        // The migration has let it go first.
+        reading.commit().await.unwrap();
+    };
+    let (migrated, late) =
+        tokio::join!(migrate(&owner, &alters), tokio::time::timeout(Duration::from_secs(20), work));
+    late.unwrap();
+    migrated.unwrap();
+    assert_eq!(sqlstate(&mut server::connect(&owner).await, "SELECT n FROM alpha.one").await, "ok");
 }
 
 #[tokio::test]

@@ -85,6 +85,7 @@ const WITHOUT: [&str; 80] = [
     "ReportServiceAccountUses",
     "ResetPassword",
     "RespondToClaim",
+    "RevealApplication",
     "RevealClaim",
     "RevealReview",
     "SendRegistrationCode",

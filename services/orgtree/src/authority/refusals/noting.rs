@@ -1,6 +1,7 @@
 //! Recording what was refused.
 
 use sqlx::PgPool;
+use uuid::Uuid;
 use zhiyuan_audit::{Record, Trail};
 use zhiyuan_domain::SharedClock;
 use zhiyuan_postgres::again;
@@ -31,20 +32,26 @@ impl Refusals {
         reason: &'static str,
         record: &Record,
     ) -> Result<()> {
-        tracing::warn!(
-            caller.id = %call.caller,
-            method = call.method,
-            why = reason,
-            "a change was refused"
-        );
+        self.note_of(call.caller, call.method, reason, record).await
+    }
+
+    /// The same of a call that has no id.
+    pub(crate) async fn note_of(
+        &self,
+        caller: Uuid,
+        method: &'static str,
+        reason: &'static str,
+        record: &Record,
+    ) -> Result<()> {
+        tracing::warn!(caller.id = %caller, method, why = reason, "a call was refused");
         again(Error::is_lost, async || {
             let mut transaction = self.pool.begin().await?;
             let now = self.clock.now();
-            let count = db::count(&mut transaction, call.caller, now).await?;
+            let count = db::count(&mut transaction, caller, now).await?;
             match told(count) {
                 Told::Whole => self.trail.append(&mut transaction, record).await?,
                 Told::Number => {
-                    let record = records::went_on(records::person(call.caller), count);
+                    let record = records::went_on(records::person(caller), count);
                     self.trail.append(&mut transaction, &record).await?;
                 }
                 Told::Counted => {}

@@ -18,6 +18,7 @@ use super::form::{Close, Move, Update};
 use super::founding::{check_credit_code, check_free, check_region};
 use super::records::Act;
 use super::{Mass, NewOrganization, Node, Size, closing, db, founding, proposals};
+use crate::applications;
 use crate::authority::ending::Endings;
 use crate::authority::refusals::Refusals;
 use crate::authority::{self, Grant, Permission};
@@ -144,6 +145,9 @@ impl Changing {
         }
         let done = self.work(&mut transaction, call.caller, work, now).await?;
         let Done { code, record, along, ends } = done;
+        if matches!(work, Work::Close(_) | Work::Approve(..)) {
+            applications::lapse(&mut transaction, &self.trail, Some(&code), now).await?;
+        }
         let organization = organizations::find(&mut transaction, &code).await?;
         let organization = grpc::to_wire(organization.ok_or(Error::OrganizationNotFound)?);
         let answer = Answer { organization: Some(organization.clone()), ends };

@@ -1,7 +1,6 @@
 //! The SQL of changing the tree; for who is alone with it.
 
 use sqlx::PgConnection;
-use time::Date;
 use zhiyuan_domain::CreditCode;
 
 use super::{NewDetails, NewOrganization, Node, Size};
@@ -67,39 +66,21 @@ pub(super) async fn is_named(
     .await?)
 }
 
-/// Whether there is such a region on a day.
-#[tracing::instrument(name = "db.region.exists", skip_all)]
-pub(super) async fn is_region(
-    transaction: &mut PgConnection,
-    code: &str,
-    today: Date,
-) -> Result<bool> {
-    Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM orgtree.region
-                          WHERE code = $1 AND (abolished_on IS NULL OR abolished_on > $2))
-                  AS "there!""#,
-        code,
-        today,
-    )
-    .fetch_one(transaction)
-    .await?)
-}
-
-/// Whether an open organization other than `except` has a credit code.
-#[tracing::instrument(name = "db.organization.has_credit_code", skip_all)]
-pub(super) async fn has_credit_code(
+/// The open organization other than `except` that has a credit code.
+#[tracing::instrument(name = "db.organization.of_credit_code", skip_all)]
+pub(super) async fn of_credit_code(
     transaction: &mut PgConnection,
     credit_code: &str,
     except: &str,
-) -> Result<bool> {
+) -> Result<Option<String>> {
     Ok(sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM orgtree.organization
-                          WHERE credit_code = $1 AND state = $2 AND code <> $3) AS "has!""#,
+        // In clear, so that the index is known to have it.
+        "SELECT code FROM orgtree.organization
+         WHERE credit_code = $1 AND state = 1 AND code <> $2",
         credit_code,
-        State::Active.number(),
         except,
     )
-    .fetch_one(transaction)
+    .fetch_optional(transaction)
     .await?)
 }
 

@@ -209,11 +209,16 @@ pub(super) fn decision(request_id: &str, proposal_id: &str) -> Result<(RequestId
 }
 
 /// As the etag of an organization is rendered; nobody types it, so nothing is trimmed.
-pub(crate) fn revision(fields: &mut Fields, etag: &str) -> Option<i64> {
+pub(super) fn revision(fields: &mut Fields, etag: &str) -> Option<i64> {
+    revision_of(fields, etag, "组织的版本标记无效，请刷新页面后重新操作")
+}
+
+/// The same of something else; `message` tells people of what.
+pub(crate) fn revision_of(fields: &mut Fields, etag: &str, message: &str) -> Option<i64> {
     let revision: Option<i64> = etag.parse().ok().filter(|revision| *revision > 0);
     let revision = revision.filter(|revision| revision.to_string() == etag);
     if revision.is_none() {
-        fields.refuse("etag", "ETAG_INVALID", "组织的版本标记无效，请刷新页面后重新操作");
+        fields.refuse("etag", "ETAG_INVALID", message);
     }
     revision
 }

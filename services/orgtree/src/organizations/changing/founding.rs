@@ -13,6 +13,7 @@ use super::{Details, MOST_CHILDREN, NewOrganization, Node, db};
 use crate::counts::db::moving;
 use crate::error::{Error, Result};
 use crate::organizations::{feed, search};
+use crate::regions;
 
 /// Where an organization is to be; `field` is where the request names the one above.
 #[derive(Debug, Clone, Copy)]
@@ -118,12 +119,14 @@ pub(super) async fn check_region(
     region: Option<&RegionCode>,
     now: OffsetDateTime,
 ) -> Result<()> {
-    match region {
-        Some(code) if !db::is_region(transaction, code.as_str(), shanghai_date(now)).await? => {
-            Err(Error::RegionNotFound)
-        }
-        _ => Ok(()),
+    let (Some(code), today) = (region, shanghai_date(now)) else { return Ok(()) };
+    let found = regions::find(transaction, code.as_str(), today).await?;
+    let found = found.ok_or(Error::RegionNotFound)?;
+    if !found.is_abolished(today) {
+        return Ok(());
     }
+    let successors = regions::successors(transaction, code.as_str(), today).await?;
+    Err(Error::RegionAbolished { name: found.name, successors })
 }
 
 /// Whether no open organization other than `except` has a credit code.
@@ -132,10 +135,9 @@ pub(super) async fn check_credit_code(
     code: Option<&CreditCode>,
     except: &str,
 ) -> Result<()> {
-    match code {
-        Some(code) if db::has_credit_code(transaction, code.as_str(), except).await? => {
-            Err(Error::CreditCodeTaken)
-        }
-        _ => Ok(()),
+    let Some(code) = code else { return Ok(()) };
+    match db::of_credit_code(transaction, code.as_str(), except).await? {
+        Some(by) => Err(Error::CreditCodeTaken { by }),
+        None => Ok(()),
     }
 }

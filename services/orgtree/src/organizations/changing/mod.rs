@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 
 pub(crate) use changes::Changing;
 pub(crate) use details::{Details, kind};
-pub(crate) use form::revision;
+pub(crate) use form::revision_of;
 pub(crate) use founding::{Place, check_place, found, tell};
 pub(crate) use grpc::OrganizationAdmin;
 pub(crate) use splitting::job;

@@ -90,6 +90,39 @@ async fn who_acts_for_somebody_returns_and_does_not_accept() {
     suite.stop().await;
 }
 
+/// Half a million people wait for the tree when somebody is alone with it.
+#[tokio::test]
+async fn what_is_refused_in_any_case_waits_for_nobody_who_has_the_tree() {
+    let suite = on_province().await;
+    let pool = suite.database.pool().await;
+    let held = suite.make(account(1), "A-1", TypedRole::Administrator).await;
+    delegated(&suite, 1, 3, delegates(&suite, held, "A-1")).await;
+    let (mut volunteer, mut city) =
+        (applicant(&suite, 9), person_at(&suite, &suite.service, 1, true));
+    let mut delegate = person_at(&suite, &suite.service, 3, true);
+    let made = submit(&mut volunteer, submits("A-1", "暖阳")).await.unwrap();
+    let ended = submit(&mut volunteer, submits("A-1", "春风")).await.unwrap();
+    let reject = ApplicationDecision::Reject;
+    let ends = decides(&ended.application_id, &ended.etag, reject, "");
+    decide(&mut city, ends).await.unwrap();
+    let stale = decides(&made.application_id, "2", ApplicationDecision::Accept, "A-1-V1");
+
+    let mut loading = pool.begin().await.unwrap();
+    let alone = "SELECT pg_advisory_xact_lock(hashtextextended('orgtree.tree', 0))";
+    sqlx::query(alone).execute(&mut *loading).await.unwrap();
+    let refusals = async {
+        let status = decide(&mut delegate, accepts(&made, "A-1-V1")).await.unwrap_err();
+        assert_refused(&status, Code::PermissionDenied, "PERMISSION_MISSING");
+        let status = decide(&mut city, accepts(&ended, "A-1-V1")).await.unwrap_err();
+        assert_refused(&status, Code::FailedPrecondition, "APPLICATION_ENDED");
+        let status = decide(&mut city, stale).await.unwrap_err();
+        assert_refused(&status, Code::Aborted, "APPLICATION_CHANGED");
+    };
+    tokio::time::timeout(Duration::from_secs(3), refusals).await.unwrap();
+    drop(loading);
+    suite.stop().await;
+}
+
 #[tokio::test]
 async fn the_role_lasts_no_longer_than_that_of_who_gives_it() {
     let suite = on_province().await;
@@ -195,8 +228,10 @@ async fn what_is_taken_is_refused_when_it_is_handed_in_and_when_it_is_accepted()
     // Nothing is left of what was refused, and it can be returned.
     let status = decide(&mut city, accepts(&second, "A-1-V3")).await.unwrap_err();
     assert_refused(&status, Code::AlreadyExists, "ORGANIZATION_NAME_TAKEN");
+    assert!(status.message().contains("退回"), "who accepts has no name to change: {status:?}");
     let status = decide(&mut city, accepts(&third, "A-1-V3")).await.unwrap_err();
     assert_refused(&status, Code::AlreadyExists, "CREDIT_CODE_TAKEN");
+    assert!(status.message().contains("退回"), "{status:?}");
     let seen = mine(&mut other, &third.application_id).await.unwrap();
     assert_eq!((seen.state(), &seen.etag), (ApplicationState::Submitted, &third.etag));
     decide(&mut city, decides(&third.application_id, &third.etag, RETURN, "")).await.unwrap();

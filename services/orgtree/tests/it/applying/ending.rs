@@ -108,6 +108,7 @@ async fn it_ends_with_a_superior_that_is_closed_and_goes_along_with_one_that_is_
         etag: township.etag.clone(),
     };
     admin(&suite, 1).close_organization(close).await.unwrap();
+    assert_eq!(states(&pool).await, [7, 1, 1], "at once");
     let seen = mine(&mut volunteer, &closed.application_id).await.unwrap();
     assert_eq!(seen.state(), ApplicationState::Lapsed);
     let mut root = person_at(&suite, &suite.service, 2, true);
@@ -133,6 +134,45 @@ async fn it_ends_with_a_superior_that_is_closed_and_goes_along_with_one_that_is_
     until(&suite, &pool, &[7, 3, 1]).await;
     let records = recorded(&pool).await;
     assert!(records.contains(&("orgtree.application.lapsed".to_owned(), "DONE".to_owned())));
+    suite.stop().await;
+}
+
+/// Who was told that it is over has handed in another one.
+#[tokio::test]
+async fn what_ended_with_its_superior_does_not_come_back_with_a_file() {
+    let suite = on_province().await;
+    let pool = suite.database.pool().await;
+    suite.make(account(1), "A", TypedRole::Administrator).await;
+    let mut volunteer = applicant(&suite, 9);
+    let by_call = submit(&mut volunteer, submits("A-2-1", "暖阳")).await.unwrap();
+    suite.clock.advance(SECOND);
+    let by_file = submit(&mut volunteer, submits("A-1-1", "春风")).await.unwrap();
+    // A file is loaded by the clock of the machine.
+    let later = "UPDATE orgtree.application
+                 SET revision = revision + 1, expires_at = now() + interval '9 days'";
+    sqlx::query(later).execute(&pool).await.unwrap();
+    let township = get(&suite, "A-2-1").await;
+    let close = CloseOrganizationRequest {
+        request_id: super::request_id(),
+        code: township.code.clone(),
+        etag: township.etag.clone(),
+    };
+    admin(&suite, 1).close_organization(close).await.unwrap();
+    let closed = "A-1-1,镇一一,TOWNSHIP,A-1,,CLOSED,";
+    load(&suite.database, &format!("{HEADER}\n{closed}\n")).await.unwrap();
+    assert_eq!(states(&pool).await, [7, 7]);
+    let followed = format!("{HEADER}\n{closed}A-1\n");
+    load(&suite.database, &followed).await.unwrap();
+    let successor = "UPDATE orgtree.organization SET successor_code = 'A-2' WHERE code = 'A-2-1'";
+    sqlx::query(successor).execute(&pool).await.unwrap();
+    for one in [&by_call, &by_file] {
+        let seen = mine(&mut volunteer, &one.application_id).await.unwrap();
+        assert_eq!(seen.state(), ApplicationState::Lapsed);
+        assert_eq!(seen.details.unwrap().contacts.unwrap().phone, "");
+    }
+    let records = recorded(&pool).await;
+    let lapsed = records.iter().filter(|(action, _)| action.ends_with(".lapsed"));
+    assert_eq!(lapsed.count(), 2);
     suite.stop().await;
 }
 

@@ -3,6 +3,8 @@
 mod deciding;
 mod ending;
 mod limits;
+mod replaying;
+mod revealing;
 mod sequences;
 
 use sqlx::PgPool;
@@ -10,14 +12,16 @@ use time::macros::datetime;
 use tonic::service::interceptor::InterceptedService;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::organization_application_service_client::OrganizationApplicationServiceClient;
 use zhiyuan_contracts::orgtree::v1::{
     ApplicationDecision, ApplicationState, DecideApplicationRequest, DecideApplicationResponse,
     GetMyApplicationRequest, ListApplicationsRequest, ListMyApplicationsRequest,
     OrganizationApplication, OrganizationContacts, OrganizationDetails, OrganizationKind,
-    OrganizationState, Role, SubmitApplicationRequest, SubmitApplicationResponse,
-    UpdateApplicationRequest, UpdateApplicationResponse, WithdrawApplicationRequest,
+    OrganizationState, RevealApplicationRequest, Role, SubmitApplicationRequest,
+    SubmitApplicationResponse, UpdateApplicationRequest, UpdateApplicationResponse,
+    WithdrawApplicationRequest,
 };
 use zhiyuan_orgtree::Role as TypedRole;
 
@@ -135,6 +139,19 @@ async fn mine(person: &mut Person, id: &str) -> Result<OrganizationApplication, 
     Ok(person.get_my_application(request).await?.into_inner().application.unwrap())
 }
 
+async fn reveal(person: &mut Person, id: &str) -> Result<OrganizationApplication, Status> {
+    let (application_id, purpose) = (id.to_owned(), "电话核实".to_owned());
+    let request = RevealApplicationRequest { application_id, purpose };
+    Ok(person.reveal_application(request).await?.into_inner().application.unwrap())
+}
+
+/// As a list shows it.
+fn masked(mut seen: OrganizationApplication) -> OrganizationApplication {
+    let contacts = seen.details.as_mut().and_then(|details| details.contacts.as_mut());
+    contacts.unwrap().phone = "*******0000".to_owned();
+    seen
+}
+
 /// Every page of the applications to an organization.
 async fn listed(
     person: &mut Person,
@@ -188,7 +205,7 @@ async fn an_application_is_returned_corrected_and_accepted_and_makes_a_group_and
     assert_eq!((seen.state(), seen.etag.as_str()), (ApplicationState::Submitted, "1"));
     assert_eq!((seen.superior_code.as_str(), seen.note.as_str()), ("A-1", ""));
     assert_eq!(seen.details.as_ref(), Some(&says("暖阳 服务队")));
-    assert_eq!(listed(&mut city, "A-1", true).await.unwrap(), [seen]);
+    assert_eq!(listed(&mut city, "A-1", true).await.unwrap(), [masked(seen)]);
     assert!(!get(&suite, "A-1").await.leaf);
 
     let back = decides(id, &made.etag, ApplicationDecision::Return, "");
@@ -198,7 +215,7 @@ async fn an_application_is_returned_corrected_and_accepted_and_makes_a_group_and
     let seen = mine(&mut volunteer, id).await.unwrap();
     assert_eq!((seen.state(), seen.note.as_str()), (ApplicationState::Returned, "请补充说明"));
     assert!(listed(&mut city, "A-1", true).await.unwrap().is_empty());
-    assert_eq!(listed(&mut city, "A-1", false).await.unwrap(), std::slice::from_ref(&seen));
+    assert_eq!(listed(&mut city, "A-1", false).await.unwrap(), [masked(seen.clone())]);
 
     let again = correct(&mut volunteer, corrects(id, &seen.etag, "暖阳志愿服务队")).await.unwrap();
     let accept = decides(id, &again.etag, ApplicationDecision::Accept, "a-1-v1");
@@ -296,9 +313,12 @@ async fn fields_are_refused_all_at_once_and_each_for_its_reason() {
     let good = submits("A-1", "暖阳");
     let with = |details| SubmitApplicationRequest { details: Some(details), ..good.clone() };
     let silent = OrganizationDetails { contacts: None, ..says("暖阳") };
+    let mut noted = says("暖阳");
+    noted.contacts.as_mut().unwrap().note = "找张三 11010519491231002X".into();
     let coded = |code: &str| OrganizationDetails { credit_code: code.into(), ..says("暖阳") };
     for (request, field, reason) in [
         (with(silent), "details.contacts.phone", "CONTACT_PHONE_MISSING"),
+        (with(noted), "details.contacts.note", "CONTACT_NOTE_PERSONAL"),
         (with(says("暖阳А队")), "details.name", "ORGANIZATION_NAME_SCRIPTS"),
         (with(says("暖\u{202e}阳")), "details.name", "ORGANIZATION_NAME_CHARACTERS"),
         (with(coded("51340000MJ0000034G")), "details.credit_code", "CREDIT_CODE_CHECKSUM"),
@@ -335,6 +355,10 @@ async fn fields_are_refused_all_at_once_and_each_for_its_reason() {
     ] {
         assert_field(&decide(&mut city, request).await.unwrap_err(), field, reason);
     }
+    let stale = corrects(&made.application_id, "01", "暖阳");
+    let status = correct(&mut volunteer, stale).await.unwrap_err();
+    let told = status.get_error_details().bad_request().unwrap().field_violations.clone();
+    assert!(told[0].description.starts_with("申请"), "{told:?}");
     administrator(&suite, 2, "A").await;
     suite.stop().await;
 }

@@ -1,6 +1,7 @@
 //! Unified social credit codes of organizations.
 
 use tonic::Code;
+use tonic_types::StatusExt as _;
 use zhiyuan_contracts::orgtree::v1::{
     CreateOrganizationRequest, GetOrganizationRequest, OrganizationDetails,
 };
@@ -35,6 +36,9 @@ async fn a_code_is_of_one_open_organization_and_is_told() {
     assert_eq!(get(&suite, "A-1-2").await, made);
     let status = create(&mut admin, makes("A-1-3", "春风", ONE)).await.unwrap_err();
     assert_refused(&status, Code::AlreadyExists, "CREDIT_CODE_TAKEN");
+    // By whom, so that it can be undone.
+    let told = status.get_error_details().error_info().unwrap().metadata.clone();
+    assert_eq!(told.get("organization_code").map(String::as_str), Some("A-1-2"));
     for (code, reason) in [
         ("51340000MJ0000034", "CREDIT_CODE_LENGTH"),
         ("51340000MJ000003OF", "CREDIT_CODE_CHARACTERS"),
@@ -74,6 +78,15 @@ async fn a_code_is_of_one_open_organization_and_is_told() {
         .await
         .unwrap_err();
     assert_eq!(error.as_database_error().unwrap().code().unwrap(), "23P01");
+    // Nothing is kept of the many that have none.
+    let rule: String = sqlx::query_scalar(
+        "SELECT pg_get_constraintdef(oid) FROM pg_constraint
+         WHERE conname = 'organization_credit_code_once'",
+    )
+    .fetch_one(&pool)
+    .await
+    .unwrap();
+    assert!(rule.contains("credit_code IS NOT NULL"), "{rule}");
     // Who is closed has it no more.
     sqlx::query("UPDATE orgtree.organization SET state = 2 WHERE code = 'A-1-2'")
         .execute(&pool)
@@ -104,9 +117,11 @@ async fn a_file_gives_codes_and_gives_none_to_two() {
     assert_ne!(get(&suite, "A-1-1").await.etag, revision, "it is told of");
     let twice = load(&suite.database, &file(ONE, ONE)).await.unwrap_err();
     let told = zhiyuan_rpc::chain(&twice);
-    assert!(told.contains("line 3: credit_code is that of another open organization"), "{told}");
+    let expected = "line 3: credit_code is that of another open organization, A-1-1";
+    assert!(told.contains(expected), "{told}");
     let elsewhere = format!("{header}\nA-2,市二,MUNICIPAL,A,,,,{ONE}\n");
-    load(&suite.database, &elsewhere).await.unwrap_err();
+    let told = zhiyuan_rpc::chain(&load(&suite.database, &elsewhere).await.unwrap_err());
+    assert!(told.contains("another open organization, A-2-1"), "{told}");
     assert_eq!(codes().await, [OTHER, ONE]);
     suite.stop().await;
 }

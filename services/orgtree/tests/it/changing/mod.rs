@@ -22,13 +22,18 @@ use zhiyuan_contracts::orgtree::v1::{
 use zhiyuan_orgtree::Role as TypedRole;
 
 use crate::authority::{Bearer, HEADER, LONG, PROVINCE, Suite, account, refusal};
-use crate::harness::{assert_field, assert_refused, load};
+use crate::harness::{Service, assert_field, assert_refused, load};
 
 pub(crate) type Admin = OrganizationAdminServiceClient<InterceptedService<Channel, Bearer>>;
 
 /// Somebody who has signed in with a second factor.
 pub(crate) fn admin(suite: &Suite, person: u128) -> Admin {
-    let channel = suite.service.channel.clone();
+    admin_at(suite, &suite.service, person)
+}
+
+/// The same at a replica.
+pub(crate) fn admin_at(suite: &Suite, service: &Service, person: u128) -> Admin {
+    let channel = service.channel.clone();
     let bearer = suite.bearer(account(person), true);
     OrganizationAdminServiceClient::with_interceptor(channel, bearer)
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tonic::Code;
+use tonic_types::StatusExt as _;
 use zhiyuan_contracts::orgtree::v1::{Organization, OrganizationDetails};
 
 use super::{
@@ -230,18 +231,19 @@ async fn a_region_has_to_be_one() {
     // Nor is one that is no more, whose day is today.
     let owner = sqlx::PgPool::connect(&suite.database.owner_url()).await.unwrap();
     for (day, there) in [("2026-11-23", false), ("2026-11-24", true)] {
-        sqlx::query("UPDATE orgtree.region SET abolished_on = $1::date WHERE code = '340122'")
-            .bind(day)
-            .execute(&owner)
-            .await
-            .unwrap();
+        let abolish = "UPDATE orgtree.region SET abolished_on = $1::date, successors = '{340123}'
+                       WHERE code = '340122'";
+        sqlx::query(abolish).bind(day).execute(&owner).await.unwrap();
         let seen = get(&suite, "A-1-1").await;
         let tried = update(&mut admin, updates(&seen, &["region_code"], within("340122"))).await;
         match tried {
             Ok(_) => assert!(there, "{day}"),
             Err(status) => {
                 assert!(!there, "{day}");
-                assert_refused(&status, Code::NotFound, "REGION_NOT_FOUND");
+                assert_refused(&status, Code::FailedPrecondition, "REGION_ABOLISHED");
+                assert!(status.message().contains("肥西县"), "{status:?}");
+                let told = status.get_error_details().error_info().unwrap().metadata.clone();
+                assert_eq!(told.get("successor_codes").map(String::as_str), Some("340123"));
             }
         }
     }

@@ -201,11 +201,13 @@ impl Changing {
     async fn withdraw_once(&self, call: &Request, id: Uuid) -> Result<()> {
         let mut transaction = self.pool.begin().await?;
         counts::db::keep_tree(&mut transaction).await?;
+        let proposal = db::lock(&mut transaction, id).await?;
+        // Not before: the same call may have had the row.
         let (now, caller) = (self.clock.now(), call.caller);
         if requests::db::find_answer(&mut transaction, call).await?.is_some() {
             return Ok(());
         }
-        let proposal = db::lock(&mut transaction, id).await?.ok_or(Error::ProposalNotFound)?;
+        let proposal = proposal.ok_or(Error::ProposalNotFound)?;
         let allowed_by = if proposal.proposed_by == caller {
             None
         } else {
