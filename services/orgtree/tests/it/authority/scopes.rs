@@ -44,7 +44,7 @@ type Tree = Vec<usize>;
 
 fn is_within(tree: &Tree, mut place: usize, above: usize) -> bool {
     while place != above && place > 0 {
-        place = tree[place];
+        place = tree.get(place).copied().unwrap_or(0);
     }
     place == above
 }
