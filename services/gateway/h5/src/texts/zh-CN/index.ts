@@ -1,0 +1,4 @@
+import { app } from './app'
+import { failure } from './failure'
+
+export const zhCN = { app, failure }
