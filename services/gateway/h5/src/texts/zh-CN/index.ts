@@ -1,4 +1,5 @@
 import { app } from './app'
 import { failure } from './failure'
+import { pieces } from './pieces'
 
-export const zhCN = { app, failure }
+export const zhCN = { app, failure, pieces }
