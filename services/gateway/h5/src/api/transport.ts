@@ -15,8 +15,13 @@ const byCookie: Interceptor = (next) => async (request) => {
   return answer
 }
 
+/** The new cookies of a session must reach the browser, even if the page is left meanwhile. */
+const fetchKept: typeof fetch = (input, init) =>
+  fetch(input, { ...init, keepalive: String(input).includes('.SignInService/') })
+
 const transport: Transport = createConnectTransport({
   baseUrl: location.origin,
+  fetch: fetchKept,
   defaultTimeoutMs: PATIENCE,
   interceptors: [renewing(() => transport), byCookie],
 })
