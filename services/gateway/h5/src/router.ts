@@ -19,6 +19,21 @@ const routes: RouteRecordRaw[] = [
     meta: { title: texts.app.name },
   },
   {
+    path: '/register',
+    component: () => import('./pages/register/RegisterPage.vue'),
+    meta: { title: texts.register.title },
+  },
+  {
+    path: '/register/pending',
+    component: () => import('./pages/register/PendingPage.vue'),
+    meta: { title: texts.register.pending.title },
+  },
+  {
+    path: '/register/done',
+    component: () => import('./pages/register/DonePage.vue'),
+    meta: { title: texts.register.done.title },
+  },
+  {
     path: '/:rest(.*)*',
     component: () => import('./pages/NotFoundPage.vue'),
     meta: { title: texts.app.notFound },

@@ -37,9 +37,11 @@ export async function sendOnce<T>(sending: Sending<T>): Promise<T> {
   try {
     return done(sending, await sending.register(requestId))
   } catch (thrown) {
-    const failure = failureOf(thrown)
-    if (failure.certain) keep(undefined)
-    if (failure.reason !== 'REQUEST_ID_REUSED') throw thrown
+    const { reason, certain } = failureOf(thrown)
+    if (reason !== 'REQUEST_ID_REUSED') {
+      if (certain) keep(undefined)
+      throw thrown
+    }
   }
   // The first form had been on its way, and has come before this one.
   const before = await fateOf(sending, requestId)
