@@ -25,5 +25,6 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
   },
-  server: { proxy: { '^/zhiyuan\\.': suite } },
+  // With the host that the page has: the gateway refuses what looks like another site.
+  server: { proxy: { '^/zhiyuan\\.': { target: suite, changeOrigin: false } } },
 })
