@@ -1,7 +1,7 @@
 import type { Plugin } from 'vite'
 
 const FONT =
-  /src:url\(data:font\/woff2;charset=utf-8;base64,([A-Za-z0-9+/=]+)\) format\("woff2"\),url\([^)]*\)/
+  /src:url\(data:font\/woff2;charset=utf-8;base64,([A-Za-z0-9+/=]+)\) format\("woff2"\),url\([^)]*\) format\("woff"\)/
 
 /**
  * Vant's icons are a font within its style sheet, and a second one from another host. The first
