@@ -1,7 +1,23 @@
+import { activate } from './activate'
 import { app } from './app'
 import { failure } from './failure'
 import { home } from './home'
+import { me } from './me'
 import { pieces } from './pieces'
+import { profile } from './profile'
 import { register } from './register'
+import { resetPassword } from './reset-password'
+import { signIn } from './sign-in'
 
-export const zhCN = { app, failure, home, pieces, register }
+export const zhCN = {
+  activate,
+  app,
+  failure,
+  home,
+  me,
+  pieces,
+  profile,
+  register,
+  resetPassword,
+  signIn,
+}

@@ -1,0 +1,48 @@
+/** What stands where people sign in, and at the end of every form that calls the suite. */
+export const signIn = {
+  title: '登录',
+  ways: '登录方式',
+  byPassword: '密码登录',
+  byCode: '验证码登录',
+  identifier: '账号',
+  identifierPlaceholder: '请输入手机号码或身份证号码',
+  identifierFormat: '请输入 11 位手机号码或 18 位身份证号码',
+  phone: '手机号码',
+  phonePlaceholder: '请输入注册时的手机号码',
+  phoneFormat: '请输入 11 位手机号码',
+  password: '密码',
+  passwordPlaceholder: '请输入密码',
+  codeMissing: '请输入 6 位短信验证码',
+  codeFirst: '请先获取短信验证码',
+  submit: '登录',
+  proof: {
+    title: '确认账号属于您本人',
+    note: '这个手机号码可能已经换了主人，或由几位志愿者共用，请再填写两项。验证码仍然有效，不必重新获取。',
+    name: '姓名',
+    namePlaceholder: '请输入身份证上的姓名',
+    tail: '证件后 6 位',
+    tailPlaceholder: '身份证号码后 6 位',
+    nameMissing: '请输入姓名',
+    tailFormat: '请输入身份证号码的后 6 位，最后一位可能是 X',
+  },
+  forgotten: '忘记密码',
+  register: '注册志愿者',
+  activate: '团组织已帮我录入：用默认密码登录',
+  activateHint: '提示已注册、自己没有注册过的，默认密码是身份证后 8 位。',
+  lostPhone: '手机号码不用了，收不到验证码',
+  told: {
+    over: '登录已结束，请重新登录。',
+    'signed-out': '已退出登录。',
+    'signed-out-everywhere': '已在所有设备上退出登录。',
+    reset: '新密码已设置，所有设备上的登录都已退出，请用新密码登录。',
+    closing:
+      '登录已结束。如果刚才的注销已经完成，您的手机会收到短信通知，账号也无法再登录；没有收到的，请登录后重新办理。',
+  },
+  wechat: '微信',
+  browser: '浏览器',
+  /** On the button of a form. */
+  sending: '正在提交…',
+  working: '正在进行安全校验…',
+  wait: (seconds: number) =>
+    seconds < 120 ? `${seconds} 秒后可再试` : `${Math.ceil(seconds / 60)} 分钟后可再试`,
+}
