@@ -1,3 +1,5 @@
+import { forget, keep, kept } from '@/api/kept'
+
 /*
  * The one thing with personal data that is kept on the device: what somebody has filled in of the
  * form, so that a reload or a look at another app costs nothing. Never the password, never a code.
@@ -23,29 +25,25 @@ interface Kept<T> extends Draft<T> {
 
 /** What is kept, if it is not too old. */
 export function loadDraft<T>(now = Date.now()): Draft<T> | undefined {
-  const kept = read<T>()
-  if (kept === undefined) return undefined
-  const age = now - kept.savedAt
-  if (kept.version !== VERSION || !(age >= -DAY && age < DAY)) {
+  const found = read<T>()
+  if (found === undefined) return undefined
+  const age = now - found.savedAt
+  if (found.version !== VERSION || !(age >= -DAY && age < DAY)) {
     clearDraft()
     return undefined
   }
-  return { form: kept.form, requestId: kept.requestId }
+  return { form: found.form, requestId: found.requestId }
 }
 
 /** Keeps a form; what can't be kept is only not there after a reload. */
 export function saveDraft<T>({ form, requestId }: Draft<T>, now = Date.now()): void {
-  const kept: Kept<T> = { version: VERSION, savedAt: now, form, requestId }
-  try {
-    localStorage.setItem(KEY, JSON.stringify(kept))
-  } catch {
-    // Full, or forbidden by the browser.
-  }
+  const whole: Kept<T> = { version: VERSION, savedAt: now, form, requestId }
+  keep(KEY, JSON.stringify(whole))
 }
 
 /** Forgets it. */
 export function clearDraft(): void {
-  localStorage.removeItem(KEY)
+  forget(KEY)
 }
 
 /** Forgets one that is too old, at every start of the pages. */
@@ -54,11 +52,11 @@ export function forgetOldDraft(now = Date.now()): void {
 }
 
 function read<T>(): Kept<T> | undefined {
-  const text = localStorage.getItem(KEY)
+  const text = kept(KEY)
   if (text === null) return undefined
   try {
-    const kept = JSON.parse(text) as Kept<T>
-    if (typeof kept === 'object' && kept !== null && typeof kept.form === 'object') return kept
+    const read = JSON.parse(text) as Kept<T>
+    if (typeof read === 'object' && read !== null && typeof read.form === 'object') return read
   } catch {
     // Not ours.
   }

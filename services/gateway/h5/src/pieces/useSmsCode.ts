@@ -57,12 +57,20 @@ export function useSmsCode(
     mobile,
     (number) => {
       fault.value = ''
-      late.value = false
       // A code belongs to the phone that got it.
       challengeId.value = number === '' ? '' : challengeOf(number, purpose())
+      waitForIt()
     },
     { immediate: true },
   )
+  // What was said of the wait is over with it.
+  watch(wait, (left) => left === 0 && (fault.value = ''))
+
+  function waitForIt(): void {
+    late.value = false
+    clearTimeout(lateTimer)
+    if (challengeId.value !== '') lateTimer = setTimeout(() => (late.value = true), NOTHING_CAME)
+  }
 
   const button = computed(() => {
     if (working.value) return words.working
@@ -104,9 +112,7 @@ export function useSmsCode(
       codeSent(number, purpose(), answer.challengeId)
       if (answer.nextSendTime) waitsUntil(number, timestampMs(answer.nextSendTime))
       if (number === mobile.value) challengeId.value = answer.challengeId
-      late.value = false
-      clearTimeout(lateTimer)
-      lateTimer = setTimeout(() => (late.value = true), NOTHING_CAME)
+      waitForIt()
       return true
     } catch (thrown) {
       const failure = failureOf(thrown)

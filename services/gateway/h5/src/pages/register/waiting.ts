@@ -1,3 +1,5 @@
+import { forget, keep, kept } from '@/api/kept'
+
 /*
  * A registration that was sent and waits for the register or for a person. What is kept of it says
  * nothing of who it is; it goes when there is an answer, or when there can be none any more.
@@ -18,9 +20,9 @@ export interface Waiting {
 
 export function loadWaiting(now = Date.now()): Waiting | undefined {
   try {
-    const kept = JSON.parse(localStorage.getItem(KEY) ?? 'null') as Waiting | null
-    if (kept === null) return undefined
-    if (typeof kept.requestId === 'string' && Math.abs(now - kept.since) < LONGEST) return kept
+    const found = JSON.parse(kept(KEY) ?? 'null') as Waiting | null
+    if (found === null) return undefined
+    if (typeof found.requestId === 'string' && Math.abs(now - found.since) < LONGEST) return found
   } catch {
     // Not ours.
   }
@@ -29,13 +31,9 @@ export function loadWaiting(now = Date.now()): Waiting | undefined {
 }
 
 export function keepWaiting(waiting: Waiting): void {
-  try {
-    localStorage.setItem(KEY, JSON.stringify(waiting))
-  } catch {
-    // The person is told by text message all the same.
-  }
+  keep(KEY, JSON.stringify(waiting))
 }
 
 export function forgetWaiting(): void {
-  localStorage.removeItem(KEY)
+  forget(KEY)
 }

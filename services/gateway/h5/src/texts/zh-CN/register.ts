@@ -146,5 +146,4 @@ export const register = {
     home: '回到首页',
     gone: '注册结果请登录后查看',
   },
-  client: { wechat: '微信', browser: '手机浏览器' },
 }
