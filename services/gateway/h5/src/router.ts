@@ -1,7 +1,8 @@
 import { createRouter, createWebHistory, type RouteRecordRaw } from 'vue-router'
 
-import { signedIn } from '@/api/session'
+import { onOver, signedIn } from '@/api/session'
 import { texts } from '@/texts'
+import { mine } from './pages/me/routes'
 
 declare module 'vue-router' {
   interface RouteMeta {
@@ -34,6 +35,27 @@ const routes: RouteRecordRaw[] = [
     meta: { title: texts.register.done.title },
   },
   {
+    path: '/sign-in',
+    component: () => import('./pages/sign-in/SignInPage.vue'),
+    meta: { title: texts.signIn.title },
+  },
+  {
+    path: '/activate',
+    component: () => import('./pages/activate/ActivatePage.vue'),
+    meta: { title: texts.activate.title },
+  },
+  {
+    path: '/reset-password',
+    component: () => import('./pages/reset-password/ResetPasswordPage.vue'),
+    meta: { title: texts.resetPassword.title },
+  },
+  ...mine,
+  {
+    path: '/account-closed',
+    component: () => import('./pages/me/closing/ClosedPage.vue'),
+    meta: { title: texts.me.closed.title },
+  },
+  {
     path: '/:rest(.*)*',
     component: () => import('./pages/NotFoundPage.vue'),
     meta: { title: texts.app.notFound },
@@ -51,6 +73,13 @@ router.beforeEach((to) => {
     return { path: '/sign-in', query: { next: to.path }, replace: true }
   }
   return true
+})
+
+// Who ends the session on a page goes on from there; otherwise nothing of the person stays in view.
+onOver((how) => {
+  const { meta, path } = router.currentRoute.value
+  if (how === 'left' || !meta.signedIn) return
+  void router.replace({ path: '/sign-in', query: { next: path, told: 'over' } })
 })
 
 router.afterEach((to) => {
