@@ -1,5 +1,6 @@
 import { activate } from './activate'
 import { app } from './app'
+import { contacts } from './contacts'
 import { failure } from './failure'
 import { home } from './home'
 import { me } from './me'
@@ -12,6 +13,7 @@ import { signIn } from './sign-in'
 export const zhCN = {
   activate,
   app,
+  contacts,
   failure,
   home,
   me,
