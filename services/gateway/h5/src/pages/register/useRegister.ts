@@ -30,6 +30,8 @@ export function useRegister(consents: () => Consents | null) {
 
   const activation = shallowRef(currentActivation())
   const { form, open, restored, finish } = useDraft()
+  // Whoever activates is on the roster, and may not be who filled in the draft.
+  if (activation.value !== undefined) Object.assign(form, { name: '', idNumber: '', phone: '' })
   const faults = reactive<Faults>({})
   const whole = shallowRef<Failure>()
   const submitting = ref(false)
