@@ -49,6 +49,22 @@ const routes: RouteRecordRaw[] = [
     component: () => import('./pages/reset-password/ResetPasswordPage.vue'),
     meta: { title: texts.resetPassword.title },
   },
+  {
+    path: '/help',
+    component: () => import('./pages/help/HelpPage.vue'),
+    meta: { title: texts.help.title },
+  },
+  {
+    path: '/help/contacts',
+    component: () => import('./pages/help/ContactsPage.vue'),
+    meta: { title: texts.help.contacts },
+  },
+  {
+    path: '/help/:topic',
+    component: () => import('./pages/help/GuidePage.vue'),
+    props: true,
+    meta: { title: texts.help.title },
+  },
   ...mine,
   {
     path: '/account-closed',

@@ -2,6 +2,7 @@ import { activate } from './activate'
 import { app } from './app'
 import { contacts } from './contacts'
 import { failure } from './failure'
+import { help } from './help'
 import { home } from './home'
 import { me } from './me'
 import { pieces } from './pieces'
@@ -15,6 +16,7 @@ export const zhCN = {
   app,
   contacts,
   failure,
+  help,
   home,
   me,
   pieces,
