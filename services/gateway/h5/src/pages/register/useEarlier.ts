@@ -15,7 +15,7 @@ export type Earlier = 'none' | 'checking' | 'failed' | 'unknown'
 export function useEarlier(
   open: ShallowRef<Attempt | undefined>,
   form: RegisterForm,
-  refused: (failure: Failure) => void,
+  refused: (failure: Failure) => Promise<void>,
   finish: () => void,
 ) {
   const router = useRouter()
@@ -45,7 +45,7 @@ export function useEarlier(
       } else {
         open.value = undefined
         earlier.value = 'none'
-        refused(failure)
+        await refused(failure)
       }
     }
   }

@@ -97,9 +97,13 @@ export function useRegister(consents: () => Consents | null) {
     })
   }
 
-  function fail(failure: Failure): void {
+  async function fail(failure: Failure): Promise<void> {
     if (failure.reason === 'GUARDIAN_REQUIRED') guardianWanted.value = true
-    if (failure.reason === 'CONSENT_OUTDATED') void consents()?.reload()
+    // What was agreed to goes, and with it what is said of it: told afterwards.
+    if (failure.reason === 'CONSENT_OUTDATED')
+      await consents()
+        ?.reload()
+        .then(() => nextTick())
     if (failure.reason === 'ACTIVATION_PROOF_OVER') {
       endActivation()
       activation.value = undefined
@@ -161,7 +165,7 @@ export function useRegister(consents: () => Consents | null) {
         }),
       )
     } catch (thrown) {
-      fail(failureOf(thrown))
+      await fail(failureOf(thrown))
     } finally {
       submitting.value = false
     }
