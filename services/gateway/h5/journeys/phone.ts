@@ -116,9 +116,9 @@ export class Phone {
     await this.page.goto(path)
   }
 
-  /** What can be typed into, by its label. */
+  /** What can be filled in, by its label. */
   field(label: string): Locator {
-    return this.page.getByRole('textbox', { name: label })
+    return this.page.getByLabel(label, { exact: true })
   }
 
   button(name: string | RegExp): Locator {
