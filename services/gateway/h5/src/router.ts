@@ -65,6 +65,28 @@ const routes: RouteRecordRaw[] = [
     props: true,
     meta: { title: texts.help.title },
   },
+  {
+    path: '/applications',
+    component: () => import('./pages/applications/ApplicationsPage.vue'),
+    meta: { title: texts.applications.title },
+  },
+  {
+    path: '/applications/new',
+    component: () => import('./pages/applications/NewApplicationPage.vue'),
+    meta: { title: texts.applications.form.title, signedIn: true },
+  },
+  {
+    path: '/applications/:id',
+    component: () => import('./pages/applications/ApplicationPage.vue'),
+    props: true,
+    meta: { title: texts.applications.detail.title, signedIn: true },
+  },
+  {
+    path: '/applications/:id/correction',
+    component: () => import('./pages/applications/CorrectionPage.vue'),
+    props: true,
+    meta: { title: texts.applications.form.correctTitle, signedIn: true },
+  },
   ...mine,
   {
     path: '/account-closed',

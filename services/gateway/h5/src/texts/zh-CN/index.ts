@@ -1,5 +1,6 @@
 import { activate } from './activate'
 import { app } from './app'
+import { applications } from './applications'
 import { contacts } from './contacts'
 import { failure } from './failure'
 import { help } from './help'
@@ -14,6 +15,7 @@ import { signIn } from './sign-in'
 export const zhCN = {
   activate,
   app,
+  applications,
   contacts,
   failure,
   help,
