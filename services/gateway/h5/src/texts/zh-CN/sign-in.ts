@@ -12,6 +12,7 @@ export const signIn = {
   phoneFormat: '请输入 11 位手机号码',
   password: '密码',
   passwordPlaceholder: '请输入密码',
+  newPasswordPlaceholder: '请设置6-16位新密码',
   codeMissing: '请输入 6 位短信验证码',
   codeFirst: '请先获取短信验证码',
   submit: '登录',
