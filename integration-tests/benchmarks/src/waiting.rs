@@ -1,12 +1,13 @@
 //! Who waits for a lock while something goes on.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::time::Duration;
 
 use sqlx::PgConnection;
 use tokio::sync::oneshot;
 
-use crate::report::{Goal, Row};
+use crate::report::{Goal, Row, say};
 use crate::stage::Stage;
 
 /// How often it is looked.
@@ -27,8 +28,9 @@ pub(crate) async fn during<T>(
         done
     };
     let (done, watched) = tokio::join!(work, watch(watching, stopped));
-    let (waited, worked) = watched?;
-    Ok((done, waited / worked.max(1.0)))
+    let watched = watched?;
+    watched.tell();
+    Ok((done, watched.waited / watched.worked.max(1.0)))
 }
 
 /// A line of the table.
@@ -42,24 +44,53 @@ pub(crate) fn row(what: &'static str, waiting: f64) -> Row {
     }
 }
 
-/// Looks again and again which backends work, and which of them wait for a lock; how many
-/// there were of each.
+/// How many backends there were, over all looks.
+#[derive(Default)]
+struct Watched {
+    worked: f64,
+    waited: f64,
+    /// Those that waited, by what for and in which statement.
+    waits: HashMap<String, u32>,
+}
+
+impl Watched {
+    /// Says what was waited for most, if it was worth a word.
+    fn tell(&self) {
+        if self.waited < 0.01 * self.worked {
+            return;
+        }
+        let mut waits: Vec<_> = self.waits.iter().collect();
+        waits.sort_by(|one, other| other.1.cmp(one.1));
+        for (what, times) in waits.into_iter().take(3) {
+            say(&format!("  waited {times} times of {}: {what}", self.waited));
+        }
+    }
+}
+
+/// Looks again and again which backends work, and which of them wait for a lock.
 async fn watch(
     mut database: PgConnection,
     mut stopped: oneshot::Receiver<()>,
-) -> anyhow::Result<(f64, f64)> {
-    let sql = "SELECT count(*) FILTER (WHERE wait_event_type = 'Lock')::double precision,
-                      count(*)::double precision
+) -> anyhow::Result<Watched> {
+    let sql = "SELECT CASE WHEN wait_event_type = 'Lock'
+                      THEN wait_event || ', ' || left(regexp_replace(query, '\\s+', ' ', 'g'), 90)
+                      END
                FROM pg_stat_activity
                WHERE backend_type = 'client backend' AND state = 'active'
                  AND pid <> pg_backend_pid()";
-    let (mut waited, mut worked) = (0.0, 0.0);
+    let mut watched = Watched::default();
     loop {
-        let (waiting, working): (f64, f64) = sqlx::query_as(sql).fetch_one(&mut database).await?;
-        waited += waiting;
-        worked += working;
+        let backends: Vec<Option<String>> =
+            sqlx::query_scalar(sql).fetch_all(&mut database).await?;
+        for backend in backends {
+            watched.worked += 1.0;
+            if let Some(what) = backend {
+                watched.waited += 1.0;
+                *watched.waits.entry(what).or_default() += 1;
+            }
+        }
         tokio::select! {
-            _ = &mut stopped => return Ok((waited, worked)),
+            _ = &mut stopped => return Ok(watched),
             () = tokio::time::sleep(SAMPLE) => {}
         }
     }

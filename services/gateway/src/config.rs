@@ -1,6 +1,7 @@
 //! What an operator sets.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -24,6 +25,16 @@ pub struct Config {
     pub readiness: Readiness,
     /// Sessions of browsers.
     pub cookies: Cookies,
+    /// Pages for browsers.
+    pub pages: Pages,
+}
+
+/// Which pages browsers are given.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// The folder of built pages; empty for those that the program was built with.
+    pub folder: PathBuf,
 }
 
 /// How the sessions of browsers are kept.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use futures_util::FutureExt as _;
 use http::header::{ALLOW, CACHE_CONTROL, SET_COOKIE, X_CONTENT_TYPE_OPTIONS};
 use http::{
-    Extensions, HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, request,
+    Extensions, HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, request,
 };
 use tonic::Status;
 use tonic::body::Body;
@@ -73,8 +73,9 @@ impl Service<Request<Body>> for Gateway {
             return Box::pin(self.standard.call(request));
         }
         Box::pin(async move {
-            let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-            let mut response = match parts.pages.answer(&method, &path).await {
+            let (method, path) = (request.method().clone(), request.uri().path());
+            let page = parts.pages.answer(&method, path, request.headers()).await;
+            let mut response = match page {
                 Some(page) => page,
                 None => parts.answer(request).await,
             };
@@ -82,6 +83,10 @@ impl Service<Request<Body>> for Gateway {
                 let headers = response.headers_mut();
                 headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
                 headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+            }
+            // HTTP/2 leaves it to us, and a body would be an error there.
+            if method == Method::HEAD {
+                *response.body_mut() = Body::empty();
             }
             Ok(response)
         })

@@ -7,6 +7,7 @@ mod config;
 mod connect;
 mod gateway;
 mod grpc;
+mod h5;
 mod keys;
 mod metadata;
 mod page;
@@ -25,7 +26,8 @@ use zhiyuan_lifecycle::{Ready, Stop};
 use zhiyuan_telemetry::TelemetryConfig;
 
 pub use browser::OriginError;
-pub use config::{Config, Cookies, MessageSizes, Readiness};
+pub use config::{Config, Cookies, MessageSizes, Pages, Readiness};
+pub use h5::{PagesError, has_pages};
 pub use run::{Deps, RunError, run};
 pub use upstream::ConfigError;
 
@@ -50,6 +52,7 @@ impl zhiyuan_process::Program for Program {
         let Deps { policies, clock } = Deps::new(Arc::new(SystemClock))?;
         upstream::check(&config.upstreams, &policies).context("upstreams")?;
         browser::Browsers::new(&config.cookies, clock).context("cookies")?;
+        h5::Site::of(config).context("pages")?;
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use crate::browser::{Browsers, OriginError};
 use crate::config::Config;
 use crate::connect::Refusals;
 use crate::gateway::{Gateway, Parts};
+use crate::h5::{PagesError, Site};
 use crate::page::Pages;
 use crate::upstream::{ConfigError, Upstreams};
 
@@ -44,6 +45,9 @@ pub enum RunError {
     /// An origin of the configuration is none.
     #[error(transparent)]
     Origin(#[from] OriginError),
+    /// The folder of the configuration holds no pages.
+    #[error(transparent)]
+    Pages(#[from] PagesError),
     /// The listener has no address.
     #[error("the listener has no address")]
     Listener(#[source] std::io::Error),
@@ -66,6 +70,13 @@ pub async fn run(
 ) -> Result<(), RunError> {
     let Deps { policies, clock } = deps;
     let browsers = Browsers::new(&config.cookies, clock)?;
+    let site = Site::of(&config)?;
+    match &site {
+        Some(site) => site.log(),
+        None => tracing::info!(
+            "no pages are served: this build holds none, and [pages] folder names none"
+        ),
+    }
     let upstreams = Arc::new(Upstreams::new(&config.upstreams, &policies)?);
     let public = public_services(&policies);
     let public: Vec<&str> = public.iter().map(String::as_str).collect();
@@ -75,7 +86,7 @@ pub async fn run(
     let refusals = Refusals::new().map_err(|error| RunError::Descriptors(error.into()))?;
     let port = listener.local_addr().map_err(RunError::Listener)?.port();
     let wait = config.readiness.wait();
-    let pages = Pages::new(&policies, Arc::clone(&upstreams), wait, stop.soft(), port);
+    let pages = Pages::new(&policies, Arc::clone(&upstreams), wait, stop.soft(), site, port);
     let parts = Arc::new(Parts {
         policies,
         upstreams,

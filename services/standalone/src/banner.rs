@@ -8,6 +8,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use zhiyuan_standalone::pages::Pages;
 use zhiyuan_standalone::{Administrator, RunningSuite};
 
 /// A line of progress.
@@ -21,7 +22,7 @@ pub(crate) fn failure(error: &anyhow::Error) {
 }
 
 /// Everything runs: where, and what to try.
-pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
+pub(crate) fn ready(suite: &RunningSuite, pages: &Pages, log: &Path, took: Duration) {
     let addresses = suite.addresses();
     let (gateway, simulators) = (addresses.gateway, addresses.simulators);
     let config = suite.files().of("identity");
@@ -29,6 +30,7 @@ pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
         r#"
 ✓ 志愿 Zhiyuan is ready after {took:.1?}
 
+  Pages        {pages}
   Gateway      http://{gateway}      gRPC, and Connect (JSON) for curl
   Simulators   http://{simulators}      text messages and the real-name register
   Services     identity {identity} · orgtree {orgtree} · registration {registration}
@@ -50,6 +52,13 @@ pub(crate) fn ready(suite: &RunningSuite, log: &Path, took: Duration) {
     cargo run --{port} follow registration        or orgtree
     cargo run --{port} count AH                   how many volunteers, of the province and below
 "#,
+        pages = match (pages, suite.has_pages()) {
+            (Pages::Built(_), _) =>
+                format!("http://{gateway}/     注册页面: register in a browser"),
+            (Pages::Missing(why), true) =>
+                format!("http://{gateway}/     those of this program's own build: {why}"),
+            (Pages::Missing(why), false) => format!("none: {why}"),
+        },
         identity = addresses.identity,
         orgtree = addresses.orgtree,
         registration = addresses.registration,

@@ -38,6 +38,7 @@ pub(crate) struct Plan<'a> {
     pub(crate) durable: bool,
     pub(crate) system_clock: bool,
     pub(crate) otlp_endpoint: Option<&'a str>,
+    pub(crate) pages: Option<&'a Path>,
 }
 
 /// The configuration files by service.
@@ -81,7 +82,7 @@ pub(crate) fn write(data_dir: &Path, plan: &Plan<'_>) -> anyhow::Result<ConfigFi
         ("identity", identity(plan)?),
         ("registration", registration(plan)?),
         ("orgtree", orgtree(plan)?),
-        ("gateway", gateway(plan)),
+        ("gateway", gateway(plan)?),
     ] {
         write_private(&files.of(service), &text)?;
     }
@@ -261,7 +262,7 @@ fn orgtree(plan: &Plan<'_>) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn gateway(plan: &Plan<'_>) -> String {
+fn gateway(plan: &Plan<'_>) -> anyhow::Result<String> {
     let mut text = head(plan, plan.addresses.gateway);
     let _ = write!(
         text,
@@ -270,5 +271,9 @@ fn gateway(plan: &Plan<'_>) -> String {
          \n[upstreams]\nidentity = \"http://{}\"\nregistration = \"http://{}\"\norgtree = \"http://{}\"\n",
         plan.addresses.identity, plan.addresses.registration, plan.addresses.orgtree,
     );
-    text
+    if let Some(pages) = plan.pages {
+        let pages = pages.to_str().context("the folder of the pages has a name that is no text")?;
+        let _ = write!(text, "\n[pages]\nfolder = {}\n", quoted(pages));
+    }
+    Ok(text)
 }

@@ -3,6 +3,7 @@
 mod administrator;
 mod configuration;
 mod database;
+pub mod pages;
 mod secrets;
 pub mod simulators;
 mod suite;

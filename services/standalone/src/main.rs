@@ -5,7 +5,7 @@ mod banner;
 mod count;
 mod follow;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,6 +13,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use zhiyuan_lifecycle::signals;
+use zhiyuan_standalone::pages::{Pages, Workshop};
 use zhiyuan_standalone::{Options, Suite};
 use zhiyuan_telemetry::TelemetryConfig;
 
@@ -36,6 +37,9 @@ struct Arguments {
     /// Send traces to this OTLP/gRPC endpoint, such as http://127.0.0.1:4317.
     #[arg(long, env = "ZHIYUAN_OTLP_ENDPOINT")]
     otlp_endpoint: Option<String>,
+    /// Build no pages for browsers, even if npm is there.
+    #[arg(long)]
+    no_pages: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -91,17 +95,23 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         ..TelemetryConfig::default()
     };
     let telemetry = zhiyuan_telemetry::init_to_file("zhiyuan", &telemetry, &log)?;
+    let pages = if arguments.no_pages {
+        Pages::Missing("--no-pages was given".to_owned())
+    } else {
+        pages(&data_dir)
+    };
     let options = Options {
         port: arguments.port,
         simulator_port: arguments.simulator_port,
         otlp_endpoint: arguments.otlp_endpoint,
+        pages: pages.folder(),
         progress: Arc::new(banner::step),
         ..Options::in_folder(&data_dir)
     };
     let suite = Suite::start(options).await?;
     signals::watch(&suite.stop_handle())?;
     let administrator = suite.administrator().await;
-    banner::ready(&suite, &log, began.elapsed());
+    banner::ready(&suite, &pages, &log, began.elapsed());
     banner::administrator(&suite, administrator);
     suite.until_asked_to_stop().await;
     banner::step("stopping");
@@ -110,4 +120,17 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     ended?;
     banner::step("stopped; nothing is left running");
     Ok(())
+}
+
+/// Builds the pages, if their sources are here and npm is there.
+fn pages(data_dir: &Path) -> Pages {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let Some(workshop) = Workshop::find(data_dir, path) else {
+        return Pages::Missing("the tree with their sources is not here".to_owned());
+    };
+    let pages = workshop.build(&banner::step);
+    if let Pages::Missing(why) = &pages {
+        banner::step(&format!("going on without pages: {}", why.lines().next().unwrap_or(why)));
+    }
+    pages
 }

@@ -40,6 +40,9 @@ pub struct Options {
     /// Whether that is the machine's: nothing is sequenced while the clocks of a service
     /// and of its database are far apart, unless this says that they may be.
     pub system_clock: bool,
+    /// The folder of built pages that the gateway serves; none for those that this program
+    /// was built with, if any.
+    pub pages: Option<PathBuf>,
     /// Hears of every step.
     pub progress: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -61,6 +64,7 @@ impl Options {
             otlp_endpoint: None,
             clock: Arc::new(SystemClock),
             system_clock: true,
+            pages: None,
             progress: Arc::new(|_step| {}),
         }
     }
@@ -162,6 +166,7 @@ async fn prepare(options: &Options) -> anyhow::Result<(Surroundings, Listeners)>
         durable: options.durable,
         system_clock: options.system_clock,
         otlp_endpoint: options.otlp_endpoint.as_deref(),
+        pages: options.pages.as_deref(),
     };
     let files = configuration::write(&options.data_dir, &plan)?;
     progress("bringing schemas up to date");
@@ -201,6 +206,7 @@ pub struct RunningSuite {
     tasks: Tasks,
     surroundings: Surroundings,
     clock: SharedClock,
+    has_pages: bool,
 }
 
 /// The suite.
@@ -226,7 +232,8 @@ impl Suite {
             failure = tasks.failed() => return Err(failure.into()),
             ready = tokio::time::timeout(READY_WITHIN, all) => ready.context("not ready in time")?,
         }
-        Ok(RunningSuite { tasks, surroundings, clock: options.clock })
+        let has_pages = options.pages.is_some() || zhiyuan_gateway::has_pages();
+        Ok(RunningSuite { tasks, surroundings, clock: options.clock, has_pages })
     }
 }
 
@@ -288,6 +295,11 @@ impl RunningSuite {
         &self.surroundings.files
     }
 
+    /// Whether the gateway serves pages to browsers.
+    pub fn has_pages(&self) -> bool {
+        self.has_pages
+    }
+
     /// The first administrator of the province, who is made if there is none yet.
     ///
     /// # Errors
@@ -345,10 +357,10 @@ pub fn make_private(data_dir: &Path) -> anyhow::Result<()> {
 /// When a suite is running on the folder, or a file can't be deleted.
 pub fn forget(data_dir: &Path) -> anyhow::Result<()> {
     zhiyuan_postgres::private::remove(&data_dir.join("postgres"))?;
-    for file in ["secrets.json", "suite.log"] {
+    for file in ["secrets.json", "suite.log", "pages.log"] {
         remove(std::fs::remove_file(data_dir.join(file)))?;
     }
-    for folder in ["config", "accounts"] {
+    for folder in ["config", "accounts", "pages"] {
         remove(std::fs::remove_dir_all(data_dir.join(folder)))?;
     }
     Ok(())

@@ -7,6 +7,8 @@ mod connect;
 mod cross_site;
 mod fixture;
 mod grpc;
+mod h5;
+mod h5_paths;
 mod hardening;
 mod json;
 mod keys;

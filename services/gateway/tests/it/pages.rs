@@ -23,6 +23,8 @@ async fn tells_what_it_is() {
     let text = answer.text();
     assert!(text.contains("RegistrationService/Register") && !text.contains("EnrolmentService"));
     assert!(text.contains(&format!("http://{}/zhiyuan.", suite.address)), "{text}");
+    // A release build may hold pages.
+    assert_eq!(text.contains("npm ci && npm run build"), !zhiyuan_gateway::has_pages(), "{text}");
     let head = suite.http1(Request::head("/").body(Bytes::new()).unwrap()).await;
     assert_eq!((head.status, head.body.len()), (200, 0));
 }
@@ -60,7 +62,7 @@ async fn lives_without_services_and_names_those_that_are_missing() {
 #[tokio::test]
 async fn a_page_that_is_not_there_is_not_found() {
     let suite = Suite::start().await;
-    let answer = get(&suite, "/favicon.ico").await;
+    let answer = get(&suite, "/nothing").await;
     assert_eq!((answer.status, answer.refusal().1.as_str()), (404, "METHOD_NOT_FOUND"));
 }
 

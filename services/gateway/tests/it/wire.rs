@@ -6,7 +6,7 @@ use tokio::net::TcpStream;
 use crate::suite::{SEND, Suite};
 
 /// Sends bytes, and reads until the gateway closes the connection.
-async fn send(suite: &Suite, bytes: &str) -> String {
+pub(crate) async fn send(suite: &Suite, bytes: &str) -> String {
     let mut stream = TcpStream::connect(suite.address).await.unwrap();
     stream.write_all(bytes.as_bytes()).await.unwrap();
     let mut answer = Vec::new();

@@ -16,18 +16,18 @@ pub(super) struct Range {
     pub(super) until: Uuid,
 }
 
-/// Makes registrations due whose verdict has fallen; tells whether there was any.
+/// Makes registrations due that wait for a verdict which has fallen; tells whether there was
+/// any. Not those that have just begun: whoever begins one has the verdict in an answer, and looks
+/// once more when that says to wait.
 #[tracing::instrument(name = "db.registration.make_due", skip_all)]
 pub(super) async fn make_due(
     transaction: &mut PgConnection,
     enrolments: &[Uuid],
     now: OffsetDateTime,
 ) -> Result<bool> {
-    // Also one that just hears that it has to wait: see `update_step`.
     let done = sqlx::query!(
         "UPDATE registration.registration SET next_step_at = $2
-         WHERE enrolment_id = ANY($1) AND step IN ('STARTED', 'PENDING', 'REVIEW')
-           AND next_step_at > $2",
+         WHERE enrolment_id = ANY($1) AND step IN ('PENDING', 'REVIEW') AND next_step_at > $2",
         enrolments,
         now,
     )

@@ -61,18 +61,28 @@ impl Registrar {
     /// Whatever keeps another service or the database from answering; the saga
     /// stays where it is.
     pub(crate) async fn advance(&self, mut saga: Saga, form: Option<&Form>) -> Result<Saga> {
+        let begins = saga.step == Step::Started;
+        let mut stored = false;
         for _ in 0..MOST_STEPS {
             if saga.step.is_final() {
                 break;
             }
-            let heard = self.listen(&saga, form).await?;
+            let heard = match self.listen(&saga, form).await {
+                // What there is to tell is known already.
+                Err(_) if stored => break,
+                heard => heard?,
+            };
             let Some(change) = follow(saga.step, &heard) else { break };
             let decided = change.step();
             saga = self.apply(&saga, change).await?;
             // Another call that noted "pending" meanwhile must not keep this one, which
             // may know more, from going on.
             if saga.step.waits() && saga.step == decided {
-                break;
+                // A verdict that fell before this was stored has made nothing due.
+                if !begins || stored {
+                    break;
+                }
+                stored = true;
             }
         }
         Ok(saga)

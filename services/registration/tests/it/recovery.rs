@@ -29,6 +29,32 @@ async fn a_pending_registration_is_finished_without_the_client() {
     assert_eq!(service.register(&form).await.unwrap().volunteer, end.volunteer);
 }
 
+/// Its event makes nothing due: the registration did not say yet that it waits.
+#[tokio::test]
+async fn a_verdict_that_falls_before_it_is_waited_for_is_seen() {
+    let service = Service::start(Recovery::Off).await;
+    service.identity.decide(Verdict::Pending(service.now() + MINUTE));
+    let gate = service.identity.hold("get");
+    let form = form(1);
+    let settle = async {
+        service.until("a second look", async |s| s.identity.calls("get") == 1).await;
+        assert_eq!(service.step().await, "PENDING");
+        service.identity.settle(&Verdict::Claimed);
+        gate.add_permits(100);
+    };
+    let (answer, ()) = tokio::join!(service.register(&form), settle);
+    assert_eq!(answer.unwrap().state(), RegistrationState::Active);
+}
+
+#[tokio::test]
+async fn who_waits_is_told_so_even_if_the_second_look_fails() {
+    let service = Service::start(Recovery::Off).await;
+    service.identity.decide(Verdict::Pending(service.now() + MINUTE));
+    service.identity.fail("get", &[Fault::Before]);
+    let answer = service.register(&form(1)).await.unwrap();
+    assert_eq!((answer.state(), service.identity.calls("get")), (RegistrationState::Pending, 1));
+}
+
 #[tokio::test]
 async fn a_review_is_noticed_long_before_its_last_day() {
     let service = Service::start(Recovery::On).await;
