@@ -5,6 +5,7 @@ import { VantResolver } from '@vant/auto-import-resolver'
 import components from 'unplugin-vue-components/vite'
 import { defineConfig } from 'vite'
 
+import { compress } from './build/compress.ts'
 import { iconFont } from './build/icon-font.ts'
 
 /** Where `npm run dev` finds the suite: `cargo run`. */
@@ -15,6 +16,7 @@ export default defineConfig({
     iconFont(),
     vue(),
     components({ dirs: [], resolvers: [VantResolver()], dts: 'src/gen/components.d.ts' }),
+    compress(),
   ],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
   build: {
