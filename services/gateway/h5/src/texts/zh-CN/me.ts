@@ -63,6 +63,7 @@ export const me = {
     close: '注销账号',
   },
   claimOpen: '有人提出您的身份证号码属于他。请尽快查看，并说明情况。',
+  claimLook: '查看并说明',
   guardian: (name: string, date: string) => `监护人 ${name} 已于 ${date} 同意注册`,
   level: {
     1: '已通过姓名和身份证号码核验',

@@ -26,6 +26,7 @@ export const signIn = {
     nameMissing: '请输入姓名',
     tailFormat: '请输入身份证号码的后 6 位，最后一位可能是 X',
   },
+  others: '其他情况',
   forgotten: '忘记密码',
   register: '注册志愿者',
   activate: '团组织已帮我录入：用默认密码登录',
