@@ -1,6 +1,7 @@
 /** What stands in the pieces of which forms are made. */
 export const pieces = {
   close: '关闭',
+  fold: '收起',
   required: '必填',
   choose: '请选择',
   more: '显示更多',
