@@ -87,6 +87,26 @@ const routes: RouteRecordRaw[] = [
     props: true,
     meta: { title: texts.applications.form.correctTitle, signedIn: true },
   },
+  {
+    path: '/lost-phone',
+    component: () => import('./pages/lost-phone/LostPhonePage.vue'),
+    meta: { title: texts.lostPhone.title },
+  },
+  {
+    path: '/lost-phone/complete',
+    component: () => import('./pages/lost-phone/CompletePage.vue'),
+    meta: { title: texts.lostPhone.completion.title },
+  },
+  {
+    path: '/lost-phone/object',
+    component: () => import('./pages/lost-phone/ObjectPage.vue'),
+    meta: { title: texts.lostPhone.objection.title },
+  },
+  {
+    path: '/invitation',
+    component: () => import('./pages/invitation/InvitationPage.vue'),
+    meta: { title: texts.invitation.title },
+  },
   ...mine,
   {
     path: '/account-closed',

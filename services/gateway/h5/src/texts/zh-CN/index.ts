@@ -5,6 +5,8 @@ import { contacts } from './contacts'
 import { failure } from './failure'
 import { help } from './help'
 import { home } from './home'
+import { invitation } from './invitation'
+import { lostPhone } from './lost-phone'
 import { me } from './me'
 import { pieces } from './pieces'
 import { profile } from './profile'
@@ -20,6 +22,8 @@ export const zhCN = {
   failure,
   help,
   home,
+  invitation,
+  lostPhone,
   me,
   pieces,
   profile,
