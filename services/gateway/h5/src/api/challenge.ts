@@ -7,6 +7,8 @@ import { failureOf } from './failure'
 export type Solution = MessageInitShape<typeof ChallengeSolutionSchema>
 
 const ALGORITHM = 'sha256-leading-zero-bits'
+/** More bits than that are no work for a phone. */
+const MOST_BITS = 28
 /** A challenge may be used up or time out meanwhile, and is asked for again then. */
 const TRIES = 3
 
@@ -24,12 +26,14 @@ export async function withChallenge<T>(
       return await call(solution)
     } catch (thrown) {
       const { reason, metadata } = failureOf(thrown)
-      const known = reason === 'CHALLENGE_REQUIRED' && metadata['algorithm'] === ALGORITHM
+      const bits = Number(metadata['difficulty_bits'])
+      const known =
+        reason === 'CHALLENGE_REQUIRED' && metadata['algorithm'] === ALGORITHM && bits <= MOST_BITS
       if (!known || tries >= TRIES) throw thrown
       working(true)
       try {
         const challenge = metadata['challenge'] ?? ''
-        solution = { challenge, nonce: await solve(challenge, Number(metadata['difficulty_bits'])) }
+        solution = { challenge, nonce: await solve(challenge, bits) }
       } finally {
         working(false)
       }
