@@ -3,10 +3,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { create, type DescService, type MessageInitShape } from '@bufbuild/protobuf'
-import { createClient, type Client, type Interceptor } from '@connectrpc/connect'
+import { ConnectError, createClient, type Client, type Interceptor } from '@connectrpc/connect'
 import { createConnectTransport } from '@connectrpc/connect-web'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 
+import { RetryInfoSchema } from '@/gen/google/rpc/error_details_pb'
 import { ConsentService } from '@/gen/zhiyuan/identity/v1/consent_pb'
 import { GuardianRelation, GuardianSchema } from '@/gen/zhiyuan/identity/v1/guardian_pb'
 import { SignInService } from '@/gen/zhiyuan/identity/v1/sign_in_pb'
@@ -52,7 +53,7 @@ export class Driver {
   /** The newest code that came to a phone, once there are so many. */
   async code(phone: string, messages = 1): Promise<string> {
     const codes = async () => (await this.inbox(phone)).flatMap(({ code }) => code ?? [])
-    await expect.poll(codes, { timeout: 15_000 }).toHaveLength(messages)
+    await vi.waitFor(async () => expect(await codes()).toHaveLength(messages), 15_000)
     return (await codes())[0] ?? ''
   }
 
@@ -65,7 +66,8 @@ export class Driver {
   /** Has a code sent, reads it, and answers both parts of it. */
   private async proof(phone: string, purpose: SmsPurpose) {
     const sent = (await this.inbox(phone)).filter(({ code }) => code !== null).length
-    const { challengeId } = await this.of(SmsCodeService).sendSmsCode({ phone, purpose })
+    const codes = this.of(SmsCodeService)
+    const { challengeId } = await patiently(() => codes.sendSmsCode({ phone, purpose }))
     return { smsChallengeId: challengeId, smsCode: await this.code(phone, sent + 1) }
   }
 
@@ -140,5 +142,18 @@ export class Driver {
     await expect.poll(state, { timeout: 30_000 }).toBe(RosterImportState.CHECKED)
     await rosters.startRosterImport({ requestId: randomUUID(), importId })
     await expect.poll(state, { timeout: 30_000 }).toBe(RosterImportState.DONE)
+  }
+}
+
+/** A phone gets one code a minute: who asks too soon is told how long to wait. */
+async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await call()
+    } catch (thrown) {
+      const wait = ConnectError.from(thrown).findDetails(RetryInfoSchema)[0]?.retryDelay
+      if (wait === undefined) throw thrown
+      await new Promise((done) => setTimeout(done, Number(wait.seconds) * 1000 + 1000))
+    }
   }
 }

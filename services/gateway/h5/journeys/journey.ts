@@ -9,7 +9,7 @@ interface Kit {
   /** The phone of the person. */
   phone: Phone
   /** Gets another phone. */
-  another: (habits?: Habits) => Promise<Phone>
+  another: (habits?: Habits, gateway?: string) => Promise<Phone>
 }
 
 /** A test of what a person does. */
@@ -32,8 +32,8 @@ export const journey = base
       onTestFailed(() => {
         failed = true
       })
-      await use(async (habits) => {
-        const phone = await Phone.take(browser, inject('gateway'), habits)
+      await use(async (habits, gateway = inject('gateway')) => {
+        const phone = await Phone.take(browser, gateway, habits)
         phones.push(phone)
         return phone
       })

@@ -23,6 +23,11 @@ export function adult(ending = ''): Person {
   return person(30, '138', ending)
 }
 
+/** Somebody of the age of members of the League. */
+export function member(): Person {
+  return person(20, '137', '')
+}
+
 /** Somebody of 15. */
 export function minor(): Person {
   return person(15, '139', '')

@@ -128,6 +128,30 @@ export class Phone {
     return this.page.getByRole('button', { name })
   }
 
+  /** The button that sends the form. */
+  submitButton(name: string): Locator {
+    return this.page.locator('form').getByRole('button', { name, exact: true })
+  }
+
+  /** Asks for a code; a phone gets one a minute, and the button says when. */
+  async askForCode(): Promise<void> {
+    const button = this.page.getByRole('button', { name: /^(获取短信验证码|重新获取)$/ })
+    const sent = this.page.getByText('验证码已发送至')
+    do {
+      await button.click({ timeout: 70_000 })
+      await sent
+        .or(this.page.getByRole('button', { name: /后重发$/ }))
+        .first()
+        .waitFor()
+    } while ((await sent.count()) === 0)
+  }
+
+  /** Says yes to what is asked in a sheet. */
+  async confirm(title: string): Promise<void> {
+    const sheet = this.page.getByRole('dialog', { name: title })
+    await sheet.getByRole('button').last().click()
+  }
+
   link(name: string | RegExp): Locator {
     return this.page.getByRole('link', { name })
   }
