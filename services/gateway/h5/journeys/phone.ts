@@ -96,8 +96,7 @@ export class Phone {
     page.on('request', (request) => this.addresses.push(request.url()))
     page.on('requestfailed', (request) => {
       // Who leaves a page waits for none of its answers.
-      const left = request.failure()?.errorText === 'net::ERR_ABORTED'
-      if (left && request.url().includes('/zhiyuan.')) return
+      if (request.failure()?.errorText === 'net::ERR_ABORTED') return
       wrong.push(`request: ${request.url()} ${request.failure()?.errorText}`)
     })
     page.on('framenavigated', (frame) => this.addresses.push(frame.url()))

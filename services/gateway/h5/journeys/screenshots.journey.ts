@@ -12,7 +12,7 @@ journey.skipIf(process.env['ZHIYUAN_SCREENSHOTS'] !== '1')(
   'pictures of the form, the card and the own page',
   async ({ another, driver }) => {
     mkdirSync(FOLDER, { recursive: true })
-    const phone = await another({ scale: 1.5 })
+    const phone = await another({ scale: 1.2 })
     const picture = async (name: string) => {
       await phone.page.evaluate(() => window.scrollTo(0, 0))
       await phone.page.screenshot({ path: join(FOLDER, `${name}.png`) })
@@ -28,6 +28,7 @@ journey.skipIf(process.env['ZHIYUAN_SCREENSHOTS'] !== '1')(
     await phone.page.waitForURL(/\/me/)
     await phone.open('/me')
     await phone.page.getByRole('img', { name: /二维码/ }).waitFor()
+    await phone.reads('安徽省 合肥市 肥东县')
     await picture('me')
   },
 )
