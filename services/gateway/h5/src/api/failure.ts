@@ -1,0 +1,74 @@
+import { Code, ConnectError } from '@connectrpc/connect'
+
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  LocalizedMessageSchema,
+  RetryInfoSchema,
+} from '@/gen/google/rpc/error_details_pb'
+import { texts } from '@/texts'
+import { serverNow } from './clock'
+
+/** Why a call came to nothing, for the person who waits for it. */
+export interface Failure {
+  /** Stable, such as `SMS_TOO_SOON`; `NETWORK` where no answer came, `UNKNOWN` without a reason. */
+  reason: string
+  /** zh-CN, what happened and what to do. */
+  message: string
+  /** What is wrong with which field, by its name in the contract (`guardian.id_number`). */
+  fields: Record<string, string>
+  /** When asking again makes sense, by the server's clock in milliseconds. */
+  retryAt: number | undefined
+  /** What belongs to the reason. */
+  metadata: Record<string, string>
+  /** Whether it is known that nothing was done. Else the same request is to be sent again. */
+  certain: boolean
+  /** By which the operators find the call; empty where none came. */
+  traceId: string
+}
+
+/** Reasons of which nobody knows whether the call was carried out. */
+const UNCERTAIN = new Set([
+  Code.Unknown,
+  Code.Canceled,
+  Code.DeadlineExceeded,
+  Code.Unavailable,
+  Code.Internal,
+  Code.Aborted,
+])
+
+/** Reads what a call threw. */
+export function failureOf(thrown: unknown): Failure {
+  const error = ConnectError.from(thrown)
+  const info = error.findDetails(ErrorInfoSchema)[0]
+  const said = error.findDetails(LocalizedMessageSchema)[0]?.message
+  const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay
+  const fields: Record<string, string> = {}
+  for (const { fieldViolations } of error.findDetails(BadRequestSchema)) {
+    for (const { field, localizedMessage, description } of fieldViolations) {
+      fields[field] ??= localizedMessage?.message || description
+    }
+  }
+  const answered = info !== undefined
+  return {
+    reason: info?.reason ?? (isNetwork(error) ? 'NETWORK' : 'UNKNOWN'),
+    message: said ?? (isNetwork(error) ? texts.failure.network : texts.failure.unknown),
+    fields,
+    retryAt:
+      delay === undefined
+        ? undefined
+        : serverNow() + Number(delay.seconds) * 1000 + Math.ceil(delay.nanos / 1e6),
+    metadata: info?.metadata ?? {},
+    certain: answered && !UNCERTAIN.has(error.code),
+    traceId: error.metadata.get('x-trace-id') ?? '',
+  }
+}
+
+function isNetwork(error: ConnectError): boolean {
+  return (
+    error.cause instanceof TypeError ||
+    error.code === Code.DeadlineExceeded ||
+    error.code === Code.Unavailable ||
+    error.code === Code.Canceled
+  )
+}

@@ -1,0 +1,37 @@
+/** What stands around the guides; the guides themselves are loaded where they are read. */
+export const help = {
+  title: '帮助',
+  contacts: '联系方式',
+  contactsHint: '注册问题找所在地市、高校或企业团组织，技术问题找团省委',
+  groups: [
+    { title: '注册', topics: ['register', 'code', 'mismatch', 'default-password', 'minors'] },
+    { title: '账号', topics: ['organization', 'password', 'lost-phone', 'claim'] },
+    { title: '个人信息', topics: ['privacy', 'closing'] },
+  ],
+  forOrganizations: '组织与管理员',
+  founding: '申请成立组织',
+  foundingHint: '申请成立志愿服务队等组织，查看办理进度',
+  invitation: '接受管理员邀请',
+  invitationHint: '凭邀请码成为组织的管理员',
+  unsolved: '仍然没有解决？',
+  unknown: '没有这篇指南',
+  toList: '查看全部指南',
+  related: '去办理',
+  whom: {
+    title: '联系方式',
+    registration: '注册问题',
+    registrationNote: '注册中出现相关问题，请与所在地市（高校、企业）团组织相关负责同志联系处理。',
+    technical: '技术问题',
+    technicalNote:
+      '页面打不开、反复提示系统问题等技术问题，可直接联系团省委技术负责同志，并告知“问题编号”。',
+    choose: '您所在的组织',
+    chooseFirst: '选择所在组织后，这里显示它和各级上级组织的联系方式。',
+    nearest: '请先联系',
+    above: '上级组织',
+    none: (name: string) => `${name}还没有登记联系方式，请联系上级组织。`,
+    noneAtAll: '这个组织和它的上级都还没有登记联系方式，请直接到所在团组织咨询。',
+    noneTechnical: '团省委还没有登记联系方式。',
+    unrecorded: '未登记联系方式',
+    closed: (name: string) => `${name}已撤销或合并，以下是承接它的组织和上级组织。`,
+  },
+}
