@@ -35,6 +35,10 @@ pub(crate) struct Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
+        if self.child.is_some() {
+            // Frozen still, if the test did not go well.
+            self.thaw();
+        }
         if let Some(child) = &mut self.child {
             // A fast shutdown; gone already, if the test went well.
             let _ = kill_process(self.pid, Signal::INT);
@@ -92,8 +96,17 @@ impl Postgres {
 
     /// Stops every process where it is (SIGSTOP): the connections stay, and nothing answers.
     pub(crate) fn freeze(&self) {
-        for pid in self.processes() {
-            let _ = kill_process(pid, Signal::STOP);
+        // The server first, which starts others; one of those may have come just before.
+        let mut frozen = Vec::new();
+        loop {
+            let all = self.processes();
+            if all == frozen {
+                return;
+            }
+            for pid in &all {
+                let _ = kill_process(*pid, Signal::STOP);
+            }
+            frozen = all;
         }
     }
 

@@ -56,7 +56,11 @@ impl Site {
     pub(crate) fn orgtree(&self) -> zhiyuan_orgtree::Config {
         let (file, none) = (self.files.of("orgtree"), <[(String, String); 0]>::default());
         let defaults = zhiyuan_orgtree::DEFAULTS;
-        zhiyuan_settings::load_from("orgtree", defaults, Some(&file), none).unwrap()
+        let config = zhiyuan_settings::load_from("orgtree", defaults, Some(&file), none);
+        let mut config: zhiyuan_orgtree::Config = config.unwrap();
+        // Many suites start on few cores.
+        config.database.acquire_timeout_ms = 30_000;
+        config
     }
 
     /// Where the gateway or a service listens.

@@ -47,13 +47,12 @@ impl Pages {
 }
 
 impl<'a> Workshop<'a> {
-    /// The workshop of the tree that this program was built from, or in which it is started;
-    /// none where only the program is.
+    /// The workshop of the tree that this program was built from; none where only the program
+    /// is. Not that of the folder in which it is started: that may be anybody's.
     pub fn find(data_dir: &'a Path, path: OsString) -> Option<Self> {
         let tree = Path::new(env!("CARGO_MANIFEST_DIR")).join("../gateway/h5");
-        let sources = [tree, PathBuf::from("services/gateway/h5")];
-        let sources = sources.into_iter().find(|folder| folder.join("package.json").is_file())?;
-        Some(Self { sources: fs::canonicalize(sources).ok()?, data_dir, path })
+        let sources = fs::canonicalize(tree).ok()?;
+        sources.join("package.json").is_file().then_some(Self { sources, data_dir, path })
     }
 
     /// Builds the pages unless they are what the sources say already. Blocks until then.

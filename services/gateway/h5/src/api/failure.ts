@@ -37,6 +37,19 @@ const UNCERTAIN = new Set([
   Code.Aborted,
 ])
 
+/**
+ * Reasons for which a call was not looked at at all: an earlier one with the same id, whose answer
+ * was lost, may be done all the same.
+ */
+const NOT_LOOKED_AT = new Set([
+  'OVERLOADED',
+  'QUOTA_EXHAUSTED',
+  'UNAUTHENTICATED',
+  'TOKEN_INVALID',
+  'SECOND_FACTOR_REQUIRED',
+  'CHALLENGE_REQUIRED',
+])
+
 /** Reads what a call threw. */
 export function failureOf(thrown: unknown): Failure {
   const error = ConnectError.from(thrown)
@@ -59,7 +72,7 @@ export function failureOf(thrown: unknown): Failure {
         ? undefined
         : serverNow() + Number(delay.seconds) * 1000 + Math.ceil(delay.nanos / 1e6),
     metadata: info?.metadata ?? {},
-    certain: answered && !UNCERTAIN.has(error.code),
+    certain: answered && !UNCERTAIN.has(error.code) && !NOT_LOOKED_AT.has(info.reason),
     traceId: error.metadata.get('x-trace-id') ?? '',
   }
 }

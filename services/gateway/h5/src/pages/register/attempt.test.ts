@@ -27,10 +27,11 @@ function page(answers: (string | Error)[], open?: Attempt) {
     const next = answers.shift()
     return next instanceof Error ? Promise.reject(next) : Promise.resolve(next ?? 'ACTIVE')
   }
-  function send(body: string): Promise<string> {
+  function send(body: string, person = 'one'): Promise<string> {
     return sendOnce({
       open: state.open,
       body,
+      person,
       makeId: () => `id-${(made += 1)}`,
       register: (id) => answer(`register ${id}`),
       get: (id) => answer(`get ${id}`),
@@ -50,6 +51,14 @@ describe('the same form', () => {
     expect(one.open).toBeUndefined()
   })
 
+  test('keeps its id where a second call was not looked at', async () => {
+    const one = page([lost(), refusal('OVERLOADED', Code.ResourceExhausted), 'ACTIVE'])
+    await expect(one.send('a')).rejects.toThrow()
+    await expect(one.send('a')).rejects.toThrow()
+    expect(await one.send('a')).toBe('ACTIVE')
+    expect(one.calls).toEqual(['register id-1', 'register id-1', 'register id-1'])
+  })
+
   test('goes with a new id once it was refused', async () => {
     const one = page([refusal('ID_CHECK_LIMIT'), 'ACTIVE'])
     await expect(one.send('a')).rejects.toThrow()
@@ -60,6 +69,13 @@ describe('the same form', () => {
 })
 
 describe('another form after a lost answer', () => {
+  test('is sent by itself if it is that of somebody else', async () => {
+    const one = page([lost(), 'ACTIVE'])
+    await expect(one.send('a')).rejects.toThrow()
+    await one.send('b', 'another')
+    expect(one.calls).toEqual(['register id-1', 'register id-2'])
+  })
+
   test('is not sent if the first one stands', async () => {
     const one = page([lost(), 'PENDING'])
     await expect(one.send('a')).rejects.toThrow()
@@ -86,7 +102,7 @@ describe('another form after a lost answer', () => {
     const one = page([lost(), lost(), 'ACTIVE'])
     await expect(one.send('a')).rejects.toThrow()
     await expect(one.send('b')).rejects.toThrow()
-    expect(one.open).toEqual({ requestId: 'id-1', body: 'a' })
+    expect(one.open).toEqual({ requestId: 'id-1', body: 'a', person: 'one' })
   })
 })
 

@@ -5,12 +5,16 @@ export interface Attempt {
   requestId: string
   /** What was sent; not known any more after a reload. */
   body: string | undefined
+  /** Whose form it was; not known any more after a reload. */
+  person?: string | undefined
 }
 
 /** What sending a form needs. */
 export interface Sending<T> {
   open: Attempt | undefined
   body: string
+  /** Whose form it is. */
+  person: string
   makeId: () => string
   register: (requestId: string) => Promise<T>
   get: (requestId: string) => Promise<T>
@@ -25,15 +29,17 @@ export interface Sending<T> {
  * still on its way with it can't register anybody besides; if it was refused, a new id is made.
  */
 export async function sendOnce<T>(sending: Sending<T>): Promise<T> {
-  const { open, body, makeId, keep } = sending
-  let requestId = open?.requestId
-  if (open !== undefined && open.body !== body) {
+  const { open, body, person, makeId, keep } = sending
+  // What became of somebody else's is no answer to this one.
+  const other = open?.person !== undefined && open.person !== person
+  let requestId = other ? undefined : open?.requestId
+  if (open !== undefined && !other && open.body !== body) {
     const before = await fateOf(sending, open.requestId)
     if (before.kind === 'stands') return done(sending, before.state)
     if (before.kind === 'refused') requestId = undefined
   }
   requestId ??= makeId()
-  keep({ requestId, body })
+  keep({ requestId, body, person })
   try {
     return done(sending, await sending.register(requestId))
   } catch (thrown) {

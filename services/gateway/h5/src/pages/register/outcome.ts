@@ -11,12 +11,17 @@ export interface Credentials {
 }
 
 let volunteer: Volunteer | undefined
+let volunteerOf = ''
 let credentials: Credentials | undefined
 
-/** Somebody is registered: nothing of the form is kept. */
-export function registered(who: Volunteer, by?: Credentials): void {
+/**
+ * Somebody is registered: nothing of the form is kept, and no credentials but those of this one,
+ * if there are any.
+ */
+export function registered(who: Volunteer, requestId: string, by: Credentials | undefined): void {
   volunteer = who
-  if (by !== undefined) credentials = by
+  volunteerOf = requestId
+  credentials = by
   clearDraft()
   forgetWaiting()
   endActivation()
@@ -27,8 +32,9 @@ export function rememberCredentials(by: Credentials | undefined): void {
   credentials = by
 }
 
-export function registeredVolunteer(): Volunteer | undefined {
-  return volunteer
+/** Who was registered last, if it was under this id. */
+export function registeredVolunteer(requestId: unknown): Volunteer | undefined {
+  return requestId === volunteerOf ? volunteer : undefined
 }
 
 /** The credentials, once. */

@@ -9,9 +9,12 @@ import { formOf, keptOf, type KeptForm } from './keeping'
 /** A pause of typing after which the form is kept, in milliseconds. */
 const PAUSE = 400
 
-/** The form as it was left, kept while it is filled in. */
-export function useDraft() {
-  const kept = loadDraft<Partial<KeptForm>>()
+/**
+ * The form, kept while it is filled in; as it was left, if that is wanted: what is kept may be that
+ * of somebody else than who activates.
+ */
+export function useDraft(restore: boolean) {
+  const kept = restore ? loadDraft<Partial<KeptForm>>() : undefined
   const form = reactive(kept ? formOf(kept, serverNow()) : emptyForm())
   const open = shallowRef<Attempt | undefined>(
     kept?.requestId ? { requestId: kept.requestId, body: undefined } : undefined,

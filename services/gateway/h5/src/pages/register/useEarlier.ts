@@ -6,7 +6,7 @@ import { clientOf } from '@/api/transport'
 import { RegistrationService } from '@/gen/zhiyuan/registration/v1/registration_pb'
 import type { Attempt } from './attempt'
 import type { RegisterForm } from './form'
-import { settle } from './settle'
+import { settle, show } from './settle'
 
 /** What is known of a form that was sent before the page was loaded anew. */
 export type Earlier = 'none' | 'checking' | 'failed' | 'unknown'
@@ -34,7 +34,7 @@ export function useEarlier(
         { ...answer, requestId },
         { claim, organizationCode, credentials: undefined },
       )
-      await router.replace(where)
+      await show(router, where)
     } catch (thrown) {
       const failure = failureOf(thrown)
       if (!failure.certain) {

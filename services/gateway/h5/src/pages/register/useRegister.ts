@@ -12,7 +12,7 @@ import { sendOnce } from './attempt'
 import { check, idNumberFault, type Faults } from './checks'
 import { bodyOf, emptyForm } from './form'
 import { classOf, readIdNumber, shanghaiDay } from './idNumber'
-import { settle, type Answer } from './settle'
+import { settle, show, type Answer } from './settle'
 import { tell } from './refusal'
 import { useDraft } from './useDraft'
 import { usePlaceSuccessors } from './usePlaceSuccessors'
@@ -29,9 +29,7 @@ export function useRegister(consents: () => Consents | null) {
   const registrations = clientOf(RegistrationService)
 
   const activation = shallowRef(currentActivation())
-  const { form, open, restored, finish } = useDraft()
-  // Whoever activates is on the roster, and may not be who filled in the draft.
-  if (activation.value !== undefined) Object.assign(form, { name: '', idNumber: '', phone: '' })
+  const { form, open, restored, finish } = useDraft(activation.value === undefined)
   const faults = reactive<Faults>({})
   const whole = shallowRef<Failure>()
   const submitting = ref(false)
@@ -139,9 +137,12 @@ export function useRegister(consents: () => Consents | null) {
     const body = bodyOf(form, { guardian: guardian.value, activationProof })
     submitting.value = true
     try {
+      // Loaded while the call is on its way.
+      void import('./DonePage.vue').catch(() => undefined)
       const answer = await sendOnce<Answer>({
         open: open.value,
         body: JSON.stringify(body),
+        person: body.idNumber || activationProof,
         makeId: makeRequestId,
         register: async (requestId) => ({
           requestId,
@@ -154,7 +155,8 @@ export function useRegister(consents: () => Consents | null) {
         keep: (attempt) => (open.value = attempt),
       })
       finish()
-      await router.replace(
+      await show(
+        router,
         settle(answer, {
           claim: claiming.value,
           organizationCode: form.organizationCode,
