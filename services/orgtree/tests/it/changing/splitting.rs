@@ -81,7 +81,7 @@ async fn folded(pool: &PgPool) {
 /// What the database still has of whom to ask at parts.
 async fn reached(pool: &PgPool) -> String {
     let sql = "SELECT coalesce(string_agg(contact_phone || contact_group_number || contact_note,
-                   '|' ORDER BY proposal_id, place), '') FROM orgtree.proposal_part";
+                   '|' ORDER BY code), '') FROM orgtree.proposal_part";
     sqlx::query_scalar(sql).fetch_one(pool).await.unwrap()
 }
 
