@@ -213,8 +213,9 @@ async fn a_volunteer_whose_account_is_gone_is_marked_and_reported() {
     sqlx::raw_sql(forget).execute(&mut main).await.unwrap();
     until(
         &mut main,
-        "the volunteer is marked",
-        "SELECT count(*) = 1 FROM registration.volunteer
+        "the volunteer is marked, and it is told",
+        "SELECT count(*) = 1 AND NOT EXISTS (SELECT FROM registration.outbox)
+         FROM registration.volunteer
          WHERE account_missing AND volunteer_id IN (SELECT account_id FROM identity.lost)",
     )
     .await;
@@ -241,8 +242,9 @@ async fn a_volunteer_whose_account_is_gone_is_marked_and_reported() {
     .unwrap();
     until(
         &mut main,
-        "the mark is gone",
-        "SELECT NOT EXISTS (SELECT FROM registration.volunteer WHERE account_missing)",
+        "the mark is gone, and it is told",
+        "SELECT NOT EXISTS (SELECT FROM registration.volunteer WHERE account_missing)
+            AND NOT EXISTS (SELECT FROM registration.outbox)",
     )
     .await;
     assert_eq!(told(follow(&source, &keys).await), (3, VolunteerStatus::Active));
