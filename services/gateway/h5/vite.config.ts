@@ -20,8 +20,8 @@ export default defineConfig({
   ],
   resolve: { alias: { '@': fileURLToPath(new URL('./src', import.meta.url)) } },
   build: {
-    // Phones of 2020, and the browser inside WeChat.
-    target: ['chrome87', 'safari14'],
+    // Phones of 2022, and the browser inside WeChat.
+    target: ['chrome93', 'safari15.4'],
     // A file within another one would need `data:` in the policy of the pages.
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },

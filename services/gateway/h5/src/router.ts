@@ -1,5 +1,6 @@
 import { createRouter, createWebHistory, type RouteRecordRaw } from 'vue-router'
 
+import { keep, kept } from '@/api/kept'
 import { onOver, signedIn } from '@/api/session'
 import { texts } from '@/texts'
 import { mine } from './pages/me/routes'
@@ -138,6 +139,18 @@ onOver((how) => {
   const { meta, path } = router.currentRoute.value
   if (how === 'left' || !meta.signedIn) return
   void router.replace({ path: '/sign-in', query: { next: path, told: 'over' } })
+})
+
+/** After a release the files of pages have other names: the page is loaded with the new ones, once. */
+const RELOADED = 'zhiyuan.reloaded'
+const ONCE_IN = 60_000
+
+router.onError((_error, to) => {
+  const last = Number(kept(RELOADED) ?? 0)
+  // What is registered is shown in a way of its own.
+  if (to.path.startsWith('/register/') || Math.abs(Date.now() - last) < ONCE_IN) return
+  keep(RELOADED, String(Date.now()))
+  location.assign(to.fullPath)
 })
 
 router.afterEach((to) => {

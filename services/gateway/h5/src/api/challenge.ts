@@ -8,7 +8,7 @@ export type Solution = MessageInitShape<typeof ChallengeSolutionSchema>
 
 const ALGORITHM = 'sha256-leading-zero-bits'
 /** More bits than that are no work for a phone. */
-const MOST_BITS = 28
+const MOST_BITS = 24
 /** A challenge may be used up or time out meanwhile, and is asked for again then. */
 const TRIES = 3
 

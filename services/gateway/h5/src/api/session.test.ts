@@ -110,6 +110,16 @@ test('a session that ended elsewhere is over here, and the pages are told', asyn
   expect(localStorage.getItem(MARK)).toBeNull()
 })
 
+test('of the session before nothing stays when another one begins', async () => {
+  const session = await opened()
+  session.begun('')
+  const told = vi.fn()
+  session.onOver(told)
+  session.begun('')
+  expect(told.mock.calls).toEqual([['left']])
+  expect(session.signedIn.value).toBe(true)
+})
+
 test('a lost answer to a renewal keeps the session until the suite says that it is over', async () => {
   const { state, tab } = suite()
   const session = await opened()

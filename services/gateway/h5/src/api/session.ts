@@ -43,8 +43,9 @@ export function onOver(tell: (how: Ending) => void): () => void {
   return () => listeners.delete(tell)
 }
 
-/** A session has begun. */
+/** A session has begun. Of the one before, if there was one, nothing stays in memory. */
 export function begun(deviceToken: string): void {
+  if (shown !== null) listeners.forEach((tell) => tell('left'))
   if (deviceToken !== '') keep(DEVICE, deviceToken)
   shown = mark()
   keep(SIGNED_IN, shown)

@@ -1,3 +1,4 @@
+import { makeRequestId } from './requestId'
 import { computed, onScopeDispose, ref, shallowRef, type ComputedRef, type Ref } from 'vue'
 
 import { withChallenge, type Solution } from './challenge'
@@ -80,7 +81,7 @@ export class RequestId {
 
   of(content: string): string {
     if (this.id === '' || content !== this.content) {
-      this.id = crypto.randomUUID()
+      this.id = makeRequestId()
       this.content = content
     }
     return this.id

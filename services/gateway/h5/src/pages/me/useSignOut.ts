@@ -1,9 +1,9 @@
 import { useRouter } from 'vue-router'
 
+import { signOut as endHere } from '@/api/leaving'
 import { over } from '@/api/session'
 import type { Submission } from '@/api/submission'
 import { clientOf } from '@/api/transport'
-import { SignInService } from '@/gen/zhiyuan/identity/v1/sign_in_pb'
 import { SessionService } from '@/gen/zhiyuan/identity/v1/session_pb'
 
 /** Ends the session of this device, or all, and shows nothing of the person from then on. */
@@ -13,7 +13,8 @@ export function useSignOut(submission: Submission, before: () => Promise<void>) 
   async function signOut(everywhere: boolean): Promise<void> {
     const done = await submission.run(async () => {
       if (everywhere) await clientOf(SessionService).endOtherSessions({})
-      return await clientOf(SignInService).signOut({})
+      await endHere()
+      return true
     })
     if (!done) return
     await before()

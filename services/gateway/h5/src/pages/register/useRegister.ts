@@ -3,6 +3,7 @@ import { useRouter } from 'vue-router'
 
 import { serverNow } from '@/api/clock'
 import { failureOf, type Failure } from '@/api/failure'
+import { makeRequestId } from '@/api/requestId'
 import { clientOf } from '@/api/transport'
 import { clearDraft } from '@/draft'
 import { RegistrationService } from '@/gen/zhiyuan/registration/v1/registration_pb'
@@ -206,14 +207,4 @@ export function useRegister(consents: () => Consents | null) {
     fail,
     finish,
   }
-}
-
-/** Browsers without https have no `randomUUID`. */
-function makeRequestId(): string {
-  if ('randomUUID' in crypto) return crypto.randomUUID()
-  const bytes = (crypto as Crypto).getRandomValues(new Uint8Array(16))
-  bytes[6] = (bytes[6]! & 0x0f) | 0x40
-  bytes[8] = (bytes[8]! & 0x3f) | 0x80
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('')
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 }
