@@ -1,9 +1,9 @@
-import { makeRequestId } from './requestId'
 import { computed, onScopeDispose, ref, shallowRef, type ComputedRef, type Ref } from 'vue'
 
 import { withChallenge, type Solution } from './challenge'
 import { serverNow } from './clock'
 import { failureOf, type Failure } from './failure'
+import { makeRequestId } from './requestId'
 
 /** A call that somebody waits for, one at a time. */
 export interface Submission {
