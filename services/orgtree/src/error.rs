@@ -11,6 +11,7 @@ use zhiyuan_rpc::{Code, Error as RpcError};
 
 use crate::applications::Fault;
 use crate::authority::Permission;
+use crate::news;
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -164,6 +165,9 @@ pub(crate) enum Error {
     /// What of applications is refused.
     #[error(transparent)]
     Application(#[from] Fault),
+    /// What of articles is refused.
+    #[error(transparent)]
+    Article(#[from] news::Fault),
     /// What an application says is not taken by the tree, which its applicant alone can mend.
     #[error("the application is to be returned: {0}")]
     ToReturn(Box<Error>),
@@ -223,6 +227,7 @@ impl Error {
             Self::ProposalNotFound => Reason::ProposalNotFound.wire(),
             Self::AnotherPersonRequired => Reason::AnotherPersonRequired.wire(),
             Self::Application(fault) => return fault.refusal(),
+            Self::Article(fault) => return fault.refusal(),
             Self::InvitationNotAccepted
             | Self::InvitationOver
             | Self::InvitationsTooMany
@@ -416,6 +421,7 @@ impl From<Error> for RpcError {
             )
             .with_metadata("organization_code", by),
             Error::Application(fault) => fault.into(),
+            Error::Article(fault) => fault.into(),
             Error::OrganizationCycle => Self::new(
                 Code::Precondition,
                 Reason::OrganizationCycle,

@@ -8,6 +8,7 @@ mod error;
 mod forgetting;
 mod invitations;
 mod migrate;
+mod news;
 mod operator;
 mod organizations;
 mod regions;

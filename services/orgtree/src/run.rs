@@ -18,6 +18,9 @@ use zhiyuan_contracts::orgtree::v1::feed_service_server::{
 use zhiyuan_contracts::orgtree::v1::invitation_service_server::{
     InvitationServiceServer, SERVICE_NAME as INVITATIONS,
 };
+use zhiyuan_contracts::orgtree::v1::news_service_server::{
+    NewsServiceServer, SERVICE_NAME as NEWS,
+};
 use zhiyuan_contracts::orgtree::v1::organization_admin_service_server::{
     OrganizationAdminServiceServer, SERVICE_NAME as ORGANIZATION_ADMIN,
 };
@@ -51,6 +54,7 @@ use crate::config::{Config, ConfigError};
 use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
 use crate::invitations::{Codes, Invitations};
+use crate::news::News;
 use crate::operator::{self, Operation};
 use crate::organizations::changing::{Changing, Mass, OrganizationAdmin};
 use crate::organizations::{Feed, Organizations};
@@ -177,6 +181,7 @@ pub async fn run(
         ORGANIZATIONS,
         ORGANIZATION_ADMIN,
         APPLICATIONS,
+        NEWS,
         STATISTICS,
         AUTHORITY,
         INVITATIONS,
@@ -191,6 +196,11 @@ pub async fn run(
         .add_service(OrganizationServiceServer::new(Organizations::new(pool.clone())))
         .add_service(OrganizationAdminServiceServer::new(OrganizationAdmin(changing)))
         .add_service(applications)
+        .add_service(NewsServiceServer::new(News::new(
+            pool.clone(),
+            deps.clock.clone(),
+            trail.clone(),
+        )))
         .add_service(StatisticsServiceServer::new(Statistics::new(
             pool.clone(),
             deps.clock.clone(),

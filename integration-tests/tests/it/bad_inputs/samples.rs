@@ -113,7 +113,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         // Well formed, and of nobody.
-        (_, "application_id" | "invitation_id") => Uuid::new_v4().to_string(),
+        (_, "application_id" | "invitation_id" | "article_id") => Uuid::new_v4().to_string(),
         (_, "invitation_code") => "ABCD2345".to_owned(),
         (_, "check_number") => "012345".to_owned(),
         (_, "objection_code") => "0123456789".to_owned(),
@@ -122,6 +122,8 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "etag") => "1".to_owned(),
         ("OrganizationDetails", "name") => "共青团某镇委员会".to_owned(),
         (_, "group_number") => "551670865".to_owned(),
+        (_, "title" | "summary") => "怎样注册".to_owned(),
+        (_, "body") => "# 怎样注册\n\n1. 关注公众号".to_owned(),
         (_, "name") => person.name,
         (_, "id_number") => person.id_number,
         (_, "phone" | "new_phone" | "identifier") => person.mobile,

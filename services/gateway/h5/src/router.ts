@@ -67,6 +67,17 @@ const routes: RouteRecordRaw[] = [
     meta: { title: texts.help.title },
   },
   {
+    path: '/news',
+    component: () => import('./pages/news/NewsPage.vue'),
+    meta: { title: texts.news.title },
+  },
+  {
+    path: '/news/:id',
+    component: () => import('./pages/news/ArticlePage.vue'),
+    props: true,
+    meta: { title: texts.news.title },
+  },
+  {
     path: '/applications',
     component: () => import('./pages/applications/ApplicationsPage.vue'),
     meta: { title: texts.applications.title },

@@ -109,6 +109,11 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
             vec![list, asker(way).await, text("organization_code")]
         }
         "ListMyApplications" => vec!["my_applications".to_owned(), asker(way).await],
+        // The first kind.
+        "ListArticles" => vec!["articles".to_owned(), text("organization_code"), "1".to_owned()],
+        "ListOwnArticles" => {
+            vec!["own_articles".to_owned(), asker(way).await, text("organization_code")]
+        }
         // All that can be asked for is.
         "ListApplications" => {
             let (code, which) = (text("organization_code"), "waiting".to_owned());

@@ -14,7 +14,7 @@ const MADE_BY_CALLERS: [&str; 4] = ["request_id", "enrolment_id", "recovery_id",
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 82] = [
+const WITHOUT: [&str; 86] = [
     "AcceptClaim",
     "BatchGetApplicants",
     "BatchGetClaims",
@@ -36,10 +36,12 @@ const WITHOUT: [&str; 82] = [
     "FilterWithin",
     "ForgetRosterPeople",
     "GetAccount",
+    "GetArticle",
     "GetMyApplication",
     "GetMyProfile",
     "GetOrganization",
     "GetOrganizationStatistics",
+    "GetOwnArticle",
     "GetRegion",
     "GetRejectedRosterRows",
     "GetRosterImport",
@@ -47,6 +49,7 @@ const WITHOUT: [&str; 82] = [
     "ImportRosterRows",
     "ListAccountGrants",
     "ListApplications",
+    "ListArticles",
     "ListClaimedEnrolments",
     "ListClaims",
     "ListConsentTexts",
@@ -64,6 +67,7 @@ const WITHOUT: [&str; 82] = [
     "ListMyRecords",
     "ListOrganizationStatistics",
     "ListOrganizations",
+    "ListOwnArticles",
     "ListPhoneRecoveries",
     "ListProposals",
     "ListRegions",

@@ -107,7 +107,11 @@ pub(super) async fn a_million(site: &Site) {
                 frame(&[tag, 0].repeat(count))
             }
             Protocol::Json => {
-                let entry = if field.kind() == Kind::String { "\"\"" } else { "{}" };
+                let entry = match field.kind() {
+                    Kind::String => "\"\"",
+                    Kind::Enum(_) => "0",
+                    _ => "{}",
+                };
                 let list = vec![entry; count].join(",");
                 Bytes::from(format!("{{\"{}\":[{list}]}}", field.json_name()))
             }

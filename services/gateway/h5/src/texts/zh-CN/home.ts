@@ -6,6 +6,8 @@ export const home = {
   signIn: '登录',
   me: '我是青年志愿者',
   meHint: '查看志愿者证、个人资料',
+  news: '指南与动态',
+  newsHint: '使用指南、活动信息、新闻动态',
   help: '帮助',
   helpHint: '注册指南、常见问题、联系方式',
   activate: '组织已为我预注册',

@@ -8,6 +8,7 @@ import { home } from './home'
 import { invitation } from './invitation'
 import { lostPhone } from './lost-phone'
 import { me } from './me'
+import { news } from './news'
 import { pieces } from './pieces'
 import { profile } from './profile'
 import { register } from './register'
@@ -25,6 +26,7 @@ export const zhCN = {
   invitation,
   lostPhone,
   me,
+  news,
   pieces,
   profile,
   register,
