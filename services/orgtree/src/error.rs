@@ -11,7 +11,7 @@ use zhiyuan_rpc::{Code, Error as RpcError};
 
 use crate::applications::Fault;
 use crate::authority::Permission;
-use crate::news;
+use crate::{invitations, news};
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -76,30 +76,9 @@ pub(crate) enum Error {
     /// The organization has a roster.
     #[error("the organization has a roster")]
     RosterExists,
-    /// There is no such invitation, it is hidden from this caller, or its code is not good.
-    #[error("there is no such invitation")]
-    InvitationNotFound,
-    /// Too many codes were wrong.
-    #[error("too many codes were wrong")]
-    InvitationCodesWrong {
-        /// Until the next ones are looked at.
-        wait: Duration,
-    },
-    /// Nobody has accepted the invitation.
-    #[error("nobody has accepted the invitation")]
-    InvitationNotAccepted,
-    /// The invitation is over.
-    #[error("the invitation is over")]
-    InvitationOver,
-    /// The number is not the one that was shown.
-    #[error("the number is not the one that was shown")]
-    CheckNumberWrong,
-    /// The account has as many open invitations as it may.
-    #[error("too many open invitations")]
-    InvitationsTooMany,
-    /// Only who made the invitation may.
-    #[error("the invitation is somebody else's")]
-    InvitationOfAnother,
+    /// What of invitations is refused.
+    #[error(transparent)]
+    Invitation(#[from] invitations::Fault),
     /// The grant is delegated, and not delegated any further.
     #[error("the grant is delegated")]
     GrantDelegated,
@@ -219,19 +198,13 @@ impl Error {
             Self::GrantToSelf => Reason::GrantToSelf.wire(),
             Self::RoleAboveOwn => Reason::RoleAboveOwn.wire(),
             Self::LastAdministrator => Reason::LastAdministrator.wire(),
-            Self::InvitationNotFound => Reason::InvitationNotFound.wire(),
-            Self::InvitationCodesWrong { .. } => Reason::InvitationCodesWrong.wire(),
-            Self::CheckNumberWrong => Reason::CheckNumberWrong.wire(),
-            Self::InvitationOfAnother => Reason::InvitationOfAnother.wire(),
             Self::GrantDelegated => Reason::GrantDelegated.wire(),
             Self::ProposalNotFound => Reason::ProposalNotFound.wire(),
             Self::AnotherPersonRequired => Reason::AnotherPersonRequired.wire(),
+            Self::Invitation(fault) => return fault.refusal(),
             Self::Application(fault) => return fault.refusal(),
             Self::Article(fault) => return fault.refusal(),
-            Self::InvitationNotAccepted
-            | Self::InvitationOver
-            | Self::InvitationsTooMany
-            | Self::DelegationExists { .. }
+            Self::DelegationExists { .. }
             | Self::RegionNotFound
             | Self::RegionAbolished { .. }
             | Self::CutNotFound
@@ -349,42 +322,7 @@ impl From<Error> for RpcError {
                 Reason::RosterExists,
                 "该组织已有团员名册，团员数以名册为准，无需填报",
             ),
-            Error::InvitationNotFound => Self::new(
-                Code::NotFound,
-                Reason::InvitationNotFound,
-                "没有可用的邀请：邀请码有误、已被使用、已过期或已撤回，请向邀请人核对或重新索取",
-            ),
-            Error::InvitationCodesWrong { wait } => Self::new(
-                Code::Exhausted,
-                Reason::InvitationCodesWrong,
-                "邀请码错误次数过多，请稍后再试，并向邀请人核对邀请码",
-            )
-            .with_retry_after(wait),
-            Error::InvitationNotAccepted => Self::new(
-                Code::Precondition,
-                Reason::InvitationNotAccepted,
-                "还没有人接受这项邀请，请待对方用邀请码接受后再确认",
-            ),
-            Error::InvitationOver => Self::new(
-                Code::Precondition,
-                Reason::InvitationOver,
-                "这项邀请已确认、已撤回或已过期，请刷新列表；如已授权，请用撤销授权办理",
-            ),
-            Error::CheckNumberWrong => Self::new(
-                Code::Precondition,
-                Reason::CheckNumberWrong,
-                "核对码不符，请当面或电话向您邀请的本人核对；若本人没有核对码，请撤回这项邀请",
-            ),
-            Error::InvitationsTooMany => Self::new(
-                Code::Exhausted,
-                Reason::InvitationsTooMany,
-                "您待接受或待确认的邀请已达 200 项，请先确认或撤回一部分",
-            ),
-            Error::InvitationOfAnother => Self::new(
-                Code::Forbidden,
-                Reason::InvitationOfAnother,
-                "这项操作只能由发出邀请的人办理，请联系邀请人",
-            ),
+            Error::Invitation(fault) => fault.into(),
             Error::GrantDelegated => Self::new(
                 Code::Precondition,
                 Reason::GrantDelegated,
@@ -542,17 +480,7 @@ mod tests {
             ),
             (Error::AccountClosed, Code::Precondition, "ACCOUNT_CLOSED"),
             (Error::RosterExists, Code::Precondition, "ROSTER_EXISTS"),
-            (Error::InvitationNotFound, Code::NotFound, "INVITATION_NOT_FOUND"),
-            (
-                Error::InvitationCodesWrong { wait: Duration::from_secs(5) },
-                Code::Exhausted,
-                "INVITATION_CODES_WRONG",
-            ),
-            (Error::InvitationNotAccepted, Code::Precondition, "INVITATION_NOT_ACCEPTED"),
-            (Error::InvitationOver, Code::Precondition, "INVITATION_OVER"),
-            (Error::CheckNumberWrong, Code::Precondition, "CHECK_NUMBER_WRONG"),
-            (Error::InvitationsTooMany, Code::Exhausted, "INVITATIONS_TOO_MANY"),
-            (Error::InvitationOfAnother, Code::Forbidden, "INVITATION_OF_ANOTHER"),
+            (invitations::Fault::Over.into(), Code::Precondition, "INVITATION_OVER"),
             (Error::GrantDelegated, Code::Precondition, "GRANT_DELEGATED"),
             (Error::DelegationExists { id: Uuid::nil() }, Code::AlreadyExists, "DELEGATION_EXISTS"),
             (Error::EtagStale, Code::Conflict, "ETAG_STALE"),

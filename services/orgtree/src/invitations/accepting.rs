@@ -5,7 +5,7 @@ use zhiyuan_postgres::again;
 
 use super::changes::{Changes, still_good};
 use super::codes::Code;
-use super::{Acceptance, Invitation, Standing, db, records, wrong_codes};
+use super::{Acceptance, Fault, Invitation, Standing, db, records, wrong_codes};
 use crate::authority::giving;
 use crate::error::{Error, Result};
 use crate::requests::{self, Request};
@@ -31,7 +31,7 @@ impl Changes {
                 let accepted =
                     again(Error::is_lost, async || self.accept_once(call, code, &answer).await)
                         .await;
-                if !matches!(accepted, Err(Error::InvitationNotFound)) {
+                if !matches!(accepted, Err(Error::Invitation(Fault::NotFound))) {
                     wrong_codes::db::take_back(&self.pool, call.caller, now).await?;
                 }
                 accepted
@@ -61,7 +61,7 @@ impl Changes {
         }
         let found = db::hold_by_code(&mut transaction, &self.codes.digest(code)).await?;
         let open = |invitation: &Invitation| invitation.standing(now) == Standing::Open;
-        let mut invitation = found.filter(open).ok_or(Error::InvitationNotFound)?;
+        let mut invitation = found.filter(open).ok_or(Error::Invitation(Fault::NotFound))?;
         if invitation.invited_by == call.caller {
             return Err(Error::GrantToSelf);
         }
@@ -102,7 +102,7 @@ fn hidden(error: Error) -> Error {
         | Error::GrantNotFound
         | Error::GrantDelegated
         | Error::RoleAboveOwn
-        | Error::OrganizationClosed { .. } => Error::InvitationNotFound,
+        | Error::OrganizationClosed { .. } => Error::Invitation(Fault::NotFound),
         other => other,
     }
 }

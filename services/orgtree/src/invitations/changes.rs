@@ -7,7 +7,7 @@ use zhiyuan_audit::{Record, Trail};
 use zhiyuan_domain::{SharedClock, new_id};
 use zhiyuan_postgres::again;
 
-use super::{Codes, Invitation, Standing, db, records};
+use super::{Codes, Fault, Invitation, Standing, db, records};
 use crate::authority::ending::Endings;
 use crate::authority::giving::{self, Place};
 use crate::authority::records::Right;
@@ -84,14 +84,14 @@ impl Changes {
                 return Ok(());
             }
             let found = db::hold(&mut transaction, id).await?;
-            let invitation = found.ok_or(Error::InvitationNotFound)?;
+            let invitation = found.ok_or(Error::Invitation(Fault::NotFound))?;
             let right = if invitation.invited_by == call.caller {
                 Right::Own
             } else {
                 in_scope(&mut transaction, call.caller, &invitation, now).await?
             };
             match invitation.standing(now) {
-                Standing::Confirmed => return Err(Error::InvitationOver),
+                Standing::Confirmed => return Err(Error::Invitation(Fault::Over)),
                 Standing::Open | Standing::Accepted(_) => {
                     db::withdraw(&mut transaction, id, now).await?;
                     let action = records::WITHDRAWN;
@@ -123,7 +123,7 @@ pub(super) async fn in_scope(
 ) -> Result<Right> {
     match giving::require(transaction, caller, &invitation.organization_code, now).await {
         Ok(held) => Ok(held.right),
-        Err(Error::OrganizationNotFound) => Err(Error::InvitationNotFound),
+        Err(Error::OrganizationNotFound) => Err(Error::Invitation(Fault::NotFound)),
         Err(error) => Err(error),
     }
 }

@@ -8,7 +8,7 @@ use zhiyuan_postgres::again;
 
 use super::changes::{Changes, in_scope, still_good};
 use super::codes::CheckNumber;
-use super::{Invitation, Standing, WRONG_NUMBERS, db, records};
+use super::{Fault, Invitation, Standing, WRONG_NUMBERS, db, records};
 use crate::authority::giving::{self, NewGrant};
 use crate::authority::records::{Right, person};
 use crate::authority::{Grant, db as grants};
@@ -66,18 +66,18 @@ impl Changes {
             let ended = found.and_then(|invitation| invitation.handed_over);
             return Ok((before, not_over(&mut transaction, ended).await?));
         }
-        let invitation = found.ok_or(Error::InvitationNotFound)?;
+        let invitation = found.ok_or(Error::Invitation(Fault::NotFound))?;
         let right = may_confirm(&mut transaction, call.caller, &invitation, own, now).await?;
         let accepted = match invitation.standing(now) {
             Standing::Accepted(accepted) => accepted,
-            Standing::Open => return Err(Error::InvitationNotAccepted),
+            Standing::Open => return Err(Error::Invitation(Fault::NotAccepted)),
             Standing::Confirmed | Standing::Withdrawn | Standing::Expired => {
-                return Err(Error::InvitationOver);
+                return Err(Error::Invitation(Fault::Over));
             }
         };
         if !number.is(&self.codes.check_number(id, accepted.account_id)) {
             self.count_wrong(transaction, call.caller, &invitation, right, now).await?;
-            return Err(Error::CheckNumberWrong);
+            return Err(Error::Invitation(Fault::CheckNumberWrong));
         }
         let new = to_give(&invitation, accepted.account_id)?;
         let by = Some(call.caller);
@@ -161,14 +161,16 @@ async fn may_confirm(
     let to = invitation.accepted.map(|accepted| accepted.account_id);
     match (invitation.delegated_from, own) {
         (Some(_), Own::Ends) => Err(Error::GrantDelegated),
-        (Some(_), Own::Stays) | (None, Own::Ends) if !mine => Err(Error::InvitationOfAnother),
+        (Some(_), Own::Stays) | (None, Own::Ends) if !mine => {
+            Err(Error::Invitation(Fault::OfAnother))
+        }
         (Some(_), Own::Stays) => {
             // It makes no difference whether somebody has accepted.
             still_good(transaction, invitation, to.unwrap_or_default(), now).await
         }
         (None, _) => {
             match giving::may_give(transaction, caller, to, invitation.place(), now).await {
-                Err(Error::OrganizationNotFound) => Err(Error::InvitationNotFound),
+                Err(Error::OrganizationNotFound) => Err(Error::Invitation(Fault::NotFound)),
                 other => Ok(other?.right),
             }
         }

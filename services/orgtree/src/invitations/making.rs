@@ -8,7 +8,7 @@ use zhiyuan_postgres::again;
 use zhiyuan_rpc::Fields;
 
 use super::changes::{Changes, delegable};
-use super::{DELEGATED_FOR, Invitation, MOST_OPEN, db, records};
+use super::{DELEGATED_FOR, Fault, Invitation, MOST_OPEN, db, records};
 use crate::authority::Role;
 use crate::authority::giving::{self, Place};
 use crate::authority::records::Right;
@@ -95,7 +95,7 @@ impl Changes {
         // Not before: a call that is sent again later has the answer that it had.
         check_end(expires_at, delegated_from.is_some(), now)?;
         if db::count_open(transaction, caller, now).await? >= MOST_OPEN {
-            return Err(Error::InvitationsTooMany);
+            return Err(Error::Invitation(Fault::TooMany));
         }
         let made = Invitation {
             id: self.new_id(),

@@ -7,6 +7,7 @@ mod changes;
 mod codes;
 mod confirming;
 mod db;
+mod fault;
 mod grpc;
 pub(crate) mod job;
 mod making;
@@ -17,6 +18,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 pub(crate) use codes::Codes;
+pub(crate) use fault::Fault;
 pub(crate) use grpc::Invitations;
 
 use crate::authority::Role;

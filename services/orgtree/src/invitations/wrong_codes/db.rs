@@ -5,13 +5,14 @@ use time::OffsetDateTime;
 use uuid::Uuid;
 
 use super::{OF_ALL, OF_ONE, until_next_hour};
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::invitations::Fault;
 
 /// Counts a code as wrong, before it is looked up: of many that come at once no more are looked
 /// at than may be wrong.
 ///
 /// # Errors
-/// [`Error::InvitationCodesWrong`] if there were too many within the hour.
+/// [`Fault::CodesWrong`] if there were too many within the hour.
 #[tracing::instrument(name = "db.wrong_code.count", skip_all)]
 pub(in crate::invitations) async fn count(
     pool: &PgPool,
@@ -25,10 +26,10 @@ pub(in crate::invitations) async fn count(
     )
     .fetch_one(pool)
     .await?;
-    let refused = || Error::InvitationCodesWrong { wait: until_next_hour(now) };
+    let refused = || Fault::CodesWrong { wait: until_next_hour(now) };
     if of_all >= OF_ALL {
         tracing::warn!(wrong = of_all, "codes of invitations are being tried out");
-        return Err(refused());
+        return Err(refused().into());
     }
     let counted = sqlx::query_scalar!(
         "INSERT INTO orgtree.wrong_code AS w (caller, hour, wrong)
@@ -41,7 +42,7 @@ pub(in crate::invitations) async fn count(
     )
     .fetch_optional(pool)
     .await?;
-    counted.map(|_| ()).ok_or_else(refused)
+    Ok(counted.map(|_| ()).ok_or_else(refused)?)
 }
 
 /// It was none.
