@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use sqlx::{PgConnection, PgPool};
 use zhiyuan_audit::Trail;
-use zhiyuan_domain::SystemClock;
+use zhiyuan_domain::{Clock as _, SystemClock};
 use zhiyuan_feed::Outbox;
 use zhiyuan_postgres::DatabaseConfig;
 
 use crate::config::{Config, Seed};
+use crate::counts::targets;
 use crate::organizations::{self, LoadError, Loaded, Told};
 use crate::regions::{self, DataError};
 use crate::run::NAME;
@@ -62,6 +63,12 @@ pub async fn migrate(config: &Config) -> Result<(), MigrateError> {
     tracing::info!(changed, "regions are loaded");
     if let Some(loaded) = load_seed(&mut connection, &config.seed_organizations, false).await? {
         tracing::info!(loaded = loaded.summary(), "organizations are loaded");
+        // Not later: what was taken back is.
+        let first = loaded.new.iter().any(|code| code == organizations::ANHUI_ROOT);
+        if first && config.seed_organizations == Seed::Anhui {
+            let (root, now) = (organizations::ANHUI_ROOT, SystemClock.now());
+            targets::make_those_of_the_notice(&mut connection, root, now).await?;
+        }
     }
     drop(connection);
     pool.close().await;

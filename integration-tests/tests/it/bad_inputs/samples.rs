@@ -55,6 +55,7 @@ fn of_person(desc: &MessageDescriptor, n: u32) -> DynamicMessage {
             Kind::Int32 if field.name() == "page_size" => Value::I32(10),
             // Rows of a file are counted from 1.
             Kind::Int32 if field.name() == "row_number" => Value::I32(1),
+            Kind::Int32 if field.name() == "registered_per_ten_thousand" => Value::I32(9_000),
             Kind::Int32 => Value::I32(0),
             Kind::Int64 if field.name() == "members" => Value::I64(1),
             // A file that holds something.
@@ -102,6 +103,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "purpose" | "note") => "核对身份证".to_owned(),
         (_, "source") => "智慧团建导出".to_owned(),
         (_, "stated_on") => "2026-11-01".to_owned(),
+        (_, "deadline") => (now() + time::Duration::days(30)).date().to_string(),
         // A file of which nobody has heard.
         (_, "import_id") => new_id(&SystemClock).to_string(),
         (_, "file_name") => "名册.csv".to_owned(),

@@ -1,10 +1,12 @@
 //! The SQL of the figures.
 
+mod listing;
 pub(crate) mod moving;
 mod recount;
 mod rows;
 pub(super) mod statements;
 
+pub(super) use listing::{Listed, children};
 pub(crate) use recount::Difference;
 pub(super) use recount::verify;
 pub(super) use rows::{delete, lock, lock_range, upsert};
@@ -13,12 +15,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use sqlx::{PgConnection, PgExecutor};
-use time::{Date, OffsetDateTime};
+use time::OffsetDateTime;
 use zhiyuan_feed::cuts;
 use zhiyuan_rpc::Error as RpcError;
 
 use super::Figures;
-use super::statements::Statement;
 use crate::error::{Error, Result};
 
 /// A cut is taken a second or two after its time.
@@ -254,95 +255,34 @@ impl Counted {
     }
 }
 
-/// The figures of an organization among others, now.
-#[derive(Debug)]
-pub(super) struct Listed {
-    pub(super) code: String,
-    pub(super) name: String,
-    pub(super) counted: Counted,
-    pub(super) statement: Option<Statement>,
-    /// Everything that was sequenced up to then is in the figures; `None` before they were
-    /// ever complete.
-    pub(super) as_of: Option<OffsetDateTime>,
-}
-
-/// A row as it is read.
-struct Row {
-    code: String,
-    name: String,
-    own: Vec<i64>,
-    subtree: Vec<i64>,
-    stated: Option<i64>,
-    source: Option<String>,
-    stated_on: Option<Date>,
-    as_of: Option<OffsetDateTime>,
-}
-
-impl TryFrom<Row> for Listed {
-    type Error = Error;
-
-    fn try_from(row: Row) -> Result<Self> {
-        let statement = match (row.stated, row.source, row.stated_on) {
-            (Some(members), Some(source), Some(stated_on)) => {
-                Some(Statement { members, source, stated_on })
-            }
-            _ => None,
-        };
-        let counted = Counted::of(row.own, row.subtree)?;
-        Ok(Self { code: row.code, name: row.name, counted, statement, as_of: row.as_of })
-    }
-}
-
-/// Reads figures as they are now. One statement, one snapshot.
-macro_rules! select {
-    ($tail:literal, $($argument:expr),*) => {
-        sqlx::query_as!(
-            Row,
-            r#"SELECT o.code, o.name, s.as_of,
-                      m.members AS "stated?", m.source AS "source?", m.stated_on AS "stated_on?",
-                      CASE WHEN c IS NULL THEN array_fill(0::bigint, ARRAY[7]) ELSE ARRAY[
-                          c.own_volunteers, c.own_verified_volunteers, c.own_league_members,
-                          c.own_members, c.own_registered_members, c.own_stated_members,
-                          c.own_stated_registered] END AS "own!",
-                      CASE WHEN c IS NULL THEN array_fill(0::bigint, ARRAY[7]) ELSE ARRAY[
-                          c.subtree_volunteers, c.subtree_verified_volunteers,
-                          c.subtree_league_members, c.subtree_members,
-                          c.subtree_registered_members, c.subtree_stated_members,
-                          c.subtree_stated_registered] END AS "subtree!"
-               FROM orgtree.organization o
-               CROSS JOIN orgtree.count_state s
-               LEFT JOIN orgtree.organization_count c ON c.organization_code = o.code
-               LEFT JOIN orgtree.member_statement m
-                   ON m.organization_code = o.code AND m.ended_at IS NULL
-               "# + $tail,
-            $($argument),*
-        )
-    };
-}
-
-/// Finds the figures of an organization: look-ups by primary key, at every level.
+/// Finds the figures of an organization, and up to when everything that was sequenced is in them,
+/// if they were ever complete: look-ups by primary key, at every level.
 #[tracing::instrument(name = "db.count.get", skip_all)]
-pub(super) async fn get(executor: impl PgExecutor<'_>, code: &str) -> Result<Listed> {
-    let row = select!("WHERE o.code = $1", code).fetch_optional(executor).await?;
-    row.ok_or(Error::OrganizationNotFound)?.try_into()
-}
-
-/// The figures of an organization, and of those directly below it after one of them, by code.
-#[tracing::instrument(name = "db.count.children", skip_all)]
-pub(super) async fn children(
+pub(super) async fn get(
     executor: impl PgExecutor<'_>,
     code: &str,
-    after: Option<&str>,
-    limit: i64,
-) -> Result<Vec<Listed>> {
-    let rows = select!(
-        "WHERE o.code = $1 OR o.parent_code = $1 AND ($2::text IS NULL OR o.code > $2)
-         ORDER BY o.code <> $1, o.code LIMIT $3::bigint + 1",
+) -> Result<(Counted, Option<OffsetDateTime>)> {
+    let row = sqlx::query!(
+        r#"SELECT s.as_of,
+                  CASE WHEN c IS NULL THEN array_fill(0::bigint, ARRAY[7]) ELSE ARRAY[
+                      c.own_volunteers, c.own_verified_volunteers, c.own_league_members,
+                      c.own_members, c.own_registered_members, c.own_stated_members,
+                      c.own_stated_registered] END AS "own!",
+                  CASE WHEN c IS NULL THEN array_fill(0::bigint, ARRAY[7]) ELSE ARRAY[
+                      c.subtree_volunteers, c.subtree_verified_volunteers,
+                      c.subtree_league_members, c.subtree_members,
+                      c.subtree_registered_members, c.subtree_stated_members,
+                      c.subtree_stated_registered] END AS "subtree!"
+           FROM orgtree.organization o
+           CROSS JOIN orgtree.count_state s
+           LEFT JOIN orgtree.organization_count c ON c.organization_code = o.code
+           WHERE o.code = $1"#,
         code,
-        after,
-        limit
-    );
-    rows.fetch_all(executor).await?.into_iter().map(Listed::try_from).collect()
+    )
+    .fetch_optional(executor)
+    .await?
+    .ok_or(Error::OrganizationNotFound)?;
+    Ok((Counted::of(row.own, row.subtree)?, row.as_of))
 }
 
 /// Finds the figures as of a cut: what is counted, less what came after the cut, and with

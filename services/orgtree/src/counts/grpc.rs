@@ -11,7 +11,8 @@ use zhiyuan_audit::Trail;
 use zhiyuan_contracts::orgtree::v1::statistics_service_server::StatisticsService;
 use zhiyuan_contracts::orgtree::v1::{
     GetOrganizationStatisticsRequest, GetOrganizationStatisticsResponse,
-    ListOrganizationStatisticsRequest, ListOrganizationStatisticsResponse, OrganizationFigures,
+    ListOrganizationStatisticsRequest, ListOrganizationStatisticsResponse, ListTargetsRequest,
+    ListTargetsResponse, OrganizationFigures, SetTargetRequest, SetTargetResponse,
     StateMembersRequest, StateMembersResponse,
 };
 use zhiyuan_domain::{OrganizationCode, SharedClock};
@@ -22,6 +23,7 @@ use zhiyuan_rpc::{Error as RpcError, Fields, PersonIdentity};
 use super::children::Children;
 use super::db::{Counted, moving};
 use super::statements::Stating;
+use super::targets::Targets;
 use super::{Figures, db};
 use crate::authority::refusals::Refusals;
 use crate::error::{Error, Result};
@@ -39,20 +41,23 @@ pub(crate) struct Statistics {
     clock: SharedClock,
     children: Children,
     stating: Stating,
+    targets: Targets,
 }
 
 impl Statistics {
     /// `fold` is rung when there is something to fold.
     pub(crate) fn new(pool: PgPool, clock: SharedClock, trail: Trail, fold: Arc<Notify>) -> Self {
+        let refusals = Refusals::new(pool.clone(), clock.clone(), trail.clone());
         Self {
             children: Children { pool: pool.clone(), clock: clock.clone() },
             stating: Stating {
                 pool: pool.clone(),
                 clock: clock.clone(),
-                refusals: Refusals::new(pool.clone(), clock.clone(), trail.clone()),
-                trail,
+                refusals: refusals.clone(),
+                trail: trail.clone(),
                 fold,
             },
+            targets: Targets { pool: pool.clone(), clock: clock.clone(), trail, refusals },
             pool,
             clock,
         }
@@ -72,8 +77,8 @@ impl Statistics {
         let (counted, as_of) = match cut {
             Some(at) => (self.as_of_cut(code.as_str(), at).await?, at),
             None => {
-                let now = db::get(&self.pool, code.as_str()).await?;
-                (now.counted, complete(now.as_of)?)
+                let (counted, as_of) = db::get(&self.pool, code.as_str()).await?;
+                (counted, complete(as_of)?)
             }
         };
         Ok(GetOrganizationStatisticsResponse {
@@ -150,5 +155,21 @@ impl StatisticsService for Statistics {
     ) -> std::result::Result<Response<StateMembersResponse>, Status> {
         let person = PersonIdentity::of(&request)?;
         Ok(Response::new(self.stating.call(person, request.get_ref()).await?))
+    }
+
+    async fn set_target(
+        &self,
+        request: Request<SetTargetRequest>,
+    ) -> std::result::Result<Response<SetTargetResponse>, Status> {
+        let person = PersonIdentity::of(&request)?;
+        Ok(Response::new(self.targets.set_target(person, request.get_ref()).await?))
+    }
+
+    async fn list_targets(
+        &self,
+        request: Request<ListTargetsRequest>,
+    ) -> std::result::Result<Response<ListTargetsResponse>, Status> {
+        let person = PersonIdentity::of(&request)?;
+        Ok(Response::new(self.targets.list_targets(person, request.get_ref()).await?))
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod grpc;
 pub(crate) mod job;
 mod projection;
 pub(crate) mod statements;
+pub(crate) mod targets;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

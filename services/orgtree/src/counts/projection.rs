@@ -323,7 +323,7 @@ mod tests {
     async fn figures(pool: &PgPool) -> [i64; 3] {
         crate::counts::job::fold_all(pool).await.unwrap();
         assert_eq!(db::verify(pool).await.unwrap(), []);
-        let own = db::get(pool, "A").await.unwrap().counted.own;
+        let own = db::get(pool, "A").await.unwrap().0.own;
         [own.volunteers, own.members, own.registered_members]
     }
 
@@ -354,7 +354,7 @@ mod tests {
     /// Stated members, and who counts with them, at the root, after a recount.
     async fn stated(pool: &PgPool) -> [i64; 2] {
         figures(pool).await;
-        let own = db::get(pool, "A").await.unwrap().counted.own;
+        let own = db::get(pool, "A").await.unwrap().0.own;
         [own.stated_members, own.stated_registered]
     }
 

@@ -101,7 +101,7 @@ async fn the_figures_of_a_province_are_the_sums_of_its_people() {
         let own = one.totals();
         let mut subtree = below.remove(&*one.code).unwrap_or_default();
         subtree += own;
-        let counted = db::get(&pool, &one.code).await.unwrap().counted;
+        let counted = db::get(&pool, &one.code).await.unwrap().0;
         assert_eq!(counted.own, figures(&own), "{one:?}");
         assert_eq!(counted.subtree, figures(&subtree), "{one:?}");
         if let Some(above) = &one.parent_code {

@@ -19,6 +19,8 @@ pub(crate) use load::{Told, load};
 
 /// The demonstration province; the source is told beside the file.
 pub(crate) const ANHUI: &[u8] = include_bytes!("../../data/anhui_organizations.csv");
+/// Its topmost organization.
+pub(crate) const ANHUI_ROOT: &str = "AH";
 
 /// What an organization is. The numbers are those of the contract and of the
 /// database.

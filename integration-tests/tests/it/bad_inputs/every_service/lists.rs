@@ -108,6 +108,7 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
             let list = "organization_statistics".to_owned();
             vec![list, asker(way).await, text("organization_code")]
         }
+        "ListTargets" => vec!["targets".to_owned(), asker(way).await, text("organization_code")],
         "ListMyApplications" => vec!["my_applications".to_owned(), asker(way).await],
         // The first kind.
         "ListArticles" => vec!["articles".to_owned(), text("organization_code"), "1".to_owned()],

@@ -23,7 +23,7 @@ impl Suite {
     }
 
     /// As if the feed had been read to its head.
-    async fn complete(&self) {
+    pub(crate) async fn complete(&self) {
         let pool = self.database.pool().await;
         sqlx::query("UPDATE orgtree.count_state SET as_of = $1")
             .bind(self.clock.now())
@@ -33,7 +33,7 @@ impl Suite {
     }
 
     /// Until what was stated is folded.
-    async fn read(
+    pub(crate) async fn read(
         &self,
         account_id: Uuid,
         code: &str,
@@ -55,7 +55,11 @@ impl Suite {
     }
 }
 
-fn lists(code: &str, page_size: i32, page_token: &str) -> ListOrganizationStatisticsRequest {
+pub(crate) fn lists(
+    code: &str,
+    page_size: i32,
+    page_token: &str,
+) -> ListOrganizationStatisticsRequest {
     ListOrganizationStatisticsRequest {
         organization_code: code.to_owned(),
         page_size,

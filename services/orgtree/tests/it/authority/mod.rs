@@ -10,6 +10,7 @@ mod recording;
 mod revoking;
 mod scope;
 mod scopes;
+mod targets;
 mod voices;
 mod wrong_numbers;
 
