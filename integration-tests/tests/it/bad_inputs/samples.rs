@@ -102,6 +102,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "purpose" | "note") => "核对身份证".to_owned(),
         (_, "source") => "智慧团建导出".to_owned(),
         (_, "stated_on") => "2026-11-01".to_owned(),
+        (_, "deadline") => "2099-12-31".to_owned(),
         // A file of which nobody has heard.
         (_, "import_id") => new_id(&SystemClock).to_string(),
         (_, "file_name") => "名册.csv".to_owned(),
@@ -113,7 +114,9 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "recovery_id" | "recovery_ids") => new_id(&SystemClock).to_string(),
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         // Well formed, and of nobody.
-        (_, "application_id" | "invitation_id") => Uuid::new_v4().to_string(),
+        (_, "application_id" | "invitation_id" | "notice_id" | "supersedes_notice_id") => {
+            Uuid::new_v4().to_string()
+        }
         (_, "invitation_code") => "ABCD2345".to_owned(),
         (_, "check_number") => "012345".to_owned(),
         (_, "objection_code") => "0123456789".to_owned(),

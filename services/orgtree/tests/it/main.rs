@@ -11,6 +11,7 @@ mod feed;
 mod following;
 mod harness;
 mod loading;
+mod notices;
 mod organizations;
 mod plans;
 mod regions;

@@ -117,6 +117,14 @@ async fn filters(way: &Way, message: &DynamicMessage) -> Vec<String> {
         "ListInvitations" => {
             vec!["invitations".to_owned(), asker(way).await, text("organization_code")]
         }
+        "ListPeriodicNotices" => {
+            let (list, code) = ("periodic_notices".to_owned(), text("organization_code"));
+            vec![list, asker(way).await, code, "own".to_owned()]
+        }
+        "ListPeriodicNoticeRows" => {
+            vec!["periodic_notice_rows".to_owned(), asker(way).await, text("notice_id")]
+        }
+        "ListPeriodicNoticeKeys" => vec!["periodic_notice_keys".to_owned()],
         "Snapshot" => vec![text("type"), "0".to_owned()],
         unknown => panic!("say what the list of {unknown} is made by"),
     }

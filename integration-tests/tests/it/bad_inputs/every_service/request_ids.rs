@@ -14,7 +14,7 @@ const MADE_BY_CALLERS: [&str; 4] = ["request_id", "enrolment_id", "recovery_id",
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 82] = [
+const WITHOUT: [&str; 87] = [
     "AcceptClaim",
     "BatchGetApplicants",
     "BatchGetClaims",
@@ -30,6 +30,7 @@ const WITHOUT: [&str; 82] = [
     "CloseMyAccount",
     "CompleteActivation",
     "CompletePhoneRecovery",
+    "DownloadPeriodicNotice",
     "EndOtherSessions",
     "EndSession",
     "FilterScope",
@@ -40,6 +41,7 @@ const WITHOUT: [&str; 82] = [
     "GetMyProfile",
     "GetOrganization",
     "GetOrganizationStatistics",
+    "GetPeriodicNotice",
     "GetRegion",
     "GetRejectedRosterRows",
     "GetRosterImport",
@@ -64,6 +66,9 @@ const WITHOUT: [&str; 82] = [
     "ListMyRecords",
     "ListOrganizationStatistics",
     "ListOrganizations",
+    "ListPeriodicNoticeKeys",
+    "ListPeriodicNoticeRows",
+    "ListPeriodicNotices",
     "ListPhoneRecoveries",
     "ListProposals",
     "ListRegions",
