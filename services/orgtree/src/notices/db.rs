@@ -1,8 +1,10 @@
 //! The SQL of notices.
 
+mod confirmations;
 mod figures;
 mod files;
 
+pub(super) use confirmations::{Confirmed, confirm, confirmation, confirmations};
 pub(super) use figures::{Counted, count, find_cut, place, stated};
 pub(super) use files::{File, find_file, insert_file, insert_key, keys};
 

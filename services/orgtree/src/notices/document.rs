@@ -7,17 +7,18 @@ use time::format_description::well_known::Rfc3339;
 use zhiyuan_domain::shanghai_date;
 
 use super::rendition::{Rendition, Shown, ShownFigures, percent};
-use super::{Issued, Notice};
+use super::{Issued, Notice, workbook};
 
 /// What kind of file. The numbers are those of the contract and of the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Json = 1,
     Csv = 2,
+    Workbook = 3,
 }
 
 impl Format {
-    pub(super) const ALL: [Self; 2] = [Self::Json, Self::Csv];
+    pub(super) const ALL: [Self; 3] = [Self::Json, Self::Csv, Self::Workbook];
 
     pub(super) fn number(self) -> i16 {
         self as i16
@@ -31,6 +32,7 @@ impl Format {
         match self {
             Self::Json => "application/json",
             Self::Csv => "text/csv",
+            Self::Workbook => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
         }
     }
 
@@ -38,6 +40,7 @@ impl Format {
         match self {
             Self::Json => "json",
             Self::Csv => "csv",
+            Self::Workbook => "xlsx",
         }
     }
 
@@ -46,6 +49,7 @@ impl Format {
         match self {
             Self::Json => json(notice, issued, shown),
             Self::Csv => csv(notice, issued, shown),
+            Self::Workbook => workbook::write(notice, issued, shown),
         }
     }
 }
@@ -158,7 +162,7 @@ fn moment(at: OffsetDateTime) -> String {
 }
 
 /// The columns of the table.
-const COLUMNS: [&str; 16] = [
+pub(super) const COLUMNS: [&str; 16] = [
     "名次",
     "组织代码",
     "组织名称",
@@ -178,28 +182,36 @@ const COLUMNS: [&str; 16] = [
 ];
 
 /// What stands where there is no rate.
-const NONE: &str = "—";
+pub(super) const NONE: &str = "—";
 /// What stands where figures are hidden.
-const HIDDEN: &str = "*";
+pub(super) const HIDDEN: &str = "*";
 
 /// Makes a byte order mark tell spreadsheets the encoding.
 const MARK: &[u8] = "\u{feff}".as_bytes();
+
+/// What stands above the table.
+pub(super) fn title(notice: &Notice, issued: &Issued) -> String {
+    format!("{}关于团员注册志愿者情况的通报{}", notice.issuer_name, issued.number())
+}
+
+/// As of when it is, and what it is compared with.
+pub(super) fn about(notice: &Notice) -> String {
+    format!(
+        "统计截至{}零时；目标{}，应于{}前达到；标*的数据因人数较少不予公布",
+        shanghai_date(notice.as_of),
+        percent(notice.target),
+        notice.deadline,
+    )
+}
 
 fn csv(notice: &Notice, issued: &Issued, shown: &Rendition) -> Vec<u8> {
     let mut writer = csv::WriterBuilder::new()
         .terminator(csv::Terminator::CRLF)
         .flexible(true)
         .from_writer(MARK.to_vec());
-    let title = format!("{}关于团员注册志愿者情况的通报{}", notice.issuer_name, issued.number());
-    let day = shanghai_date(notice.as_of);
-    let about = format!(
-        "统计截至{day}零时；目标{}，应于{}前达到；标*的数据因人数较少不予公布",
-        percent(notice.target),
-        notice.deadline,
-    );
     // Memory takes what is written.
-    let _ = writer.write_record([harmless(&title)]);
-    let _ = writer.write_record([harmless(&about)]);
+    let _ = writer.write_record([harmless(&title(notice, issued))]);
+    let _ = writer.write_record([harmless(&about(notice))]);
     let _ = writer.write_record(COLUMNS);
     for row in &shown.rows {
         let _ = writer.write_record(cells(row, row.rank.map(|rank| rank.to_string())));

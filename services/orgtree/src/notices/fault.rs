@@ -19,6 +19,9 @@ pub(crate) enum Fault {
     /// Another one has taken its place.
     #[error("the notice was superseded")]
     Superseded,
+    /// The organization has confirmed it before.
+    #[error("the notice was confirmed")]
+    Confirmed,
     /// There is nobody to compare.
     #[error("nothing was right below the organization")]
     WithoutRows,
@@ -36,6 +39,7 @@ impl Fault {
             Self::Issued
             | Self::NotIssued
             | Self::Superseded
+            | Self::Confirmed
             | Self::WithoutRows
             | Self::TooManyDrafts => None,
         }
@@ -60,6 +64,11 @@ impl From<Fault> for RpcError {
                 Code::Precondition,
                 Reason::NoticeSuperseded,
                 "所选的通报已被另一份替代，请刷新列表后选择最新的一份",
+            ),
+            Fault::Confirmed => (
+                Code::AlreadyExists,
+                Reason::NoticeConfirmed,
+                "本组织已确认阅知这份通报，无需再次确认，请刷新页面",
             ),
             Fault::WithoutRows => (
                 Code::Precondition,
@@ -87,6 +96,7 @@ mod tests {
             (Fault::Issued, Code::Precondition, "NOTICE_ISSUED"),
             (Fault::NotIssued, Code::Precondition, "NOTICE_NOT_ISSUED"),
             (Fault::Superseded, Code::Precondition, "NOTICE_SUPERSEDED"),
+            (Fault::Confirmed, Code::AlreadyExists, "NOTICE_CONFIRMED"),
             (Fault::WithoutRows, Code::Precondition, "NOTICE_WITHOUT_ROWS"),
             (Fault::TooManyDrafts, Code::Exhausted, "NOTICE_DRAFTS_TOO_MANY"),
         ] {

@@ -6,10 +6,12 @@ use uuid::Uuid;
 use zhiyuan_audit::Trail;
 use zhiyuan_contracts::orgtree::v1::periodic_notice_service_server::PeriodicNoticeService;
 use zhiyuan_contracts::orgtree::v1::{
-    DeletePeriodicNoticeDraftRequest, DeletePeriodicNoticeDraftResponse,
-    DownloadPeriodicNoticeRequest, DownloadPeriodicNoticeResponse, DraftPeriodicNoticeRequest,
-    DraftPeriodicNoticeResponse, GetPeriodicNoticeRequest, GetPeriodicNoticeResponse,
-    IssuePeriodicNoticeRequest, IssuePeriodicNoticeResponse, ListPeriodicNoticeKeysRequest,
+    ConfirmPeriodicNoticeRequest, ConfirmPeriodicNoticeResponse, DeletePeriodicNoticeDraftRequest,
+    DeletePeriodicNoticeDraftResponse, DownloadPeriodicNoticeRequest,
+    DownloadPeriodicNoticeResponse, DraftPeriodicNoticeRequest, DraftPeriodicNoticeResponse,
+    GetPeriodicNoticeRequest, GetPeriodicNoticeResponse, IssuePeriodicNoticeRequest,
+    IssuePeriodicNoticeResponse, ListPeriodicNoticeConfirmationsRequest,
+    ListPeriodicNoticeConfirmationsResponse, ListPeriodicNoticeKeysRequest,
     ListPeriodicNoticeKeysResponse, ListPeriodicNoticeRowsRequest, ListPeriodicNoticeRowsResponse,
     ListPeriodicNoticesRequest, ListPeriodicNoticesResponse, PeriodicNotice, PeriodicNoticeFigures,
     PeriodicNoticeRow, PeriodicNoticeState,
@@ -18,6 +20,7 @@ use zhiyuan_domain::{RequestId, SharedClock, Violation};
 use zhiyuan_rpc::wire::timestamp;
 use zhiyuan_rpc::{Fields, PersonIdentity};
 
+use super::confirming::confirmed;
 use super::document::Format;
 use super::drafting::Wanted;
 use super::rendition::{Shown, ShownFigures};
@@ -121,6 +124,26 @@ impl PeriodicNoticeService for Notices {
             return Err(fields.into_error().into());
         };
         Ok(Response::new(self.download(me, id, format).await?))
+    }
+
+    async fn confirm_periodic_notice(
+        &self,
+        request: Request<ConfirmPeriodicNoticeRequest>,
+    ) -> Answer<ConfirmPeriodicNoticeResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        let (request_id, id, code) = confirmed(request.get_ref())?;
+        let code = code.as_str();
+        let says = format!("{id}\n{code}");
+        let call = requests::Request::new(me, "ConfirmPeriodicNotice", request_id, says.as_bytes());
+        Ok(Response::new(self.confirm(&call, id, code).await?))
+    }
+
+    async fn list_periodic_notice_confirmations(
+        &self,
+        request: Request<ListPeriodicNoticeConfirmationsRequest>,
+    ) -> Answer<ListPeriodicNoticeConfirmationsResponse> {
+        let me = PersonIdentity::of(&request)?.account_id;
+        Ok(Response::new(self.list_confirmations(me, request.get_ref()).await?))
     }
 
     async fn list_periodic_notice_keys(

@@ -3,6 +3,7 @@
 //! Here is what a row says and in which order rows stand: no database, no calls, no clock. What
 //! of it who may see is in [`rendition`].
 
+mod confirming;
 mod db;
 mod document;
 mod drafting;
@@ -15,6 +16,7 @@ mod records;
 mod rendition;
 #[cfg(test)]
 mod tests;
+mod workbook;
 
 use std::cmp::Ordering;
 

@@ -14,6 +14,8 @@ pub(super) const ISSUED: &str = "orgtree.notice.issued";
 pub(super) const DELETED: &str = "orgtree.notice.deleted";
 /// What it calls that a file was handed out.
 pub(super) const DOWNLOADED: &str = "orgtree.notice.downloaded";
+/// What it calls that an organization confirmed that it was read there.
+pub(super) const CONFIRMED: &str = "orgtree.notice.confirmed";
 
 /// Somebody did something with a notice.
 pub(super) fn done(caller: Uuid, action: &'static str, notice: &Notice) -> Record {

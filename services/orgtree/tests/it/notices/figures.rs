@@ -129,7 +129,8 @@ async fn what_was_issued_is_signed_and_the_same_to_the_byte_after_moves_and_merg
     let twice = issuer.issue_periodic_notice(issues(&drafted.id, "")).await.unwrap_err();
     assert_refused(&twice, Code::FailedPrecondition, "NOTICE_ISSUED");
 
-    let formats = [PeriodicNoticeFormat::Json, PeriodicNoticeFormat::Csv];
+    let formats =
+        [PeriodicNoticeFormat::Json, PeriodicNoticeFormat::Csv, PeriodicNoticeFormat::Xlsx];
     let mut before = Vec::new();
     for format in formats {
         before.push(file(&mut issuer, &issued.id, format).await.unwrap());
@@ -148,6 +149,13 @@ async fn what_was_issued_is_signed_and_the_same_to_the_byte_after_moves_and_merg
     let text = String::from_utf8(before[1].content.clone()).unwrap();
     assert!(text.starts_with("\u{feff}省关于团员注册志愿者情况的通报〔2026〕1号\r\n"), "{text}");
     assert!(text.contains("\r\n1,A-2,市二,30,0,,,27,90.00%,是,0,—,—,27,—,100.00%\r\n"), "{text}");
+
+    let mut book: calamine::Xlsx<_> =
+        calamine::open_workbook_from_rs(std::io::Cursor::new(&before[2].content)).unwrap();
+    let sheet = calamine::Reader::worksheet_range(&mut book, "通报").unwrap();
+    let cell = |row, column| sheet.get((row, column)).unwrap().to_string();
+    assert_eq!([cell(3, 1), cell(3, 3), cell(3, 8)], ["A-2", "30", "0.9"]);
+    assert_eq!([cell(5, 0), cell(5, 3), cell(5, 7)], ["合计", "50", "37"]);
 
     let text = format!(
         "{HEADER}\nA-2,=新市二,MUNICIPAL,A-1,,,\nA-1-1,镇一一,TOWNSHIP,A-1,,CLOSED,A-2-1\n"
@@ -179,6 +187,7 @@ async fn what_was_issued_is_signed_and_the_same_to_the_byte_after_moves_and_merg
         "DELETE FROM orgtree.notice_file",
         "TRUNCATE orgtree.notice_file",
         "DELETE FROM orgtree.notice_key",
+        "DELETE FROM orgtree.notice_confirmation",
     ] {
         assert_eq!(refused(&pool, statement).await, "42501", "{statement}");
     }

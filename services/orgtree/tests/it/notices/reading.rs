@@ -3,7 +3,8 @@
 use tonic::Code;
 use uuid::Uuid;
 use zhiyuan_contracts::orgtree::v1::{
-    DeletePeriodicNoticeDraftRequest, ListPeriodicNoticesRequest, PeriodicNoticeBox,
+    ConfirmPeriodicNoticeRequest, DeletePeriodicNoticeDraftRequest,
+    ListPeriodicNoticeConfirmationsRequest, ListPeriodicNoticesRequest, PeriodicNoticeBox,
     PeriodicNoticeFormat, PeriodicNoticeRow,
 };
 use zhiyuan_orgtree::Role as TypedRole;
@@ -128,5 +129,84 @@ async fn a_draft_is_deleted_once_and_what_was_issued_never() {
     issue(&mut issuer, &second.id).await;
     let never = issuer.delete_periodic_notice_draft(deletes(&second.id)).await.unwrap_err();
     assert_refused(&never, Code::FailedPrecondition, "NOTICE_ISSUED");
+    suite.stop().await;
+}
+
+fn confirms(notice_id: &str, code: &str) -> ConfirmPeriodicNoticeRequest {
+    ConfirmPeriodicNoticeRequest {
+        request_id: Uuid::new_v4().to_string(),
+        notice_id: notice_id.to_owned(),
+        organization_code: code.to_owned(),
+    }
+}
+
+/// By organization, who has confirmed.
+async fn confirmed(client: &mut Notices, id: &str) -> Result<Vec<(String, String)>, tonic::Status> {
+    let (mut all, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = ListPeriodicNoticeConfirmationsRequest {
+            notice_id: id.to_owned(),
+            page_size: 1,
+            page_token,
+        };
+        let page = client.list_periodic_notice_confirmations(request).await?.into_inner();
+        let told = page.confirmations.into_iter().map(|one| {
+            assert_eq!(one.account_id.is_empty(), one.confirm_time.is_none());
+            (one.organization_code, one.account_id)
+        });
+        all.extend(told);
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            return Ok(all);
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_addressed_organization_confirms_once_by_a_right_of_its_own() {
+    let suite = Suite::on_province().await;
+    for (number, code, role) in [
+        (1, "A", TypedRole::Administrator),
+        (2, "A-1", TypedRole::Manager),
+        (3, "A-2", TypedRole::Viewer),
+        (4, "A-1-1", TypedRole::Administrator),
+        (5, "A-1", TypedRole::Administrator),
+    ] {
+        suite.make(account(number), code, role).await;
+    }
+    let pool = suite.database.pool().await;
+    cut(&pool).await;
+    let [mut issuer, mut manager, mut viewer, mut beneath, mut other] =
+        [1, 2, 3, 4, 5].map(|number| suite.notices(account(number)));
+    let notice = draft(&mut issuer, "A").await;
+    let early = manager.confirm_periodic_notice(confirms(&notice.id, "A-1")).await.unwrap_err();
+    assert_refused(&early, Code::NotFound, "NOTICE_NOT_FOUND");
+    let early = confirmed(&mut issuer, &notice.id).await.unwrap_err();
+    assert_refused(&early, Code::FailedPrecondition, "NOTICE_NOT_ISSUED");
+    issue(&mut issuer, &notice.id).await;
+    let nobody = |code: &str| (code.to_owned(), String::new());
+    let found = confirmed(&mut issuer, &notice.id).await.unwrap();
+    assert_eq!(found, [nobody("A-1"), nobody("A-2")]);
+
+    let request = confirms(&notice.id, "A-1");
+    let first = manager.confirm_periodic_notice(request.clone()).await.unwrap().into_inner();
+    assert_eq!(manager.confirm_periodic_notice(request).await.unwrap().into_inner(), first);
+    let twice = other.confirm_periodic_notice(confirms(&notice.id, "A-1")).await.unwrap_err();
+    assert_refused(&twice, Code::AlreadyExists, "NOTICE_CONFIRMED");
+    // Whoever sent it confirms nothing, a viewer neither; and nobody what is out of sight.
+    for (client, code) in [(&mut issuer, "A-2"), (&mut viewer, "A-2")] {
+        let refused = client.confirm_periodic_notice(confirms(&notice.id, code)).await;
+        assert_refused(&refused.unwrap_err(), Code::PermissionDenied, "PERMISSION_MISSING");
+    }
+    for (client, codes) in [(&mut manager, ["A-2", "A-1-1"]), (&mut beneath, ["A-1-1", "A-1"])] {
+        for code in codes {
+            let refused = client.confirm_periodic_notice(confirms(&notice.id, code)).await;
+            assert_refused(&refused.unwrap_err(), Code::NotFound, "NOTICE_NOT_FOUND");
+        }
+    }
+    let found = confirmed(&mut issuer, &notice.id).await.unwrap();
+    assert_eq!(found, [("A-1".to_owned(), account(2).to_string()), nobody("A-2")]);
+    let refused = confirmed(&mut manager, &notice.id).await.unwrap_err();
+    assert_refused(&refused, Code::NotFound, "NOTICE_NOT_FOUND");
     suite.stop().await;
 }
