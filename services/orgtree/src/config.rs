@@ -47,6 +47,8 @@ pub struct Config {
     pub changes: ChangesConfig,
     /// Decisions that take two people.
     pub voices: VoicesConfig,
+    /// Periodic notices.
+    pub notices: NoticesConfig,
     /// The feed of organizations.
     pub feed: FeedConfig,
     /// The audit.
@@ -61,6 +63,14 @@ pub struct CountsConfig {
     pub fold_ms: u64,
     /// Recounted so often.
     pub verify_ms: u64,
+}
+
+/// What periodic notices are signed with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoticesConfig {
+    /// The Ed25519 seed in base64, of a key for this alone.
+    pub signing_key: Secret,
 }
 
 /// From how many on a change of the tree takes two people.

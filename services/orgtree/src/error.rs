@@ -9,9 +9,9 @@ use zhiyuan_contracts::rpc::v1::ErrorReason as Common;
 use zhiyuan_postgres::{DatabaseFault, classify, lost};
 use zhiyuan_rpc::{Code, Error as RpcError};
 
-use crate::applications::Fault;
+use crate::applications::{self, Fault};
 use crate::authority::Permission;
-use crate::{invitations, news};
+use crate::{invitations, news, notices};
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +147,9 @@ pub(crate) enum Error {
     /// What of articles is refused.
     #[error(transparent)]
     Article(#[from] news::Fault),
+    /// What of notices is refused.
+    #[error(transparent)]
+    Notice(#[from] notices::Fault),
     /// What an application says is not taken by the tree, which its applicant alone can mend.
     #[error("the application is to be returned: {0}")]
     ToReturn(Box<Error>),
@@ -204,6 +207,7 @@ impl Error {
             Self::Invitation(fault) => return fault.refusal(),
             Self::Application(fault) => return fault.refusal(),
             Self::Article(fault) => return fault.refusal(),
+            Self::Notice(fault) => return fault.refusal(),
             Self::DelegationExists { .. }
             | Self::RegionNotFound
             | Self::RegionAbolished { .. }
@@ -360,6 +364,7 @@ impl From<Error> for RpcError {
             .with_metadata("organization_code", by),
             Error::Application(fault) => fault.into(),
             Error::Article(fault) => fault.into(),
+            Error::Notice(fault) => fault.into(),
             Error::OrganizationCycle => Self::new(
                 Code::Precondition,
                 Reason::OrganizationCycle,
@@ -403,7 +408,7 @@ impl From<Error> for RpcError {
                 "须由另一名管理员批准：两人的权限不能互相授予或在申请之后取得；两人都由同一人授权的，任职均须满一定期限",
             ),
             Error::ToReturn(error) => {
-                let message = to_return(&error);
+                let message = applications::to_return(&error);
                 Self::from(*error).with_message(message)
             }
             Error::RequestIdReused => Self::new(
@@ -424,19 +429,6 @@ impl From<Error> for RpcError {
             error @ Error::Inconsistent(_) => Self::internal(error),
             Error::Request(error) => *error,
         }
-    }
-}
-
-/// How whoever accepts an application is told what its applicant has to mend.
-fn to_return(error: &Error) -> String {
-    match error {
-        Error::RegionNotFound | Error::RegionAbolished { .. } => {
-            "申请所填的地区不存在或已撤销，请将申请退回，由申请人重新选择".to_owned()
-        }
-        Error::CreditCodeTaken { by } => format!(
-            "申请所填的统一社会信用代码已登记在组织 {by} 名下，请核对；如填写有误，请将申请退回，由申请人修改"
-        ),
-        _ => "同一上级组织下已有同名组织，请将申请退回，由申请人换一个名称".to_owned(),
     }
 }
 

@@ -9,6 +9,7 @@ mod forgetting;
 mod invitations;
 mod migrate;
 mod news;
+mod notices;
 mod operator;
 mod organizations;
 mod regions;
@@ -16,8 +17,9 @@ mod requests;
 mod run;
 
 pub use authority::{GrantError, OperatorGrant, Role, grant};
-pub use config::{ChangesConfig, Config, ConfigError, CountsConfig, Seed};
+pub use config::{ChangesConfig, Config, ConfigError, CountsConfig, NoticesConfig, Seed};
 pub use migrate::{MigrateError, load, migrate};
+pub use notices::InvalidKey as InvalidNoticesKey;
 pub use operator::{Operation, OperatorLoad};
 pub use organizations::{Fault, LoadError, Loaded, Problem};
 pub use regions::DataError;

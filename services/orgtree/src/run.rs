@@ -30,6 +30,9 @@ use zhiyuan_contracts::orgtree::v1::organization_application_service_server::{
 use zhiyuan_contracts::orgtree::v1::organization_service_server::{
     OrganizationServiceServer, SERVICE_NAME as ORGANIZATIONS,
 };
+use zhiyuan_contracts::orgtree::v1::periodic_notice_service_server::{
+    PeriodicNoticeServiceServer, SERVICE_NAME as NOTICES,
+};
 use zhiyuan_contracts::orgtree::v1::region_service_server::{
     RegionServiceServer, SERVICE_NAME as REGIONS,
 };
@@ -55,6 +58,7 @@ use crate::counts::grpc::Statistics;
 use crate::counts::{self, FEED as FROM_REGISTRATION, FromRegistration};
 use crate::invitations::{Codes, Invitations};
 use crate::news::News;
+use crate::notices::{InvalidKey, Keys, Notices};
 use crate::operator::{self, Operation};
 use crate::organizations::changing::{Changing, Mass, OrganizationAdmin};
 use crate::organizations::{Feed, Organizations};
@@ -88,6 +92,9 @@ pub enum RunError {
     /// The signing key has the wrong form.
     #[error("signing_key: expected 32 bytes in base64")]
     SigningKey,
+    /// The key of notices has the wrong form.
+    #[error(transparent)]
+    Notices(#[from] InvalidKey),
     /// A caller is configured wrongly.
     #[error("callers")]
     Callers(#[from] InvalidCallers),
@@ -162,6 +169,7 @@ pub async fn run(
     let (codes, digests) = (Codes::new(&seed), DigestKey::new(&seed));
     // One for all: what one service has waited for, no other waits for again.
     let endings = Endings::default();
+    let keys = Keys::new(&config.notices)?;
     let sealer = Sealer::new(NAME, pool.clone(), deps.clock.clone(), &config.audit)?;
     let changing = Changing {
         pool: pool.clone(),
@@ -185,6 +193,7 @@ pub async fn run(
         STATISTICS,
         AUTHORITY,
         INVITATIONS,
+        NOTICES,
         FEED,
     ];
     let applications = Applications(changing.clone(), digests);
@@ -220,6 +229,12 @@ pub async fn run(
             trail.clone(),
             codes,
             endings,
+        )))
+        .add_service(PeriodicNoticeServiceServer::new(Notices::new(
+            pool.clone(),
+            deps.clock.clone(),
+            trail.clone(),
+            keys,
         )))
         .add_service(FeedServiceServer::new(Feed::new(publisher.clone())));
     let callers = TrustedCallers::new(&config.callers)?;
@@ -302,6 +317,7 @@ impl zhiyuan_process::Program for Program {
         zhiyuan_crypto::SigningKey::from_base64(config.signing_key.expose())
             .map_err(|_form| ConfigError::SigningKey)?;
         config.audit.trusted()?;
+        Keys::new(&config.notices)?;
         Ok(())
     }
 

@@ -258,6 +258,8 @@ fn orgtree(plan: &Plan<'_>) -> anyhow::Result<String> {
         ],
     )?;
     text += &audit(secrets, "orgtree")?;
+    let key = quoted(secrets.get("notices/orgtree")?);
+    let _ = write!(text, "\n[notices]\nsigning_key = {key}\n");
     text += &feed(plan);
     Ok(text)
 }

@@ -53,6 +53,9 @@ impl Secrets {
                 .entry(format!("audit/{name}"))
                 .or_insert_with(|| SigningKey::generate().to_base64().to_string());
         }
+        values
+            .entry("notices/orgtree".to_owned())
+            .or_insert_with(|| SigningKey::generate().to_base64().to_string());
         if values.len() != known {
             write(&path, &values)?;
         }

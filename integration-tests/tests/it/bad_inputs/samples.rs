@@ -116,6 +116,7 @@ fn text(field: &FieldDescriptor, n: u32) -> String {
         (_, "started_by" | "approved_by") => new_id(&SystemClock).to_string(),
         // Well formed, and of nobody.
         (_, "application_id" | "invitation_id" | "article_id") => Uuid::new_v4().to_string(),
+        (_, "notice_id" | "supersedes_notice_id") => Uuid::new_v4().to_string(),
         (_, "invitation_code") => "ABCD2345".to_owned(),
         (_, "check_number") => "012345".to_owned(),
         (_, "objection_code") => "0123456789".to_owned(),

@@ -7,6 +7,7 @@ use zhiyuan_contracts::reason::Reason as _;
 use zhiyuan_rpc::{Code, Error as RpcError};
 
 use super::State;
+use crate::error::Error;
 
 /// What of applications is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -102,6 +103,19 @@ impl From<Fault> for RpcError {
             ),
         };
         Self::new(code, reason, message)
+    }
+}
+
+/// How whoever accepts an application is told what its applicant has to mend.
+pub(crate) fn to_return(error: &Error) -> String {
+    match error {
+        Error::RegionNotFound | Error::RegionAbolished { .. } => {
+            "申请所填的地区不存在或已撤销，请将申请退回，由申请人重新选择".to_owned()
+        }
+        Error::CreditCodeTaken { by } => format!(
+            "申请所填的统一社会信用代码已登记在组织 {by} 名下，请核对；如填写有误，请将申请退回，由申请人修改"
+        ),
+        _ => "同一上级组织下已有同名组织，请将申请退回，由申请人换一个名称".to_owned(),
     }
 }
 

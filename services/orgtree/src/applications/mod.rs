@@ -17,7 +17,7 @@ use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
 pub(crate) use db::follow;
-pub(crate) use fault::Fault;
+pub(crate) use fault::{Fault, to_return};
 pub(crate) use grpc::Applications;
 pub(crate) use job::lapse;
 

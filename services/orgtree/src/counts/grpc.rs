@@ -32,7 +32,7 @@ use crate::run::NAME;
 /// The feed is read within moments of a first start.
 const COME_AGAIN: Duration = Duration::from_secs(2);
 /// Cuts so long ago are told: a day less than differences are kept ([`super::job`]).
-const TOLD: time::Duration = time::Duration::days(34);
+pub(crate) const TOLD: time::Duration = time::Duration::days(34);
 
 /// `StatisticsService`.
 #[derive(Debug)]

@@ -89,6 +89,7 @@ pub(crate) fn config(database: &TestDatabase, seed: Seed) -> Config {
         ("ZHIYUAN_ORGTREE__DATABASE__MIGRATION_URL", database.owner_url()),
         ("ZHIYUAN_ORGTREE__SIGNING_KEY", SigningKey::generate().to_base64().to_string()),
         ("ZHIYUAN_ORGTREE__AUDIT__SIGNING_KEY", SigningKey::generate().to_base64().to_string()),
+        ("ZHIYUAN_ORGTREE__NOTICES__SIGNING_KEY", SigningKey::generate().to_base64().to_string()),
         // Nobody is there, unless a test says who.
         ("ZHIYUAN_ORGTREE__REGISTRATION_ADDRESS", "http://127.0.0.1:1".to_owned()),
     ];

@@ -12,6 +12,7 @@ mod following;
 mod harness;
 mod loading;
 mod news;
+mod notices;
 mod organizations;
 mod plans;
 mod regions;

@@ -75,7 +75,7 @@ async fn does_not_start_before_the_migrations_are_applied() {
 }
 
 #[test]
-fn the_defaults_need_a_database_and_two_keys_and_nothing_else() {
+fn the_defaults_need_a_database_and_three_keys_and_nothing_else() {
     let load = |variables: &[(&str, &str)]| {
         let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
         zhiyuan_settings::load_from::<Config>("orgtree", DEFAULTS, None, variables)
@@ -83,11 +83,15 @@ fn the_defaults_need_a_database_and_two_keys_and_nothing_else() {
     let url = ("ZHIYUAN_ORGTREE__DATABASE__URL", "postgres://zhiyuan_orgtree@127.0.0.1/zhiyuan");
     let key = ("ZHIYUAN_ORGTREE__SIGNING_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
     let audit = ("ZHIYUAN_ORGTREE__AUDIT__SIGNING_KEY", key.1);
+    let notices = ("ZHIYUAN_ORGTREE__NOTICES__SIGNING_KEY", key.1);
     let config =
-        load(&[url, key, audit, ("ZHIYUAN_ORGTREE__SEED_ORGANIZATIONS", "anhui")]).unwrap();
+        load(&[url, key, audit, notices, ("ZHIYUAN_ORGTREE__SEED_ORGANIZATIONS", "anhui")])
+            .unwrap();
     assert_eq!(config.seed_organizations, Seed::Anhui);
-    assert_eq!(load(&[url, key, audit]).unwrap().seed_organizations, Seed::None);
-    for missing in [[url, key], [url, audit], [key, audit]] {
+    assert_eq!(load(&[url, key, audit, notices]).unwrap().seed_organizations, Seed::None);
+    for missing in
+        [[url, key, audit], [url, key, notices], [url, audit, notices], [key, audit, notices]]
+    {
         assert!(load(&missing).is_err(), "{missing:?}");
     }
 }

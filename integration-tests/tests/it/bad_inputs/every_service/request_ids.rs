@@ -14,7 +14,7 @@ const MADE_BY_CALLERS: [&str; 4] = ["request_id", "enrolment_id", "recovery_id",
 /// Methods without one: they only read, or send a code, which is never the same twice; or
 /// they have to do with secrets, which are proof and not kept, and find done what they are
 /// sent again for; or they say how something is to be, which sent again it is.
-const WITHOUT: [&str; 87] = [
+const WITHOUT: [&str; 93] = [
     "AcceptClaim",
     "BatchGetApplicants",
     "BatchGetClaims",
@@ -30,6 +30,7 @@ const WITHOUT: [&str; 87] = [
     "CloseMyAccount",
     "CompleteActivation",
     "CompletePhoneRecovery",
+    "DownloadPeriodicNotice",
     "EndOtherSessions",
     "EndSession",
     "FilterScope",
@@ -42,6 +43,7 @@ const WITHOUT: [&str; 87] = [
     "GetOrganization",
     "GetOrganizationStatistics",
     "GetOwnArticle",
+    "GetPeriodicNotice",
     "GetRegion",
     "GetRejectedRosterRows",
     "GetRosterImport",
@@ -68,6 +70,10 @@ const WITHOUT: [&str; 87] = [
     "ListOrganizationStatistics",
     "ListOrganizations",
     "ListOwnArticles",
+    "ListPeriodicNoticeConfirmations",
+    "ListPeriodicNoticeKeys",
+    "ListPeriodicNoticeRows",
+    "ListPeriodicNotices",
     "ListPhoneRecoveries",
     "ListProposals",
     "ListRegions",
