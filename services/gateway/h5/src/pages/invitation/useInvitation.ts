@@ -1,7 +1,7 @@
-import { timestampDate, timestampMs } from '@bufbuild/protobuf/wkt'
+import { timestampDate } from '@bufbuild/protobuf/wkt'
 import { computed, onScopeDispose, ref, shallowRef, watch } from 'vue'
 
-import { serverNow } from '@/api/clock'
+import { millisOf, serverNow } from '@/api/clock'
 import { failureOf, type Failure } from '@/api/failure'
 import { onOver } from '@/api/session'
 import { RequestId, useSubmission } from '@/api/submission'
@@ -107,7 +107,7 @@ export function useInvitation(confirmed: () => void) {
       organizationCode,
       role,
       checkNumber,
-      expireTime: expireTime ? timestampMs(expireTime) : serverNow(),
+      expireTime: expireTime ? millisOf(expireTime) : serverNow(),
       acceptedAt: serverNow(),
     })
     typed.value = ''
