@@ -5,11 +5,10 @@ export const home = {
   register: '注册志愿者',
   signIn: '登录',
   me: '我是青年志愿者',
-  meHint: '查看志愿者证、个人资料',
   help: '帮助',
   helpHint: '注册指南、常见问题、联系方式',
   activate: '组织已为我预注册',
-  activateHint: '使用默认密码和短信验证码激活',
+  activateHint: '用默认密码和短信验证码首次登录',
   promises: [
     '一张表单，几分钟完成，常态化记录志愿服务',
     '实名核验，信息加密保存，是否对外提供由您选择',
