@@ -3,8 +3,10 @@ import { expect } from 'vitest'
 import { journey } from './journey.ts'
 import type { Phone } from './phone.ts'
 
-/** The first pages have this much, in bytes as they come over the wire: issue 7. */
+/** The first pages have this much, in bytes as they come over the wire, of whoever comes by the notice. */
 const LIMIT = 150 * 1024
+/** No page is less than that: Vue alone is more. */
+const LEAST = 25 * 1024
 /** What a slow phone gets: 1.6 Mbit/s, 150 ms there and back, a quarter of this processor. */
 const SLOW = { download: (1.6e6 / 8) | 0, upload: (0.75e6 / 8) | 0, latency: 150, processor: 4 }
 /** What the pages are to be usable within, in seconds. It is told and not tested: machines differ. */
@@ -32,7 +34,10 @@ journey('the first page is light', async ({ another }) => {
       ...lines,
     ].join('\n'),
   )
-  for (const [route, { whole }] of rows) {
+  for (const [route, { html, script, style, whole }] of rows) {
+    // A page of nothing is light too.
+    for (const part of [html, script, style]) expect(part, route).toBeGreaterThan(0)
+    expect(script, route).toBeGreaterThan(LEAST)
     if (FIRST.includes(route)) expect(whole, route).toBeLessThanOrEqual(LIMIT)
   }
 })
@@ -58,31 +63,61 @@ async function weigh(phone: Phone, route: string): Promise<Weight> {
   return weight
 }
 
+/** What people do first on a page, and what it is done with. */
+const FIRST_DEEDS: [string, string, (phone: Phone) => Promise<void>][] = [
+  ['/', 'a[href="/register"]', (phone) => phone.link('注册志愿者').first().hover()],
+  ['/register', 'input[autocomplete="name"]', (phone) => phone.field('姓名').fill('张')],
+]
+
+/** Of so many tries the best one counts: whatever else the machine does only makes it worse. */
+const TRIES = 3
+
 journey('the form is there soon, on a slow phone too', async ({ another }) => {
-  for (const [route, usable] of [
-    ['/', (phone: Phone) => phone.link('注册志愿者').first().hover()],
-    ['/register', (phone: Phone) => phone.field('姓名').fill('张')],
-  ] as const) {
-    const phone = await another()
-    const devtools = await phone.context.newCDPSession(phone.page)
-    await devtools.send('Network.emulateNetworkConditions', {
-      offline: false,
-      downloadThroughput: SLOW.download,
-      uploadThroughput: SLOW.upload,
-      latency: SLOW.latency,
-    })
-    await devtools.send('Emulation.setCPUThrottlingRate', { rate: SLOW.processor })
-    await phone.page.goto(route, { waitUntil: 'commit' })
-    await usable(phone)
-    const [painted, now] = await phone.page.evaluate(() => [
-      performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? Number.NaN,
-      performance.now(),
-    ])
-    const seconds = (ms: number | undefined) => `${((ms ?? Number.NaN) / 1000).toFixed(2)} s`
+  for (const [route, selector, deed] of FIRST_DEEDS) {
+    let best = { painted: Infinity, usable: Infinity }
+    for (let tries = 0; tries < TRIES; tries += 1) {
+      const found = await usableAfter(await another(), route, selector, deed)
+      if (found.usable < best.usable) best = found
+    }
+    const [painted, usable] = [best.painted, best.usable].map((time) => (time / 1000).toFixed(2))
     console.log(
-      `${route} on a slow phone: something to see after ${seconds(painted)}, ` +
-        `usable after ${seconds(now)} (to be within ${GOAL} s)`,
+      `${route} on a slow phone: something to see after ${painted} s, ` +
+        `usable after ${usable} s (to be within ${GOAL} s)`,
     )
-    await phone.page.waitForLoadState('networkidle')
+    expect(best.usable, route).toBeGreaterThan(0)
+    expect(best.usable, route).toBeLessThan(Infinity)
   }
 })
+
+async function usableAfter(
+  phone: Phone,
+  route: string,
+  selector: string,
+  deed: (phone: Phone) => Promise<void>,
+): Promise<{ painted: number; usable: number }> {
+  const devtools = await phone.context.newCDPSession(phone.page)
+  await devtools.send('Network.emulateNetworkConditions', {
+    offline: false,
+    downloadThroughput: SLOW.download,
+    uploadThroughput: SLOW.upload,
+    latency: SLOW.latency,
+  })
+  await devtools.send('Emulation.setCPUThrottlingRate', { rate: SLOW.processor })
+  // Looked at from within: whoever looks from outside makes the slow phone slower.
+  await phone.page.addInitScript((wanted) => {
+    const look = () => {
+      if (document.querySelector(wanted) === null) requestAnimationFrame(look)
+      // The frame after the one that shows it: the page has time for fingers.
+      else requestAnimationFrame(() => performance.mark('usable'))
+    }
+    look()
+  }, selector)
+  await phone.page.goto(route, { waitUntil: 'networkidle' })
+  await deed(phone)
+  const [painted, usable] = await phone.page.evaluate(() =>
+    ['first-contentful-paint', 'usable'].map(
+      (name) => performance.getEntriesByName(name)[0]?.startTime,
+    ),
+  )
+  return { painted: painted ?? Infinity, usable: usable ?? Infinity }
+}

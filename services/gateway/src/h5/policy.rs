@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 /// Everything comes from here, and nothing that a page says in itself is run: no inline
 /// script, no inline style (scripts may set styles; a `style` attribute in markup may not).
 const CONTENT: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-    img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
+    img-src 'self'; font-src 'self'; connect-src 'self'; manifest-src 'self'; \
     base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
 /// What no page needs. A name that a browser doesn't know would be a warning in its console.

@@ -71,6 +71,10 @@ impl<'a> Workshop<'a> {
         let _turn = Turn::take(&self.sources, progress)?;
         let built = self.sources.join("dist");
         let state = self.state()?;
+        // Meanwhile another start may have done it all.
+        if built_from(&kept).as_ref() == Some(&state) {
+            return Ok(kept);
+        }
         if built_from(&built).as_ref() != Some(&state) {
             match Npm::find(&self.path) {
                 Ok(npm) => self.make(&npm, &built, &state, progress)?,

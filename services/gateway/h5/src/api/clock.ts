@@ -1,3 +1,5 @@
+import type { Timestamp } from '@bufbuild/protobuf/wkt'
+
 /** How far the clock of the server is ahead of this one, in milliseconds. */
 let ahead = 0
 
@@ -10,4 +12,9 @@ export function setByAnswer(date: string | null): void {
 /** What time it is at the server, in milliseconds: phones are often minutes off. */
 export function serverNow(): number {
   return Date.now() + ahead
+}
+
+/** A time of the contract in milliseconds. */
+export function millisOf({ seconds, nanos }: Timestamp): number {
+  return Number(seconds) * 1000 + Math.ceil(nanos / 1e6)
 }

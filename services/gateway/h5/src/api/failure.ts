@@ -1,13 +1,4 @@
-import { Code, ConnectError } from '@connectrpc/connect'
-
-import {
-  BadRequestSchema,
-  ErrorInfoSchema,
-  LocalizedMessageSchema,
-  RetryInfoSchema,
-} from '@/gen/google/rpc/error_details_pb'
 import { texts } from '@/texts'
-import { serverNow } from './clock'
 
 /** Why a call came to nothing, for the person who waits for it. */
 export interface Failure {
@@ -27,61 +18,19 @@ export interface Failure {
   traceId: string
 }
 
-/** Reasons of which nobody knows whether the call was carried out. */
-const UNCERTAIN = new Set([
-  Code.Unknown,
-  Code.Canceled,
-  Code.DeadlineExceeded,
-  Code.Unavailable,
-  Code.Internal,
-  Code.Aborted,
-])
-
-/**
- * Reasons for which a call was not looked at at all: an earlier one with the same id, whose answer
- * was lost, may be done all the same.
- */
-const NOT_LOOKED_AT = new Set([
-  'OVERLOADED',
-  'QUOTA_EXHAUSTED',
-  'UNAUTHENTICATED',
-  'TOKEN_INVALID',
-  'SECOND_FACTOR_REQUIRED',
-  'CHALLENGE_REQUIRED',
-])
-
 /** Reads what a call threw. */
 export function failureOf(thrown: unknown): Failure {
-  const error = ConnectError.from(thrown)
-  const info = error.findDetails(ErrorInfoSchema)[0]
-  const said = error.findDetails(LocalizedMessageSchema)[0]?.message
-  const delay = error.findDetails(RetryInfoSchema)[0]?.retryDelay
-  const fields: Record<string, string> = {}
-  for (const { fieldViolations } of error.findDetails(BadRequestSchema)) {
-    for (const { field, localizedMessage, description } of fieldViolations) {
-      fields[field] ??= localizedMessage?.message || description
-    }
-  }
-  const answered = info !== undefined
+  const told = (thrown as { failure?: Failure } | undefined)?.failure
+  if (told !== undefined) return told
+  // What calls are made with was not loaded.
+  const network = thrown instanceof TypeError
   return {
-    reason: info?.reason ?? (isNetwork(error) ? 'NETWORK' : 'UNKNOWN'),
-    message: said ?? (isNetwork(error) ? texts.failure.network : texts.failure.unknown),
-    fields,
-    retryAt:
-      delay === undefined
-        ? undefined
-        : serverNow() + Number(delay.seconds) * 1000 + Math.ceil(delay.nanos / 1e6),
-    metadata: info?.metadata ?? {},
-    certain: answered && !UNCERTAIN.has(error.code) && !NOT_LOOKED_AT.has(info.reason),
-    traceId: error.metadata.get('x-trace-id') ?? '',
+    reason: network ? 'NETWORK' : 'UNKNOWN',
+    message: network ? texts.failure.network : texts.failure.unknown,
+    fields: {},
+    retryAt: undefined,
+    metadata: {},
+    certain: false,
+    traceId: '',
   }
-}
-
-function isNetwork(error: ConnectError): boolean {
-  return (
-    error.cause instanceof TypeError ||
-    error.code === Code.DeadlineExceeded ||
-    error.code === Code.Unavailable ||
-    error.code === Code.Canceled
-  )
 }

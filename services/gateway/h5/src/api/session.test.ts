@@ -6,7 +6,7 @@ import { CredentialService } from '@/gen/zhiyuan/identity/v1/credential_pb'
 import { SessionService } from '@/gen/zhiyuan/identity/v1/session_pb'
 import { SignInService } from '@/gen/zhiyuan/identity/v1/sign_in_pb'
 
-type Session = typeof import('./session')
+type Session = typeof import('./session') & typeof import('./renewing')
 
 const MARK = 'zhiyuan.signed-in'
 
@@ -64,7 +64,7 @@ const pause = () => new Promise((resolve) => setTimeout(resolve, 5))
 /** A page of its own, with the storage of the browser. */
 async function opened(): Promise<Session> {
   vi.resetModules()
-  return import('./session')
+  return { ...(await import('./session')), ...(await import('./renewing')) }
 }
 
 beforeEach(() => localStorage.clear())

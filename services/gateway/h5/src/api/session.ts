@@ -1,15 +1,5 @@
-import {
-  Code,
-  ConnectError,
-  createClient,
-  type Interceptor,
-  type Transport,
-} from '@connectrpc/connect'
 import { ref } from 'vue'
 
-import { ErrorInfoSchema } from '@/gen/google/rpc/error_details_pb'
-import { SignInService } from '@/gen/zhiyuan/identity/v1/sign_in_pb'
-import { alone } from './alone'
 import { forget, keep, kept } from './kept'
 
 /*
@@ -23,11 +13,28 @@ const SIGNED_IN = 'zhiyuan.signed-in'
 const RENEWED = 'zhiyuan.renewed'
 const DEVICE = 'zhiyuan.device'
 
-/** Renewing may take longer than other calls: without the answer the session is lost. */
-const PATIENCE = 28_000
-
 /** The session that this page shows. */
 let shown = kept(SIGNED_IN)
+
+/** The mark of the session that this page shows; `null` if nobody has signed in. */
+export function shownSession(): string | null {
+  return shown
+}
+
+/** Whether that session is still the one of this browser. */
+export function isCurrent(session: string): boolean {
+  return kept(SIGNED_IN) === session
+}
+
+/** When the session was renewed last, as a mark. */
+export function lastRenewal(): string | null {
+  return kept(RENEWED)
+}
+
+/** The session was renewed. */
+export function renewed(): void {
+  keep(RENEWED, mark())
+}
 
 /** Whether somebody has signed in here, as far as is known. */
 export const signedIn = ref(shown !== null)
@@ -93,51 +100,6 @@ window.addEventListener('pageshow', follow)
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible') follow()
 })
-
-/** Calls that renew or end the session themselves. */
-const OF_SESSION = new Set(['SignIn', 'RefreshSession', 'SignOut'])
-/** Wrong passwords are `UNAUTHENTICATED` too: those calls are not to be sent again. */
-const OF_TOKEN = new Set(['UNAUTHENTICATED', 'TOKEN_INVALID'])
-
-/**
- * Renews the session when a call says that it has to be, and sends the call again. A refresh token
- * is good once, and the cookie is that of all tabs: one tab renews at a time, and whoever waited
- * looks first whether another one has.
- */
-export function renewing(transport: () => Transport): Interceptor {
-  return (next) => async (request) => {
-    const session = shown
-    const before = kept(RENEWED)
-    try {
-      return await next(request)
-    } catch (thrown) {
-      const stale = isOfToken(thrown) && !OF_SESSION.has(request.method.name)
-      if (!stale || session === null) throw thrown
-      await alone('zhiyuan.session', () => renew(transport(), session, before))
-      // Whoever has signed in meanwhile has not asked for this.
-      if (kept(SIGNED_IN) !== session) throw thrown
-      return await next(request)
-    }
-  }
-}
-
-async function renew(transport: Transport, session: string, before: string | null): Promise<void> {
-  if (kept(SIGNED_IN) !== session || kept(RENEWED) !== before) return
-  try {
-    await createClient(SignInService, transport).refreshSession({}, { timeoutMs: PATIENCE })
-    keep(RENEWED, mark())
-  } catch (thrown) {
-    const refused = ConnectError.from(thrown).code === Code.Unauthenticated
-    if (refused && kept(SIGNED_IN) === session) over()
-    throw thrown
-  }
-}
-
-function isOfToken(thrown: unknown): boolean {
-  const error = ConnectError.from(thrown)
-  const reason = error.findDetails(ErrorInfoSchema)[0]?.reason
-  return error.code === Code.Unauthenticated && (reason === undefined || OF_TOKEN.has(reason))
-}
 
 function mark(): string {
   return Math.random().toString(36).slice(2)

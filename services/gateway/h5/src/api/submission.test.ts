@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { effectScope, type EffectScope } from 'vue'
 
 import { ErrorInfoSchema, RetryInfoSchema } from '@/gen/google/rpc/error_details_pb'
+import { refused } from './refused'
 import { RequestId, useSubmission } from './submission'
 
 let scope: EffectScope
@@ -18,11 +19,12 @@ afterEach(() => {
 
 const begun = () => scope.run(() => useSubmission()) ?? expect.fail()
 
-function delayed(seconds: number): ConnectError {
-  return new ConnectError('', Code.ResourceExhausted, undefined, [
+function delayed(seconds: number) {
+  const error = new ConnectError('', Code.ResourceExhausted, undefined, [
     { desc: ErrorInfoSchema, value: { reason: 'SIGN_IN_DELAYED', domain: 'identity.zhiyuan' } },
     { desc: RetryInfoSchema, value: { retryDelay: { seconds: BigInt(seconds) } } },
   ])
+  return refused(error)
 }
 
 test('a second tap does nothing while the first one is on its way', async () => {

@@ -1,32 +1,21 @@
-import { createClient, type Client, type Interceptor, type Transport } from '@connectrpc/connect'
-import { createConnectTransport } from '@connectrpc/connect-web'
+import type { Client } from '@connectrpc/connect'
 import type { DescService } from '@bufbuild/protobuf'
 
-import { setByAnswer } from './clock'
-import { renewing } from './session'
-
-/** How long a call may take before the person is told, in milliseconds. */
-const PATIENCE = 15_000
-
-const byCookie: Interceptor = (next) => async (request) => {
-  request.header.set('zhiyuan-session', 'cookie')
-  const answer = await next(request)
-  setByAnswer(answer.header.get('date'))
-  return answer
-}
-
-/** The new cookies of a session must reach the browser, even if the page is left meanwhile. */
-const fetchKept: typeof fetch = (input, init) =>
-  fetch(input, { ...init, keepalive: String(input).includes('.SignInService/') })
-
-const transport: Transport = createConnectTransport({
-  baseUrl: location.origin,
-  fetch: fetchKept,
-  defaultTimeoutMs: PATIENCE,
-  interceptors: [renewing(() => transport), byCookie],
-})
-
-/** Calls a service through the gateway, as whoever has signed in here. */
-export function clientOf<T extends DescService>(service: T): Client<T> {
-  return createClient(service, transport)
+/**
+ * A client of a service, for calls of one answer. What calls are made with is a third of all
+ * scripts, and is loaded for the first one: pages are there before. Those that are opened first
+ * name their services as `./services` does, so that these come later too.
+ */
+export function clientOf<T extends DescService>(service: T | (() => Promise<T>)): Client<T> {
+  return new Proxy({} as Client<T>, {
+    get:
+      (_client, method) =>
+      async (...sent: unknown[]) => {
+        const [{ call }, described] = await Promise.all([
+          import('./connecting'),
+          typeof service === 'function' ? service() : service,
+        ])
+        return call(described, method as keyof Client<T>, ...sent)
+      },
+  })
 }

@@ -1,8 +1,9 @@
+import { organizationService } from '@/api/services'
 import { clientOf } from '@/api/transport'
-import { OrganizationService, type Organization } from '@/gen/zhiyuan/orgtree/v1/organization_pb'
+import type { Organization } from '@/gen/zhiyuan/orgtree/v1/organization_pb'
 import { texts } from '@/texts'
 
-const organizations = clientOf(OrganizationService)
+const organizations = clientOf(organizationService)
 const PAGE = 50
 const { naming } = texts.pieces.organization
 

@@ -1,7 +1,8 @@
+import { regionService } from '@/api/services'
 import { clientOf } from '@/api/transport'
-import { RegionService, type Region } from '@/gen/zhiyuan/orgtree/v1/region_pb'
+import type { Region } from '@/gen/zhiyuan/orgtree/v1/region_pb'
 
-const regions = clientOf(RegionService)
+const regions = clientOf(regionService)
 const PAGE = 100
 
 const known = new Map<string, Region>()

@@ -1,12 +1,13 @@
-import { timestampMs, type Timestamp } from '@bufbuild/protobuf/wkt'
+import type { Timestamp } from '@bufbuild/protobuf/wkt'
 import { computed, onScopeDispose, ref, watch, type Ref } from 'vue'
 
 import { withChallenge, type Solution } from '@/api/challenge'
-import { serverNow } from '@/api/clock'
+import { millisOf, serverNow } from '@/api/clock'
 import { failureOf } from '@/api/failure'
 import { deviceToken } from '@/api/session'
+import { smsCodeService } from '@/api/services'
 import { clientOf } from '@/api/transport'
-import { SmsCodeService, type SmsPurpose } from '@/gen/zhiyuan/identity/v1/sms_code_pb'
+import type { SmsPurpose } from '@/gen/zhiyuan/identity/v1/sms_code_pb'
 import { texts } from '@/texts'
 import { challengeOf, codeSent, nextSendOf, waitsUntil } from './sentCodes'
 import { maskedMobile, mobileOf } from './typing'
@@ -101,7 +102,7 @@ export function useSmsCode(
     const call: SendCode =
       send() ??
       ((solution) =>
-        clientOf(SmsCodeService).sendSmsCode({
+        clientOf(smsCodeService).sendSmsCode({
           phone: number,
           purpose: purpose(),
           deviceToken: deviceToken(),
@@ -110,7 +111,7 @@ export function useSmsCode(
     try {
       const answer = await withChallenge(call, (atWork) => (working.value = atWork))
       codeSent(number, purpose(), answer.challengeId)
-      if (answer.nextSendTime) waitsUntil(number, timestampMs(answer.nextSendTime))
+      if (answer.nextSendTime) waitsUntil(number, millisOf(answer.nextSendTime))
       if (number === mobile.value) challengeId.value = answer.challengeId
       waitForIt()
       return true

@@ -1,6 +1,6 @@
 /**
  * All that people read, in one catalogue: `src/texts/zh-CN`, a file for each part of the pages. A
  * text that depends on something is a function. `src/texts/catalogue.test.ts` refuses Chinese
- * anywhere else.
+ * anywhere else. Each page loads the parts that it names, since this is no object but a module.
  */
-export { zhCN as texts } from './zh-CN'
+export * as texts from './zh-CN'

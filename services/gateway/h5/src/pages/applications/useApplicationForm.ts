@@ -16,7 +16,7 @@ import { emptyWanted, faultsOf, said, wantedOf, type Faults, type Wanted } from 
 export const REASONS: Record<string, string[]> = {
   superior_code: ['ORGANIZATION_NOT_FOUND', 'ORGANIZATION_CLOSED', 'TOO_MANY_CHILDREN'],
   'details.name': ['ORGANIZATION_NAME_TAKEN'],
-  'details.region_code': ['REGION_NOT_FOUND'],
+  'details.region_code': ['REGION_NOT_FOUND', 'REGION_ABOLISHED'],
   'details.credit_code': ['CREDIT_CODE_TAKEN'],
 }
 

@@ -1,9 +1,9 @@
-import { timestampDate, timestampMs } from '@bufbuild/protobuf/wkt'
+import { timestampDate } from '@bufbuild/protobuf/wkt'
 import { computed, onScopeDispose, ref, shallowRef, watch } from 'vue'
 
-import { serverNow } from '@/api/clock'
+import { millisOf, serverNow } from '@/api/clock'
 import { failureOf, type Failure } from '@/api/failure'
-import { onOver } from '@/api/session'
+import { onOver, shownSession } from '@/api/session'
 import { RequestId, useSubmission } from '@/api/submission'
 import { clientOf } from '@/api/transport'
 import { AuthorityService, type Role } from '@/gen/zhiyuan/orgtree/v1/authority_pb'
@@ -30,14 +30,17 @@ const words = texts.invitation
 
 /*
  * The number is shown once. It stays as long as the entry of the page in the browser's history, so
- * that a reload does not lose it, and goes with the session.
+ * that a reload does not lose it, and goes with the session: other entries of the history can't be
+ * emptied, so that each says whose it is.
  */
 interface Entry {
-  accepted?: Accepted
+  accepted?: Accepted | undefined
+  acceptedIn?: string | null
 }
 
 function keepInEntry(accepted: Accepted | undefined): void {
-  window.history.replaceState({ ...window.history.state, accepted }, '')
+  const entry: Entry = { accepted, acceptedIn: shownSession() }
+  window.history.replaceState({ ...window.history.state, ...entry }, '')
 }
 
 /** Accepting an invitation, and waiting for whoever made it. */
@@ -71,8 +74,9 @@ export function useInvitation(confirmed: () => void) {
 
   /** What this page showed before it was loaded again. */
   function restore(): void {
-    const { accepted: before } = (window.history.state ?? {}) as Entry
-    if (before && before.expireTime > serverNow()) show(before)
+    const { accepted: before, acceptedIn } = (window.history.state ?? {}) as Entry
+    const mine = acceptedIn === shownSession()
+    if (before) show(mine && before.expireTime > serverNow() ? before : undefined)
   }
 
   function show(now: Accepted | undefined): void {
@@ -107,7 +111,7 @@ export function useInvitation(confirmed: () => void) {
       organizationCode,
       role,
       checkNumber,
-      expireTime: expireTime ? timestampMs(expireTime) : serverNow(),
+      expireTime: expireTime ? millisOf(expireTime) : serverNow(),
       acceptedAt: serverNow(),
     })
     typed.value = ''

@@ -1,7 +1,7 @@
-import { timestampMs, type Timestamp } from '@bufbuild/protobuf/wkt'
+import type { Timestamp } from '@bufbuild/protobuf/wkt'
 import { shallowRef } from 'vue'
 
-import { serverNow } from '@/api/clock'
+import { millisOf, serverNow } from '@/api/clock'
 
 /** Of whom an organization has put on its roster, proved by a code and the default password. */
 export interface Activation {
@@ -21,7 +21,7 @@ export function beginWithActivation(activation: Activation): void {
 /** Who activates, as long as the proof is good. */
 export function currentActivation(): Activation | undefined {
   const until = begun.value?.expireTime
-  if (until !== undefined && timestampMs(until) <= serverNow()) begun.value = undefined
+  if (until !== undefined && millisOf(until) <= serverNow()) begun.value = undefined
   return begun.value
 }
 

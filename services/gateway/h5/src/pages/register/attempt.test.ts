@@ -2,20 +2,22 @@ import { create, toBinary } from '@bufbuild/protobuf'
 import { Code, ConnectError } from '@connectrpc/connect'
 import { describe, expect, test } from 'vitest'
 
+import { refused } from '@/api/refused'
 import { ErrorInfoSchema } from '@/gen/google/rpc/error_details_pb'
 import { sendOnce, type Attempt } from './attempt'
 
-function refusal(reason: string, code = Code.FailedPrecondition): ConnectError {
+function refusal(reason: string, code = Code.FailedPrecondition) {
   const error = new ConnectError('refused', code)
   const value = toBinary(
     ErrorInfoSchema,
     create(ErrorInfoSchema, { reason, domain: 'registration.zhiyuan' }),
   )
   error.details.push({ type: ErrorInfoSchema.typeName, value })
-  return error
+  return refused(error)
 }
 
-const lost = () => new ConnectError('lost', Code.Unknown, undefined, undefined, new TypeError())
+const lost = () =>
+  refused(new ConnectError('lost', Code.Unknown, undefined, undefined, new TypeError()))
 
 /** A suite that is told what to answer, and a page that keeps what is open. */
 function page(answers: (string | Error)[], open?: Attempt) {

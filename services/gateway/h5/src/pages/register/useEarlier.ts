@@ -2,8 +2,8 @@ import { onMounted, ref, type ShallowRef } from 'vue'
 import { useRouter } from 'vue-router'
 
 import { failureOf, type Failure } from '@/api/failure'
+import { registrationService } from '@/api/services'
 import { clientOf } from '@/api/transport'
-import { RegistrationService } from '@/gen/zhiyuan/registration/v1/registration_pb'
 import type { Attempt } from './attempt'
 import type { RegisterForm } from './form'
 import { settle, show } from './settle'
@@ -26,7 +26,7 @@ export function useEarlier(
     if (requestId === undefined) return
     earlier.value = 'checking'
     try {
-      const answer = await clientOf(RegistrationService).getRegistration({ requestId })
+      const answer = await clientOf(registrationService).getRegistration({ requestId })
       finish()
       const { organizationCode } = form
       const claim = form.claimStatement !== ''

@@ -1,8 +1,8 @@
 import { shallowRef, watch } from 'vue'
 
 import type { Failure } from '@/api/failure'
+import { regionService } from '@/api/services'
 import { clientOf } from '@/api/transport'
-import { RegionService } from '@/gen/zhiyuan/orgtree/v1/region_pb'
 import { organizationOf } from '@/pieces/organizations'
 import type { RegisterForm } from './form'
 
@@ -33,7 +33,7 @@ export function usePlaceSuccessors(form: RegisterForm) {
         organization.value = { code, name: (await organizationOf(code))?.name ?? code }
       }
       if (failure.fields['region_code'] !== undefined && form.regionCode !== '') {
-        const { region } = await clientOf(RegionService).getRegion({ code: form.regionCode })
+        const { region } = await clientOf(regionService).getRegion({ code: form.regionCode })
         if (region?.abolished) regions.value = region.successors
       }
     } catch {

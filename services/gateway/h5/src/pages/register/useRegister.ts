@@ -4,9 +4,9 @@ import { useRouter } from 'vue-router'
 import { serverNow } from '@/api/clock'
 import { failureOf, type Failure } from '@/api/failure'
 import { makeRequestId } from '@/api/requestId'
+import { registrationService } from '@/api/services'
 import { clientOf } from '@/api/transport'
 import { clearDraft } from '@/draft'
-import { RegistrationService } from '@/gen/zhiyuan/registration/v1/registration_pb'
 import { mobileOf } from '@/pieces/typing'
 import { currentActivation, endActivation } from './activation'
 import { sendOnce } from './attempt'
@@ -27,7 +27,7 @@ export interface Consents {
 /** The form: what is in it, what is wrong with it, and how it is sent. */
 export function useRegister(consents: () => Consents | null) {
   const router = useRouter()
-  const registrations = clientOf(RegistrationService)
+  const registrations = clientOf(registrationService)
 
   const activation = shallowRef(currentActivation())
   const { form, open, restored, finish } = useDraft(activation.value === undefined)

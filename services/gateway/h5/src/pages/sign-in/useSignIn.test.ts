@@ -2,6 +2,7 @@ import { Code, ConnectError } from '@connectrpc/connect'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { effectScope, nextTick, type EffectScope } from 'vue'
 
+import { refused } from '@/api/refused'
 import { deviceToken, over, signedIn } from '@/api/session'
 import { ErrorInfoSchema } from '@/gen/google/rpc/error_details_pb'
 import { useSignIn } from './useSignIn'
@@ -22,10 +23,9 @@ afterEach(() => {
 
 const begun = () => scope.run(() => useSignIn()) ?? expect.fail()
 
-function refused(code: Code, reason: string): ConnectError {
-  return new ConnectError('', code, undefined, [
-    { desc: ErrorInfoSchema, value: { reason, domain: 'identity.zhiyuan' } },
-  ])
+function refusal(code: Code, reason: string) {
+  const detail = { desc: ErrorInfoSchema, value: { reason, domain: 'identity.zhiyuan' } }
+  return refused(new ConnectError('', code, undefined, [detail]))
 }
 
 test('a phone as people write it, and the token of the device, go to the suite', async () => {
@@ -62,7 +62,7 @@ test('an ID number is no address for codes', async () => {
 })
 
 test('who else may own the phone proves more, with the same code', async () => {
-  signIn.mockRejectedValueOnce(refused(Code.FailedPrecondition, 'SECOND_PROOF_REQUIRED'))
+  signIn.mockRejectedValueOnce(refusal(Code.FailedPrecondition, 'SECOND_PROOF_REQUIRED'))
   signIn.mockResolvedValueOnce({ deviceToken: '' })
   const form = begun()
   form.way.value = 'code'
@@ -89,7 +89,7 @@ test('who else may own the phone proves more, with the same code', async () => {
 })
 
 test('a wrong code is told beside the code', async () => {
-  signIn.mockRejectedValue(refused(Code.Unauthenticated, 'SMS_CODE_WRONG'))
+  signIn.mockRejectedValue(refusal(Code.Unauthenticated, 'SMS_CODE_WRONG'))
   const form = begun()
   form.way.value = 'code'
   form.identifier.value = '13800000001'

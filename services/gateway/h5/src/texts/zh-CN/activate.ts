@@ -1,6 +1,6 @@
 /** What stands where people begin whom an organization put on its roster. */
 export const activate = {
-  title: '首次登录',
+  title: '用默认密码首次登录',
   lead: '团组织已经为您录入信息、您自己还没有注册过的，可以在这里用默认密码开始。',
   steps: [
     '用团组织登记的手机号码获取短信验证码。',

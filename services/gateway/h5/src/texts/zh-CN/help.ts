@@ -31,7 +31,6 @@ export const help = {
     none: (name: string) => `${name}还没有登记联系方式，请联系上级组织。`,
     noneAtAll: '这个组织和它的上级都还没有登记联系方式，请直接到所在团组织咨询。',
     noneTechnical: '团省委还没有登记联系方式。',
-    unrecorded: '未登记联系方式',
     closed: (name: string) => `${name}已撤销或合并，以下是承接它的组织和上级组织。`,
   },
 }

@@ -1,35 +1,16 @@
-import { activate } from './activate'
-import { app } from './app'
-import { applications } from './applications'
-import { contacts } from './contacts'
-import { failure } from './failure'
-import { help } from './help'
-import { home } from './home'
-import { invitation } from './invitation'
-import { lostPhone } from './lost-phone'
-import { me } from './me'
-import { news } from './news'
-import { pieces } from './pieces'
-import { profile } from './profile'
-import { register } from './register'
-import { resetPassword } from './reset-password'
-import { signIn } from './sign-in'
-
-export const zhCN = {
-  activate,
-  app,
-  applications,
-  contacts,
-  failure,
-  help,
-  home,
-  invitation,
-  lostPhone,
-  me,
-  news,
-  pieces,
-  profile,
-  register,
-  resetPassword,
-  signIn,
-}
+export { activate } from './activate'
+export { app } from './app'
+export { applications } from './applications'
+export { contacts } from './contacts'
+export { failure } from './failure'
+export { help } from './help'
+export { home } from './home'
+export { invitation } from './invitation'
+export { lostPhone } from './lost-phone'
+export { me } from './me'
+export { news } from './news'
+export { pieces } from './pieces'
+export { profile } from './profile'
+export { register } from './register'
+export { resetPassword } from './reset-password'
+export { signIn } from './sign-in'

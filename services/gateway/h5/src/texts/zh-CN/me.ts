@@ -49,7 +49,6 @@ export const me = {
   leave: '离开',
   more: '显示更多',
   loadingMore: '正在加载…',
-  doIt: '确定',
   menu: {
     organization: '所属组织',
     password: '登录密码',

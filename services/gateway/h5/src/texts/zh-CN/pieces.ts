@@ -25,7 +25,6 @@ export const pieces = {
     trail: '上级组织',
     below: '查看下级',
     belowOf: (name: string) => `查看${name}的下级组织`,
-    chooseBelow: '请在下级组织中选择',
     closed: '已停用',
     found: (count: number, more: boolean) => (more ? `已显示 ${count} 个结果` : `${count} 个结果`),
     none: (query: string) => `没有找到名称中含“${query}”的组织`,
@@ -92,6 +91,5 @@ export const pieces = {
     region: '所属地区',
     since: '注册日期',
     code: (number: string) => `志愿者编号 ${number} 的二维码`,
-    scan: '出示二维码，供组织者核对志愿者编号',
   },
 }

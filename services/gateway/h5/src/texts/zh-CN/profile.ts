@@ -89,7 +89,6 @@ export const profile = {
   progress: (filled: number, all: number) => `已完善 ${filled} 项，共 ${all} 项`,
   filled: '已填写',
   unfilled: '待填写',
-  unstated: '未填写',
   save: '保存',
   saved: '已保存',
   unchanged: '没有改动',

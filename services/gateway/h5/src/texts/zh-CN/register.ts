@@ -19,7 +19,7 @@ export const register = {
   startOverDetail: '姓名、身份证号码等已填写的内容将从这台设备上删除。',
   haveAccount: '已经注册过？',
   preRegistered: '所在组织已为您预注册？',
-  toActivate: '使用默认密码激活',
+  toActivate: '用默认密码首次登录',
   faults: {
     name: '请填写与身份证一致的姓名',
     nameShort: '姓名至少 2 个字，请填写与身份证一致的姓名',
@@ -65,7 +65,6 @@ export const register = {
     code: '验证码',
   },
   successor: (name: string) => `改选“${name}”`,
-  regionSuccessors: '原地区已撤销，请选择现在的地区：',
   lost: {
     title: '还没有收到结果',
     detail: '可能是网络中断。请再次提交：同一份内容只会注册一次，不会重复。',
@@ -91,19 +90,18 @@ export const register = {
     codeAgain: '如果验证码已失效，请在上面重新获取。',
   },
   activation: {
-    title: '激活注册',
     who: (name: string) => `您好，${name}。`,
     intro: '姓名、身份证号码和手机号码已由所在组织登记并验证，请补充下面的内容并设置密码。',
     until: (time: string) => `请在 ${time} 前提交。`,
-    over: '激活已中断或超时，请重新激活，或者填写姓名和身份证号码直接注册。',
-    again: '重新激活',
+    over: '首次登录已中断或超时，请重新开始，或者填写姓名和身份证号码直接注册。',
+    again: '重新开始',
   },
   pending: {
     title: '注册已提交',
     pendingTitle: '正在实名核验',
     pendingSteps: [
       '您的注册信息已保存，不需要重复提交。',
-      '公安部门的核验系统暂时繁忙，我们会自动重试。',
+      '核验系统暂时没有给出结果，我们会自动重试，不需要您操作。',
       '核验完成后，会发短信到您填写的手机。',
     ],
     reviewTitle: '等待人工核对',
@@ -116,6 +114,7 @@ export const register = {
     claimSteps: [
       '您的注册信息和情况说明已保存，不需要重复提交。',
       '两位管理员会在 7 天内核对，可能会请您出示身份证。',
+      '核定属实后有 72 小时等待期，期满后完成注册。',
       '有了结果，会发短信到您填写的手机。',
     ],
     leave: '您可以离开此页面，结果出来后用手机号码和密码登录。',

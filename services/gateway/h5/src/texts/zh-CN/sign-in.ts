@@ -29,7 +29,7 @@ export const signIn = {
   others: '其他情况',
   forgotten: '忘记密码',
   register: '注册志愿者',
-  activate: '团组织已帮我录入：用默认密码登录',
+  activate: '团组织已帮我录入：用默认密码首次登录',
   activateHint: '提示已注册、自己没有注册过的，默认密码是身份证后 8 位。',
   lostPhone: '手机号码不用了，收不到验证码',
   told: {
@@ -37,6 +37,8 @@ export const signIn = {
     'signed-out': '已退出登录。',
     'signed-out-everywhere': '已在所有设备上退出登录。',
     reset: '新密码已设置，所有设备上的登录都已退出，请用新密码登录。',
+    recovered:
+      '换号已完成：账号的手机号码已更换，新密码已设置，所有设备上的登录都已退出。请用新手机号码和新密码登录。',
     closing:
       '登录已结束。如果刚才的注销已经完成，您的手机会收到短信通知，账号也无法再登录；没有收到的，请登录后重新办理。',
   },

@@ -3,6 +3,7 @@ import { Code, ConnectError } from '@connectrpc/connect'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { effectScope, type EffectScope } from 'vue'
 
+import { refused } from '@/api/refused'
 import { ErrorInfoSchema } from '@/gen/google/rpc/error_details_pb'
 import { ProfileSchema, Skill } from '@/gen/zhiyuan/registration/v1/profile_pb'
 import { useChapter } from './useChapter'
@@ -44,7 +45,7 @@ test('changes the fields of its chapter alone, on the record that was read', asy
 })
 
 test('a lost answer is asked for again by the same id', async () => {
-  service.updateMyProfile.mockRejectedValueOnce(new ConnectError('', Code.Unavailable))
+  service.updateMyProfile.mockRejectedValueOnce(refused(new ConnectError('', Code.Unavailable)))
   service.updateMyProfile.mockResolvedValueOnce({ profile: record('2') })
   const { details, save } = await opened()
   details.skills = [Skill.LAW]
@@ -55,9 +56,11 @@ test('a lost answer is asked for again by the same id', async () => {
 
 test('who changed it elsewhere meanwhile sees it as it stands', async () => {
   service.updateMyProfile.mockRejectedValueOnce(
-    new ConnectError('', Code.Aborted, undefined, [
-      { desc: ErrorInfoSchema, value: { reason: 'ETAG_STALE', domain: 'registration.zhiyuan' } },
-    ]),
+    refused(
+      new ConnectError('', Code.Aborted, undefined, [
+        { desc: ErrorInfoSchema, value: { reason: 'ETAG_STALE', domain: 'registration.zhiyuan' } },
+      ]),
+    ),
   )
   const { details, stale, submission, save } = await opened()
   details.skills = [Skill.LAW]
