@@ -44,6 +44,8 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
     rolldownOptions: {
+      // Two programs: the pages of the phone, and what administrators see.
+      input: { index: 'index.html', console: 'console/index.html' },
       output: {
         // A file for each thing that pages share would be forty of them, and over HTTP/1.1 a browser
         // gets six at a time. These are what most pages need; a group stands on those above it.

@@ -84,7 +84,8 @@ pub(crate) fn administrator(suite: &RunningSuite, made: anyhow::Result<Administr
 
     phone {phone}   password {password}
 
-  Administrators sign in with password and code: ask for one (one a minute), read it, send both.
+  The console 管理台, where the pages are: http://{gateway}/console, with password and code; the code
+  stands at http://{simulators}. Or by hand: ask for one (one a minute), read it, send both.
 
     curl -s http://{gateway}/zhiyuan.identity.v1.SmsCodeService/SendSmsCode \
       -H 'content-type: application/json' \

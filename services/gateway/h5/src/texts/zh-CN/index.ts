@@ -1,6 +1,7 @@
 export { activate } from './activate'
 export { app } from './app'
 export { applications } from './applications'
+export { console } from './console'
 export { contacts } from './contacts'
 export { failure } from './failure'
 export { help } from './help'
